@@ -1,0 +1,68 @@
+// Package store opens the Pebble databases in which the local clouds, the change log and the shadow index live,
+// with one set of options, so that memory and durability are decided in one place.
+//
+// A batch committed with Sync is on stable storage when Commit returns; concurrent commits share one fsync.
+package store
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Sync makes a commit durable before it returns. Every acknowledged write uses it.
+var Sync = pebble.Sync
+
+// Options says where a database lives. The zero FS is the operating system's.
+type Options struct {
+	Dir    string
+	FS     vfs.FS       // vfs.Default when nil; tests pass a crashable one
+	Logger *slog.Logger // nil discards Pebble's own messages
+}
+
+// Open opens or creates the database, folders included (mode 0700). Errors name the folder; a database that another process
+// holds is reported by Pebble's file lock.
+func Open(o Options) (*pebble.DB, error) {
+	fs := o.FS
+	if fs == nil {
+		fs = vfs.Default
+		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("open store: %w", err)
+		}
+	} else if err := fs.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	logger := o.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	db, err := pebble.Open(o.Dir, &pebble.Options{
+		FS:                          fs,
+		CacheSize:                   16 << 20,
+		MemTableSize:                8 << 20,
+		MemTableStopWritesThreshold: 4,
+		FormatMajorVersion:          pebble.FormatNewest,
+		Logger:                      quietLogger{logger.With("store", filepath.Base(o.Dir))},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
+	}
+	return db, nil
+}
+
+type quietLogger struct{ *slog.Logger }
+
+func (l quietLogger) Infof(format string, args ...any) {}
+
+func (l quietLogger) Errorf(format string, args ...any) {
+	l.Error("store reports", "message", fmt.Sprintf(format, args...))
+}
+
+// Fatalf panics: a store that cannot write its log must not acknowledge anything more.
+func (l quietLogger) Fatalf(format string, args ...any) {
+	panic("store: " + fmt.Sprintf(format, args...))
+}
