@@ -1,0 +1,271 @@
+// Package config is proa.yaml: one strict file that a node and `proa up` read. Default gives every field its value, Load reads a
+// file over the defaults, Validate refuses what cannot work. Errors say file:line:column, path, what and what to do.
+package config
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/strictyaml"
+)
+
+// Config is the whole of proa.yaml.
+type Config struct {
+	// Zone is the DNS zone that the name servers answer for, without the final dot.
+	Zone string `yaml:"zone"`
+	// Primary is the region that serves while it is healthy.
+	Primary proa.Region `yaml:"primary"`
+	// Node is this machine's part.
+	Node Node `yaml:"node"`
+	// Regions say how each cloud is reached. `proa up` fills them in for its local clouds.
+	Regions Regions `yaml:"regions"`
+	// Tables are replicated between DynamoDB and Cosmos DB.
+	Tables []Table `yaml:"tables"`
+	// Buckets are replicated between S3 and Blob Storage.
+	Buckets []Bucket `yaml:"buckets"`
+	// Traffic decides when to fail over and back.
+	Traffic Traffic `yaml:"traffic"`
+	// Objectives are what a drill is judged by and what failback waits for.
+	Objectives Objectives `yaml:"objectives"`
+}
+
+// Node is what one node needs of the machine that it runs on.
+type Node struct {
+	// Name is the node's name as a vantage point.
+	Name string `yaml:"name"`
+	// Dir holds the node's durable state.
+	Dir string `yaml:"dir"`
+	// DNS are the addresses that the name server listens on, UDP and TCP.
+	DNS []string `yaml:"dns"`
+	// Control is the address of the control API. Keep it on loopback: whoever has the token steers the node.
+	Control string `yaml:"control"`
+	// ControlToken is the bearer token of the control API.
+	ControlToken Secret `yaml:"control_token"`
+}
+
+// Regions are the two clouds.
+type Regions struct {
+	AWS   AWS   `yaml:"aws"`
+	Azure Azure `yaml:"azure"`
+}
+
+// AWS says how the AWS region is reached.
+type AWS struct {
+	// Endpoint overrides the vendor's endpoints, for a local or attached cloud. Empty means the real cloud.
+	Endpoint string `yaml:"endpoint"`
+	// MonitorEndpoint is Endpoint for CloudWatch alone, where that differs. Empty means Endpoint.
+	MonitorEndpoint string `yaml:"monitor_endpoint"`
+	// Region is the vendor's region name.
+	Region string `yaml:"region"`
+	// AccessKeyID and SecretAccessKey authenticate; empty means the SDK's default chain.
+	AccessKeyID     string `yaml:"access_key_id"`
+	SecretAccessKey Secret `yaml:"secret_access_key"`
+	// Alarm is the CloudWatch alarm that counts as a health check, empty for none.
+	Alarm string `yaml:"alarm"`
+	// Gateway is where users reach the region.
+	Gateway Gateway `yaml:"gateway"`
+}
+
+// Azure says how the Azure region is reached.
+type Azure struct {
+	// CosmosEndpoint is the account's URL and CosmosKey its key.
+	CosmosEndpoint string `yaml:"cosmos_endpoint"`
+	CosmosKey      Secret `yaml:"cosmos_key"`
+	// StorageConnection is the storage account's connection string.
+	StorageConnection Secret `yaml:"storage_connection"`
+	// MonitorEndpoint is the management endpoint; empty means the public one.
+	MonitorEndpoint string `yaml:"monitor_endpoint"`
+	MonitorToken    Secret `yaml:"monitor_token"`
+	// Subscription and Alert name the Azure Monitor alert rule that counts as a health check, empty for none.
+	Subscription string `yaml:"subscription"`
+	Alert        string `yaml:"alert"`
+	// Gateway is where users reach the region.
+	Gateway Gateway `yaml:"gateway"`
+}
+
+// Gateway is one region's public entrance.
+type Gateway struct {
+	// Addresses are what the zone answers for the region: IPv4 or IPv6.
+	Addresses []string `yaml:"addresses"`
+	// URL is where health probes go: scheme, host and port.
+	URL string `yaml:"url"`
+	// Health is the path that probes request through gateway and function.
+	Health string `yaml:"health"`
+}
+
+// Table is one replicated table.
+type Table struct {
+	// Name is the DynamoDB table.
+	Name string `yaml:"name"`
+	// Hash and Range are its key attributes; Range is left out where there is none.
+	Hash  KeyAttribute `yaml:"hash"`
+	Range KeyAttribute `yaml:"range"`
+	// Database and Container are where it lives in Cosmos DB; Container is Name when left out.
+	Database  string `yaml:"database"`
+	Container string `yaml:"container"`
+}
+
+// KeyAttribute is one attribute of a table's key.
+type KeyAttribute struct {
+	Name string `yaml:"name"`
+	// Type is S, N or B.
+	Type string `yaml:"type"`
+}
+
+// Schema returns the table's key schema.
+func (t Table) Schema() proa.Schema {
+	return proa.Schema{
+		Table:     t.Name,
+		HashName:  t.Hash.Name,
+		HashKind:  proa.ParseKind(t.Hash.Type),
+		RangeName: t.Range.Name,
+		RangeKind: proa.ParseKind(t.Range.Type),
+	}
+}
+
+// Bucket is one replicated bucket.
+type Bucket struct {
+	// Name is the S3 bucket.
+	Name string `yaml:"name"`
+	// Container is the Blob container; Name when left out.
+	Container string `yaml:"container"`
+}
+
+// Traffic are the controller's and the probes' settings.
+type Traffic struct {
+	// TTL is how long clients may keep an answer.
+	TTL Duration `yaml:"ttl"`
+	// Interval lies between two probes of one endpoint.
+	Interval Duration `yaml:"interval"`
+	// Timeout ends a probe that hangs.
+	Timeout Duration `yaml:"timeout"`
+	// Recheck lies between the probes that confirm a first failure.
+	Recheck Duration `yaml:"recheck"`
+	// Fall and Rise are how many results in a row make a region unhealthy, and healthy again.
+	Fall int `yaml:"fall"`
+	Rise int `yaml:"rise"`
+	// Failback is automatic or manual.
+	Failback string `yaml:"failback"`
+	// HoldDown is how long the primary must have been healthy before traffic returns to it.
+	HoldDown Duration `yaml:"hold_down"`
+	// MaxSwitchesPerHour is the flap budget.
+	MaxSwitchesPerHour int `yaml:"max_switches_per_hour"`
+}
+
+// Objectives are promises to be measured.
+type Objectives struct {
+	// RTO is the longest time without service after a fault.
+	RTO Duration `yaml:"rto"`
+	// RPO is the longest stretch of acknowledged writes that may be lost.
+	RPO Duration `yaml:"rpo"`
+	// Lag is the replication lag under which a direction counts as caught up.
+	Lag Duration `yaml:"lag"`
+	// Dwell is how long both directions must stay under Lag before failback.
+	Dwell Duration `yaml:"dwell"`
+}
+
+// Default is the demo system of `proa up` without its addresses.
+func Default() Config {
+	return Config{
+		Zone:    "orders.proa.test",
+		Primary: proa.AWS,
+		Node:    Node{Name: "node-1"},
+		Regions: Regions{
+			AWS:   AWS{Region: "us-east-1", Gateway: Gateway{Health: "/healthz"}},
+			Azure: Azure{Gateway: Gateway{Health: "/healthz"}},
+		},
+		Tables:  []Table{{Name: "orders", Hash: KeyAttribute{Name: "id", Type: "S"}, Database: "proa", Container: "orders"}},
+		Buckets: []Bucket{{Name: "attachments", Container: "attachments"}},
+		Traffic: Traffic{
+			TTL: Duration(2 * time.Second), Interval: Duration(time.Second), Timeout: Duration(time.Second),
+			Recheck: Duration(50 * time.Millisecond), Fall: 3, Rise: 3,
+			Failback: "automatic", HoldDown: Duration(5 * time.Second), MaxSwitchesPerHour: 20,
+		},
+		Objectives: Objectives{
+			RTO: Duration(10 * time.Second), RPO: Duration(5 * time.Second),
+			Lag: Duration(2 * time.Second), Dwell: Duration(3 * time.Second),
+		},
+	}
+}
+
+// Load reads the file over the defaults and validates the result. An empty path gives the defaults.
+func Load(path string) (Config, error) {
+	c := Default()
+	if path == "" {
+		return c, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return c, fmt.Errorf("read configuration: %w: %w", proa.ErrInvalidConfig, err)
+	}
+	return Parse(path, data)
+}
+
+// Parse is Load for bytes that were read already from the named file.
+func Parse(name string, data []byte) (Config, error) {
+	c := Default()
+	file, err := strictyaml.Decode(name, data, &c)
+	if err != nil {
+		return c, err
+	}
+	for i := range c.Tables {
+		if c.Tables[i].Container == "" {
+			c.Tables[i].Container = c.Tables[i].Name
+		}
+	}
+	for i := range c.Buckets {
+		if c.Buckets[i].Container == "" {
+			c.Buckets[i].Container = c.Buckets[i].Name
+		}
+	}
+	return c, c.validate(file)
+}
+
+// Save writes the configuration, secrets included, to path with mode 0600.
+func (c Config) Save(path string) error {
+	reveal := yaml.CustomMarshaler(func(s Secret) ([]byte, error) { return json.Marshal(s.Reveal()) })
+	data, err := yaml.MarshalWithOptions(c, yaml.Indent(2), reveal)
+	if err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	return nil
+}
+
+// Duration is a time.Duration that reads and writes "1.5s" in YAML.
+type Duration time.Duration
+
+var (
+	_ encoding.TextMarshaler = Duration(0)
+	_ yaml.NodeUnmarshaler   = (*Duration)(nil)
+)
+
+// D returns the plain duration.
+func (d Duration) D() time.Duration { return time.Duration(d) }
+
+// String renders as time.Duration does.
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// MarshalText writes what String returns.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalYAML reads Go's duration syntax; an error carries the place.
+func (d *Duration) UnmarshalYAML(node ast.Node) error {
+	text := node.GetToken().Value
+	v, err := time.ParseDuration(text)
+	if err != nil {
+		message := fmt.Sprintf("%q is not a duration such as 500ms, 2s or 1m30s", text)
+		return &yaml.SyntaxError{Message: message, Token: node.GetToken()}
+	}
+	*d = Duration(v)
+	return nil
+}
