@@ -48,6 +48,8 @@ type Node struct {
 	Control string `yaml:"control"`
 	// ControlToken is the bearer token of the control API.
 	ControlToken Secret `yaml:"control_token"`
+	// AnnounceToken is the bearer token of the announcement route, which functions hold, and of nothing else.
+	AnnounceToken Secret `yaml:"announce_token"`
 }
 
 // Regions are the two clouds.

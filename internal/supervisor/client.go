@@ -1,0 +1,132 @@
+package supervisor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/proa-cloud/proa"
+)
+
+const maxReply = 64 << 20
+
+// Client talks to a running system on behalf of the command line: to the supervisor's control socket and to the node's control API.
+type Client struct {
+	Dir   string
+	State State
+	http  *http.Client
+}
+
+// Dial reads DIR/supervisor.json. It connects to nothing yet.
+func Dial(dir string) (*Client, error) {
+	state, err := ReadState(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{Dir: dir, State: state, http: &http.Client{Transport: &http.Transport{MaxIdleConns: 4}}}, nil
+}
+
+// Status asks the supervisor for the whole picture.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var s Status
+	return s, c.supervisor(ctx, http.MethodGet, "/v1/status", &s)
+}
+
+// Kill, Heal, Partition, HealPartition and Stop are the supervisor's.
+func (c *Client) Kill(ctx context.Context, r proa.Region) error {
+	return c.supervisor(ctx, http.MethodPost, "/v1/kill/"+string(r), nil)
+}
+
+// Heal starts a dead cloud and waits until it serves.
+func (c *Client) Heal(ctx context.Context, r proa.Region) error {
+	return c.supervisor(ctx, http.MethodPost, "/v1/heal/"+string(r), nil)
+}
+
+// Partition cuts data sync from the region.
+func (c *Client) Partition(ctx context.Context, r proa.Region) error {
+	return c.supervisor(ctx, http.MethodPost, "/v1/partition/"+string(r), nil)
+}
+
+// HealPartition ends all partitions.
+func (c *Client) HealPartition(ctx context.Context) error {
+	return c.supervisor(ctx, http.MethodPost, "/v1/heal/partition", nil)
+}
+
+// Stop asks the supervisor to stop everything; it returns when it has been told.
+func (c *Client) Stop(ctx context.Context) error {
+	return c.supervisor(ctx, http.MethodPost, "/v1/stop", nil)
+}
+
+func (c *Client) supervisor(ctx context.Context, method, path string, into any) error {
+	err := c.call(ctx, method, c.State.Addresses.Control, c.State.Token, path, nil, into)
+	if errors.Is(err, proa.ErrUnavailable) {
+		return &proa.Error{
+			Op: "reach the system in " + c.Dir, Err: errors.Join(proa.ErrUnavailable, errors.New("`proa up` does not run there")),
+			Hint: "start it with `proa up --dir " + c.Dir + "`",
+		}
+	}
+	return err
+}
+
+// Node calls the node's control API.
+func (c *Client) Node(ctx context.Context, method, path string, body, into any) error {
+	err := c.call(ctx, method, c.State.Addresses.Node, c.State.Credentials.NodeToken, path, body, into)
+	if errors.Is(err, proa.ErrUnavailable) {
+		return &proa.Error{Op: "reach the node", Err: err, Hint: "`proa status` says whether it runs; see logs/node-1.log"}
+	}
+	return err
+}
+
+func (c *Client) call(ctx context.Context, method, addr, token, path string, body, into any) error {
+	var payload io.Reader = http.NoBody
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		payload = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, payload)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		return fmt.Errorf("%w: %w", proa.ErrUnavailable, err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	if err != nil {
+		return fmt.Errorf("%w: %w", proa.ErrUnavailable, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		var refusal struct {
+			Error string `json:"error"`
+		}
+		if json.Unmarshal(data, &refusal) == nil && refusal.Error != "" {
+			return errors.New(refusal.Error)
+		}
+		return fmt.Errorf("%s: %s", path, resp.Status)
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// nodeTimeout bounds how long a status waits for a node that may be frozen.
+const nodeTimeout = 800 * time.Millisecond

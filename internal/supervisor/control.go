@@ -1,0 +1,101 @@
+package supervisor
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/proa-cloud/proa"
+)
+
+// controlServer is the control socket: HTTP on loopback, every route behind the token.
+type controlServer struct {
+	ln   net.Listener
+	http *http.Server
+}
+
+func (s *Supervisor) listenControl() (*controlServer, error) {
+	ln, err := net.Listen("tcp", s.state.Addresses.Control)
+	if err != nil {
+		return nil, &proa.Error{Op: "listen on " + s.state.Addresses.Control, Err: err, Hint: "give another with --control-port, or use --ports auto"}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, s.Status(r.Context()), nil)
+	})
+	mux.HandleFunc("POST /v1/kill/{region}", s.onRegion(func(_ context.Context, r proa.Region) error { return s.Kill(r) }))
+	mux.HandleFunc("POST /v1/heal/partition", func(w http.ResponseWriter, _ *http.Request) {
+		s.HealPartition()
+		reply(w, struct{}{}, nil)
+	})
+	mux.HandleFunc("POST /v1/heal/{region}", s.onRegion(s.Heal))
+	mux.HandleFunc("POST /v1/partition/{region}", s.onRegion(func(_ context.Context, r proa.Region) error {
+		s.Partition(r)
+		return nil
+	}))
+	mux.HandleFunc("POST /v1/stop", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, struct{}{}, nil)
+		select {
+		case <-s.stop:
+		default:
+			close(s.stop)
+		}
+	})
+	return &controlServer{ln: ln, http: &http.Server{
+		Handler:           requireToken(s.state.Token, mux),
+		ReadHeaderTimeout: 5 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+	}}, nil
+}
+
+func (c *controlServer) close() { c.ln.Close() }
+
+func (c *controlServer) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = c.http.Shutdown(ctx)
+	})
+	defer stop()
+	if err := c.http.Serve(c.ln); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+// requireToken refuses whoever does not send the bearer token.
+func requireToken(token string, next http.Handler) http.Handler {
+	want := []byte("Bearer " + token)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, `{"error":"missing or wrong token"}`, http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Supervisor) onRegion(do func(context.Context, proa.Region) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		region, err := proa.ParseRegion(r.PathValue("region"))
+		if err == nil {
+			err = do(r.Context(), region)
+		}
+		reply(w, struct{}{}, err)
+	}
+}
+
+func reply(w http.ResponseWriter, body any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		w.WriteHeader(http.StatusConflict)
+		body = map[string]string{"error": err.Error()}
+	}
+	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody is left to tell
+}

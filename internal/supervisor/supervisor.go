@@ -1,0 +1,220 @@
+// Package supervisor is what `proa up` runs: both local clouds and the node as child processes of the same binary, each cloud a process
+// group of its own, the proxies between data sync and the clouds, and a control socket that works while children are dead.
+//
+// It restarts a dead node with back-off. It never restarts a cloud, however it died: only Heal does.
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/internal/netfault"
+)
+
+// Config is what `proa up` decides.
+type Config struct {
+	// Dir is the system's folder.
+	Dir string
+	// Executable is the binary that children run.
+	Executable string
+	// Ports says where to listen.
+	Ports Ports
+	// Proa is the user's configuration; addresses and credentials are filled in.
+	Proa config.Config
+	// Package writes the demo function's zip, made around the given executable.
+	Package func(w io.Writer, executable string) error
+	// Logger may not be nil.
+	Logger *slog.Logger
+}
+
+// Supervisor owns the running system.
+type Supervisor struct {
+	cfg     Config
+	state   State
+	lock    *os.File
+	clouds  map[proa.Region]*child
+	node    *child
+	logs    []*logFile
+	proxies map[proa.Region]*netfault.Proxy
+	stop    chan struct{} // closed by the control socket's stop
+}
+
+// Layout of the folder.
+func cloudDir(dir string, r proa.Region) string { return filepath.Join(dir, string(r)) }
+func nodeDir(dir string) string                 { return filepath.Join(dir, "node-1") }
+
+// NodeConfigPath is where the node's proa.yaml is written.
+func NodeConfigPath(dir string) string { return filepath.Join(nodeDir(dir), "proa.yaml") }
+
+// New prepares the folder, takes its lock and decides the addresses. It starts nothing. The caller must Close.
+func New(cfg Config) (*Supervisor, error) {
+	for _, d := range []string{cfg.Dir, cloudDir(cfg.Dir, proa.AWS), cloudDir(cfg.Dir, proa.Azure), nodeDir(cfg.Dir), filepath.Join(cfg.Dir, "logs")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("prepare folder: %w", err)
+		}
+	}
+	f, err := lock(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Supervisor{cfg: cfg, lock: f, stop: make(chan struct{}), clouds: map[proa.Region]*child{}, proxies: map[proa.Region]*netfault.Proxy{}}
+	if err := s.prepare(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Supervisor) prepare() error {
+	state, err := ReadState(s.cfg.Dir)
+	if err != nil && !errors.Is(err, proa.ErrNotFound) {
+		return err
+	}
+	state.fill()
+	if state.Addresses, err = s.cfg.Ports.plan(state.Addresses); err != nil {
+		return err
+	}
+	state.PID, state.Started = os.Getpid(), time.Now().UTC()
+	s.state = state
+	for _, r := range proa.Regions() {
+		if s.clouds[r], err = s.child("cloud-"+string(r), false, "cloud", string(r), "--dir", s.cfg.Dir); err != nil {
+			return err
+		}
+		addr, target := state.Addresses.AWSProxy, state.Addresses.AWS
+		if r == proa.Azure {
+			addr, target = state.Addresses.AzureProxy, state.Addresses.Azure
+		}
+		if s.proxies[r], err = netfault.Listen(addr, target, s.cfg.Logger); err != nil {
+			return err
+		}
+	}
+	s.node, err = s.child("node-1", true, "node", "--config", NodeConfigPath(s.cfg.Dir))
+	return err
+}
+
+func (s *Supervisor) child(name string, restart bool, argv ...string) (*child, error) {
+	out, err := openLog(filepath.Join(s.cfg.Dir, "logs", name+".log"))
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	s.logs = append(s.logs, out)
+	return &child{name: name, argv: argv, exe: s.cfg.Executable, restart: restart, out: out, logger: s.cfg.Logger}, nil
+}
+
+// Close releases the folder. Children have been stopped by Run.
+func (s *Supervisor) Close() error {
+	for _, l := range s.logs {
+		l.Close()
+	}
+	return s.lock.Close()
+}
+
+// State returns addresses and credentials.
+func (s *Supervisor) State() State { return s.state }
+
+// Run starts everything, calls ready once requests are served, and supervises until the context ends or the control socket says
+// stop. Then it stops all in order: the node, the clouds, the proxies.
+func (s *Supervisor) Run(ctx context.Context, ready func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	server, err := s.listenControl()
+	if err != nil {
+		return err
+	}
+	if err := s.writeConfigs(); err != nil {
+		server.close()
+		return err
+	}
+	if err := s.state.save(s.cfg.Dir); err != nil {
+		server.close()
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return server.run(gctx) })
+	for _, p := range s.proxies {
+		g.Go(func() error { return p.Run(gctx) })
+	}
+	g.Go(func() error {
+		defer cancel()
+		defer s.stopChildren()
+		if err := s.startAll(gctx); err != nil {
+			return err
+		}
+		ready()
+		select {
+		case <-gctx.Done():
+		case <-s.stop:
+		}
+		return nil
+	})
+	err = g.Wait()
+	s.state.PID = 0
+	return errors.Join(err, s.state.save(s.cfg.Dir))
+}
+
+// startAll brings up clouds and node side by side, and gives the clouds the demo application.
+func (s *Supervisor) startAll(ctx context.Context) error {
+	zip, err := s.packageFunction()
+	if err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := s.clouds[proa.AWS].start(gctx); err != nil {
+			return err
+		}
+		return s.provisionAWS(gctx, zip)
+	})
+	g.Go(func() error {
+		if err := s.clouds[proa.Azure].start(gctx); err != nil {
+			return err
+		}
+		return s.waitServing(gctx, proa.Azure)
+	})
+	g.Go(func() error { return s.node.start(gctx) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	s.state.Provisioned = zip.identity
+	return s.state.save(s.cfg.Dir)
+}
+
+func (s *Supervisor) stopChildren() {
+	s.node.stop()
+	var g errgroup.Group
+	for _, c := range s.clouds {
+		g.Go(func() error { c.stop(); return nil })
+	}
+	_ = g.Wait() // stop reports its own trouble
+}
+
+// Kill ends a cloud as its loss would: SIGKILL of its whole process group.
+func (s *Supervisor) Kill(r proa.Region) error { return s.clouds[r].kill() }
+
+// Heal starts a dead cloud from its disk and returns when it serves again. A running cloud is left alone.
+func (s *Supervisor) Heal(ctx context.Context, r proa.Region) error {
+	if err := s.clouds[r].start(ctx); err != nil {
+		return err
+	}
+	return s.waitServing(ctx, r)
+}
+
+// Partition cuts data sync from the region in both directions.
+func (s *Supervisor) Partition(r proa.Region) { s.proxies[r].Cut() }
+
+// HealPartition ends all partitions.
+func (s *Supervisor) HealPartition() {
+	for _, p := range s.proxies {
+		p.Heal()
+	}
+}
