@@ -1,0 +1,258 @@
+// Package traffic is the TrafficManager's brain: the pure controller that decides which region serves, and the shell
+// that feeds it and carries its plans out.
+//
+// Guarantees of the controller: plan versions rise strictly, one plan a version; a failover goes only from an unhealthy region to
+// a healthy one, and never on missing evidence; an automatic failback happens only behind its gate; a plan always names
+// exactly one region. It does not promise zero loss: only a switchover that waited for the backlog can.
+package traffic
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/proa-cloud/proa"
+)
+
+// Controller decides which region serves. It does no I/O, reads no clock and never blocks. It is not for
+// concurrent use.
+type Controller struct {
+	cfg     Config
+	now     time.Time
+	state   State
+	heard   map[ballot]heard
+	judged  map[proa.Region]Judgement
+	links   map[proa.Region]*link // by the region that changes come from
+	pending *Pending
+	waiting string // the last reported obstacle, so that each is told once
+	out     []Output
+}
+
+// Pending is a switchover that waits for the backlog to reach zero.
+type Pending struct {
+	Command  Command   `json:"command"`
+	Since    time.Time `json:"since"`
+	Deadline time.Time `json:"deadline"`
+}
+
+// NewController starts from a saved state; the zero State starts with plan 1 on the preferred region. It fails with
+// proa.ErrInvalidConfig or, for a state that no controller saved, proa.ErrInvalid.
+func NewController(cfg Config, saved State, now time.Time) (*Controller, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Controller{
+		cfg: cfg, now: now, state: cloneState(saved),
+		heard:  map[ballot]heard{},
+		judged: map[proa.Region]Judgement{},
+		links:  map[proa.Region]*link{},
+	}
+	for _, r := range proa.Regions() {
+		c.judged[r] = Judgement{Health: proa.Unknown, Since: now, Reason: "nothing heard yet"}
+		c.links[r] = &link{state: Replication{From: r}}
+	}
+	if saved.Plan.Version == 0 {
+		c.state = State{Plan: proa.Plan{
+			Version: 1, Active: cfg.Preferred, Since: now,
+			Reason: "first start: " + string(cfg.Preferred) + " is preferred",
+		}}
+		c.remember(Evidence{Cause: CauseStart})
+		return c, nil
+	}
+	if _, err := proa.ParseRegion(string(saved.Plan.Active)); err != nil {
+		return nil, fmt.Errorf("saved plan %d: %w: %w", saved.Plan.Version, proa.ErrInvalid, err)
+	}
+	return c, nil
+}
+
+// State returns a copy of what must survive a restart.
+func (c *Controller) State() State { return cloneState(c.state) }
+
+// Step takes one input and returns what the shell must do. Same state, same inputs, same outputs.
+// A now before the last one counts as the last one.
+func (c *Controller) Step(now time.Time, in Input) []Output {
+	if now.After(c.now) {
+		c.now = now
+	}
+	c.out = nil
+	switch in := in.(type) {
+	case Observed:
+		c.observe(in.Verdict)
+	case Replicated:
+		c.hearReplication(in.State)
+	case Reconfigured:
+		c.reconfigure(in.Config)
+	case Adopted:
+		c.adopt(in.State)
+	}
+	c.expireHold()
+	c.refreshJudgements()
+	c.refreshLinks()
+	if cmd, ok := in.(Command); ok {
+		c.command(cmd)
+	}
+	c.decide()
+	return c.out
+}
+
+// observe notes a verdict of a configured vantage; others have no vote.
+func (c *Controller) observe(v proa.Verdict) {
+	known := slices.ContainsFunc(c.cfg.Vantages, func(o Vantage) bool { return o.Name == v.By })
+	if _, ok := c.judged[v.Region]; !known || !ok {
+		return
+	}
+	if v.Health != proa.Healthy && v.Health != proa.Unhealthy {
+		v.Health = proa.Unknown
+	}
+	c.heard[ballot{v.By, v.Region}] = heard{verdict: v, at: c.now}
+}
+
+// decide makes at most one switch.
+func (c *Controller) decide() {
+	active := c.state.Plan.Active
+	other := active.Other()
+	if c.state.Forced && c.judged[active].Health == proa.Healthy {
+		c.state.Forced = false
+		c.out = append(c.out, StateChanged{State: c.State()})
+	}
+	if c.judged[active].Health == proa.Unhealthy {
+		c.failover(active, other)
+		return
+	}
+	if c.pending != nil {
+		c.advanceSwitchover()
+		return
+	}
+	c.failback()
+}
+
+// failover leaves an unhealthy region for a healthy one, and otherwise says what holds it back.
+func (c *Controller) failover(from, to proa.Region) {
+	what := fmt.Sprintf("failover %s→%s waits: ", from, to)
+	switch {
+	case c.judged[to].Health != proa.Healthy:
+		c.wait(what + string(to) + " is " + string(c.judged[to].Health) + " too; the plan stands")
+		return
+	case c.state.Held != nil:
+		c.wait(what + c.heldText())
+		return
+	case c.state.Forced:
+		c.wait(what + c.forcedText())
+		return
+	case c.cfg.StayPastBudget && c.budgetLeft() == 0:
+		c.wait(what + c.budgetText())
+		return
+	}
+	c.state.Pinned = false
+	c.dropPending("its source failed")
+	c.switchTo(to, Evidence{Cause: CauseFailover},
+		fmt.Sprintf("failover: %s is unhealthy (%s)", from, c.judged[from].Reason))
+}
+
+// switchTo makes the next plan. The caller has checked that it may.
+func (c *Controller) switchTo(to proa.Region, e Evidence, reason string) {
+	c.state.Plan = proa.Plan{Version: c.state.Plan.Version + 1, Active: to, Reason: reason, Since: c.now}
+	c.state.Switches = append(c.recentSwitches(), c.now)
+	c.waiting = ""
+	e.Verdicts = c.verdicts()
+	for _, r := range proa.Regions() {
+		e.Replication = append(e.Replication, c.replicationView(r))
+	}
+	changed := c.remember(e)
+	c.out = append(c.out, StateChanged{State: c.State()}, changed)
+	c.event(EventPlan, to, fmt.Sprintf("plan %d: traffic goes to %s: %s", c.state.Plan.Version, to, reason))
+}
+
+// remember puts the present plan at the end of the history.
+func (c *Controller) remember(e Evidence) PlanChanged {
+	p := PlanChanged{Plan: c.state.Plan, Evidence: e}
+	h := append(slices.Clone(c.state.History), p)
+	if over := len(h) - c.cfg.HistoryLimit; over > 0 {
+		h = slices.Delete(h, 0, over)
+	}
+	c.state.History = h
+	return p
+}
+
+// verdicts lists what every vantage last said, in a fixed order.
+func (c *Controller) verdicts() []proa.Verdict {
+	list := make([]proa.Verdict, 0, len(c.heard))
+	for _, h := range c.heard {
+		list = append(list, h.verdict)
+	}
+	slices.SortFunc(list, func(a, b proa.Verdict) int {
+		return cmp.Or(cmp.Compare(a.Region, b.Region), cmp.Compare(a.By, b.By))
+	})
+	return list
+}
+
+// replicationView is a direction's state with a stale one as unknown.
+func (c *Controller) replicationView(from proa.Region) Replication {
+	l := c.links[from]
+	switch age := c.now.Sub(l.at); {
+	case l.at.IsZero():
+		return Replication{From: from, Reason: "nothing heard yet"}
+	case age > c.cfg.StaleAfter:
+		return Replication{From: from, Reason: "silent for " + seconds(age)}
+	}
+	return l.state
+}
+
+func (c *Controller) reconfigure(cfg Config) {
+	if err := cfg.Validate(); err != nil {
+		c.refuse(err)
+		c.event(EventConfig, "", "policy refused, the last good one stays: "+err.Error())
+		return
+	}
+	c.cfg = cfg
+	maps.DeleteFunc(c.heard, func(b ballot, _ heard) bool {
+		return !slices.ContainsFunc(cfg.Vantages, func(v Vantage) bool { return v.Name == b.by })
+	})
+	c.event(EventConfig, "", "policy changed")
+}
+
+func (c *Controller) adopt(s State) {
+	if _, err := proa.ParseRegion(string(s.Plan.Active)); err != nil {
+		c.refuse(fmt.Errorf("adopt plan %d: %w: %w", s.Plan.Version, proa.ErrInvalid, err))
+		return
+	}
+	if s.Plan.Version <= c.state.Plan.Version {
+		c.refuse(fmt.Errorf("adopt plan %d: plan %d is in force: %w",
+			s.Plan.Version, c.state.Plan.Version, proa.ErrStalePlan))
+		return
+	}
+	c.state = cloneState(s)
+	c.pending = nil
+	var e Evidence
+	if n := len(s.History); n > 0 && s.History[n-1].Plan.Version == s.Plan.Version {
+		e = s.History[n-1].Evidence
+	}
+	c.out = append(c.out, StateChanged{State: c.State()}, PlanChanged{Plan: s.Plan, Evidence: e})
+	c.event(EventPlan, s.Plan.Active, fmt.Sprintf("plan %d adopted: %s", s.Plan.Version, s.Plan.Reason))
+}
+
+func (c *Controller) event(kind EventKind, r proa.Region, text string) {
+	c.out = append(c.out, Event{At: c.now, Kind: kind, Region: r, Text: text})
+}
+
+func (c *Controller) refuse(err error) { c.out = append(c.out, Refused{Err: err}) }
+
+// wait reports an obstacle when it is not the one reported last.
+func (c *Controller) wait(obstacle string) {
+	if c.waiting != obstacle {
+		c.waiting = obstacle
+		c.event(EventWaiting, "", obstacle)
+	}
+}
+
+func cloneState(s State) State {
+	s.Switches = slices.Clone(s.Switches)
+	s.History = slices.Clone(s.History)
+	if s.Held != nil {
+		held := *s.Held
+		s.Held = &held
+	}
+	return s
+}

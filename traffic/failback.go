@@ -1,0 +1,102 @@
+package traffic
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/proa-cloud/proa"
+)
+
+// failback moves traffic to the preferred region once its gate is open.
+func (c *Controller) failback() {
+	to := c.cfg.Preferred
+	if c.state.Plan.Active == to {
+		c.waiting = ""
+		return
+	}
+	if waits := c.failbackWaits(); len(waits) > 0 {
+		c.noteFailbackWait()
+		return
+	}
+	c.switchTo(to, Evidence{Cause: CauseFailback}, fmt.Sprintf(
+		"failback: %s healthy for %s, replication both ways under %s for %s",
+		to, seconds(c.now.Sub(c.judged[to].Since)), seconds(c.cfg.LagObjective), seconds(c.cfg.Dwell)))
+}
+
+// failbackWaits lists everything that an automatic failback still waits for, in the order in which it is looked at.
+func (c *Controller) failbackWaits() []string {
+	var waits []string
+	to := c.cfg.Preferred
+	if c.cfg.Failback == FailbackManual {
+		waits = append(waits, "failback is manual: an operator must ask for it")
+	}
+	if c.state.Pinned {
+		waits = append(waits, "an operator chose "+string(c.state.Plan.Active)+": an operator must fail back")
+	}
+	if c.state.Held != nil {
+		waits = append(waits, c.heldText())
+	}
+	j := c.judged[to]
+	switch healthy := c.now.Sub(j.Since); {
+	case j.Health != proa.Healthy:
+		waits = append(waits, fmt.Sprintf("%s is %s: %s", to, j.Health, j.Reason))
+	case healthy < c.cfg.HoldDown:
+		waits = append(waits, fmt.Sprintf("%s healthy for %s of the hold-down of %s",
+			to, seconds(healthy), seconds(c.cfg.HoldDown)))
+	}
+	for _, from := range proa.Regions() {
+		if t := c.trouble(from); t != "" {
+			waits = append(waits, t)
+		} else if dwell := c.now.Sub(c.links[from].okSince); dwell < c.cfg.Dwell {
+			waits = append(waits, fmt.Sprintf("replication %s→%s under its objective for %s of %s",
+				from, from.Other(), seconds(dwell), seconds(c.cfg.Dwell)))
+		}
+	}
+	if c.budgetLeft() == 0 {
+		waits = append(waits, c.budgetText())
+	}
+	return waits
+}
+
+// noteFailbackWait reports an obstacle that will not pass by itself; the rest is for Explain, or the log would fill.
+func (c *Controller) noteFailbackWait() {
+	switch {
+	case c.budgetLeft() == 0:
+		c.wait("failback waits: " + c.budgetText())
+	case c.judged[c.cfg.Preferred].Health != proa.Healthy:
+		c.wait("failback waits: " + string(c.cfg.Preferred) + " is not healthy")
+	case c.replicationTrouble():
+		c.wait("failback waits: replication is unknown or over its objective")
+	default:
+		c.wait("failback waits: hold-down, dwell time or an operator")
+	}
+}
+
+func (c *Controller) replicationTrouble() bool {
+	return c.trouble(proa.AWS) != "" || c.trouble(proa.Azure) != ""
+}
+
+// recentSwitches returns the switches that still count against the budget.
+func (c *Controller) recentSwitches() []time.Time {
+	var recent []time.Time
+	for _, t := range c.state.Switches {
+		if c.now.Sub(t) < c.cfg.FlapWindow {
+			recent = append(recent, t)
+		}
+	}
+	return recent
+}
+
+func (c *Controller) budgetLeft() int {
+	return max(0, c.cfg.FlapBudget-len(c.recentSwitches()))
+}
+
+func (c *Controller) budgetText() string {
+	recent := c.recentSwitches()
+	if len(recent) == 0 {
+		return "flap budget free"
+	}
+	free := recent[max(0, len(recent)-c.cfg.FlapBudget)].Add(c.cfg.FlapWindow)
+	return fmt.Sprintf("flap budget spent: %d switches within %s, at most %d; free again at %s",
+		len(recent), seconds(c.cfg.FlapWindow), c.cfg.FlapBudget, free.UTC().Format(time.TimeOnly))
+}

@@ -1,0 +1,183 @@
+package traffic
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/proa-cloud/proa"
+)
+
+// heard is a verdict and when it was last renewed.
+type heard struct {
+	verdict proa.Verdict
+	at      time.Time
+}
+
+type ballot struct {
+	by     string
+	region proa.Region
+}
+
+// Judgement is what the vantages together say of one region.
+type Judgement struct {
+	Health proa.Health `json:"health"`
+	Since  time.Time   `json:"since"`
+	Reason string      `json:"reason"`
+}
+
+// VantageView is one vantage's word on one region as the controller counts it.
+type VantageView struct {
+	Vantage Vantage     `json:"vantage"`
+	Region  proa.Region `json:"region"`
+	Health  proa.Health `json:"health"`
+	Reason  string      `json:"reason"`
+	Since   time.Time   `json:"since,omitzero"`
+	Heard   time.Time   `json:"heard,omitzero"` // when it was last renewed
+}
+
+// votes lists each configured vantage's word on a region; silence and stale words are unknown.
+func (c *Controller) votes(r proa.Region) []VantageView {
+	views := make([]VantageView, 0, len(c.cfg.Vantages))
+	for _, v := range c.cfg.Vantages {
+		view := VantageView{Vantage: v, Region: r, Health: proa.Unknown, Reason: "has not reported yet"}
+		if h, ok := c.heard[ballot{v.Name, r}]; ok {
+			view.Health, view.Reason = h.verdict.Health, h.verdict.Reason
+			view.Since, view.Heard = h.verdict.Since, h.at
+			if age := c.now.Sub(h.at); age > c.cfg.StaleAfter {
+				view.Health = proa.Unknown
+				view.Reason = fmt.Sprintf("silent for %s; last said %s", seconds(age), h.verdict.Health)
+			}
+		}
+		views = append(views, view)
+	}
+	return views
+}
+
+// judge counts the votes on a region: the majority of those who report decides, provided that a majority of the configured
+// vantages report. A vantage beside the region has no say for "healthy" once one outside reports.
+func (c *Controller) judge(r proa.Region) (proa.Health, string) {
+	votes := c.votes(r)
+	reporting, outside := 0, 0
+	for _, v := range votes {
+		if v.Health != proa.Unknown {
+			reporting++
+			if v.Vantage.Beside != r {
+				outside++
+			}
+		}
+	}
+	if need := c.cfg.majority(); reporting < need {
+		return proa.Unknown, fmt.Sprintf("%d of %d vantages report, %d needed: %s",
+			reporting, len(votes), need, reasons(votes, proa.Unknown))
+	}
+	up, down := 0, 0
+	for _, v := range votes {
+		switch {
+		case v.Health == proa.Unhealthy:
+			down++
+		case v.Health == proa.Healthy && (v.Vantage.Beside != r || outside == 0):
+			up++
+		}
+	}
+	tally := fmt.Sprintf("%d up, %d down of %d", up, down, len(votes))
+	switch {
+	case down > up:
+		return proa.Unhealthy, tally + ": " + reasons(votes, proa.Unhealthy)
+	case up > down:
+		return proa.Healthy, tally + ": " + reasons(votes, proa.Healthy)
+	}
+	return proa.Unknown, tally + ": no majority"
+}
+
+// reasons joins what the vantages of one opinion say.
+func reasons(votes []VantageView, health proa.Health) string {
+	var parts []string
+	for _, v := range votes {
+		if v.Health == health {
+			parts = append(parts, v.Vantage.Name+" says "+v.Reason)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// refreshJudgements recounts the votes and reports what changed.
+func (c *Controller) refreshJudgements() {
+	for _, r := range proa.Regions() {
+		health, reason := c.judge(r)
+		j := c.judged[r]
+		if j.Health != health {
+			was := j.Health
+			j = Judgement{Health: health, Since: c.now}
+			c.event(EventHealth, r, fmt.Sprintf("%s is %s (was %s): %s", r, health, was, reason))
+		}
+		j.Reason = reason
+		c.judged[r] = j
+	}
+}
+
+// link is one direction of replication as last heard.
+type link struct {
+	state   Replication
+	at      time.Time // when it was last renewed; zero: never
+	okSince time.Time // since when it has been known and under the objective without a break; zero: it is not
+}
+
+// trouble says why the direction does not satisfy the objective, "" when it does.
+func (c *Controller) trouble(from proa.Region) string {
+	l := c.links[from]
+	name := fmt.Sprintf("replication %s→%s", from, from.Other())
+	switch {
+	case l.at.IsZero():
+		return name + " lag unknown: nothing heard yet"
+	case c.now.Sub(l.at) > c.cfg.StaleAfter:
+		return fmt.Sprintf("%s lag unknown: silent for %s", name, seconds(c.now.Sub(l.at)))
+	case !l.state.Known:
+		return name + " lag unknown" + because(l.state.Reason)
+	case !l.state.CaughtUp:
+		return name + " still catches up" + because(l.state.Reason)
+	case l.state.Lag > c.cfg.LagObjective:
+		return fmt.Sprintf("%s lag %s is over its objective of %s (backlog %d)",
+			name, seconds(l.state.Lag), seconds(c.cfg.LagObjective), l.state.Backlog)
+	}
+	return ""
+}
+
+// hearReplication notes a direction's new state. A gap in the reports breaks the dwell.
+func (c *Controller) hearReplication(s Replication) {
+	l, ok := c.links[s.From]
+	if !ok {
+		return
+	}
+	if c.now.Sub(l.at) > c.cfg.StaleAfter {
+		l.okSince = time.Time{}
+	}
+	l.state, l.at = s, c.now
+}
+
+// refreshLinks starts, keeps or breaks each direction's dwell.
+func (c *Controller) refreshLinks() {
+	for from, l := range c.links {
+		switch {
+		case c.trouble(from) != "":
+			l.okSince = time.Time{}
+		case l.okSince.IsZero():
+			l.okSince = c.now
+		}
+	}
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}
+
+// seconds rounds a duration for people.
+func seconds(d time.Duration) string {
+	if d < 10*time.Second {
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
