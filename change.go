@@ -65,6 +65,7 @@ type Change struct {
 	Key      Key
 	Old      *Image    // nil: the feed does not say what was there before
 	New      Image     // the zero Image: the key was removed
+	ETag     string    // the store's token of New; "" where it has none (DynamoDB) or the key was removed
 	Time     time.Time // when the side says it happened; both clouds' feeds give whole seconds
 	Position Position
 	Expired  bool // removed by the store's time-to-live, not by a writer

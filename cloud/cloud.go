@@ -33,6 +33,8 @@ type Table interface {
 	// as now stored and, in replaced, the image that the write took the place of where the store tells (DynamoDB's ALL_OLD):
 	// where a store cannot compare whole images atomically, replaced may differ from seen, and the caller must judge it.
 	//
+	// A seen row that exists but has no ETag is compared by its image, on a store that has ETags by reading it first.
+	//
 	// seen.Image zero means "nothing stored". next must exist; a tombstone image is stored as such. Attributes that are the same in seen
 	// and next are not touched on DynamoDB (an UpdateItem of what differs); Cosmos replaces the document under its ETag.
 	Swap(ctx context.Context, seen Row, next proa.Image) (now Row, replaced *proa.Image, err error)
