@@ -47,9 +47,9 @@ type Node struct {
 	// Control is the address of the control API. Keep it on loopback: whoever has the token steers the node.
 	Control string `yaml:"control"`
 	// ControlToken is the bearer token of the control API.
-	ControlToken Secret `yaml:"control_token"`
+	ControlToken proa.Secret `yaml:"control_token"`
 	// AnnounceToken is the bearer token of the announcement route, which functions hold, and of nothing else.
-	AnnounceToken Secret `yaml:"announce_token"`
+	AnnounceToken proa.Secret `yaml:"announce_token"`
 }
 
 // Regions are the two clouds.
@@ -67,8 +67,8 @@ type AWS struct {
 	// Region is the vendor's region name.
 	Region string `yaml:"region"`
 	// AccessKeyID and SecretAccessKey authenticate; empty means the SDK's default chain.
-	AccessKeyID     string `yaml:"access_key_id"`
-	SecretAccessKey Secret `yaml:"secret_access_key"`
+	AccessKeyID     string      `yaml:"access_key_id"`
+	SecretAccessKey proa.Secret `yaml:"secret_access_key"`
 	// Alarm is the CloudWatch alarm that counts as a health check, empty for none.
 	Alarm string `yaml:"alarm"`
 	// Gateway is where users reach the region.
@@ -78,13 +78,13 @@ type AWS struct {
 // Azure says how the Azure region is reached.
 type Azure struct {
 	// CosmosEndpoint is the account's URL and CosmosKey its key.
-	CosmosEndpoint string `yaml:"cosmos_endpoint"`
-	CosmosKey      Secret `yaml:"cosmos_key"`
+	CosmosEndpoint string      `yaml:"cosmos_endpoint"`
+	CosmosKey      proa.Secret `yaml:"cosmos_key"`
 	// StorageConnection is the storage account's connection string.
-	StorageConnection Secret `yaml:"storage_connection"`
+	StorageConnection proa.Secret `yaml:"storage_connection"`
 	// MonitorEndpoint is the management endpoint; empty means the public one.
-	MonitorEndpoint string `yaml:"monitor_endpoint"`
-	MonitorToken    Secret `yaml:"monitor_token"`
+	MonitorEndpoint string      `yaml:"monitor_endpoint"`
+	MonitorToken    proa.Secret `yaml:"monitor_token"`
 	// Subscription and Alert name the Azure Monitor alert rule that counts as a health check, empty for none.
 	Subscription string `yaml:"subscription"`
 	Alert        string `yaml:"alert"`
@@ -232,7 +232,7 @@ func Parse(name string, data []byte) (Config, error) {
 
 // Save writes the configuration, secrets included, to path with mode 0600.
 func (c Config) Save(path string) error {
-	reveal := yaml.CustomMarshaler(func(s Secret) ([]byte, error) { return json.Marshal(s.Reveal()) })
+	reveal := yaml.CustomMarshaler(func(s proa.Secret) ([]byte, error) { return json.Marshal(s.Reveal()) })
 	data, err := yaml.MarshalWithOptions(c, yaml.Indent(2), reveal)
 	if err != nil {
 		return fmt.Errorf("write configuration: %w", err)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/proa-cloud/proa"
 )
 
 func TestDefaultIsValid(t *testing.T) {
@@ -19,8 +21,8 @@ func TestDefaultIsValid(t *testing.T) {
 
 func TestSaveThenLoadGivesTheSameSecretsIncluded(t *testing.T) {
 	c := Default()
-	c.Regions.AWS.SecretAccessKey = NewSecret("s: #1\"")
-	c.Regions.Azure.CosmosKey = NewSecret("key==")
+	c.Regions.AWS.SecretAccessKey = proa.NewSecret("s: #1\"")
+	c.Regions.Azure.CosmosKey = proa.NewSecret("key==")
 	c.Node.DNS = []string{"127.0.0.1:5300"}
 	path := filepath.Join(t.TempDir(), "proa.yaml")
 	if err := c.Save(path); err != nil {
@@ -30,7 +32,7 @@ func TestSaveThenLoadGivesTheSameSecretsIncluded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same := cmp.Comparer(func(a, b Secret) bool { return a.Reveal() == b.Reveal() })
+	same := cmp.Comparer(func(a, b proa.Secret) bool { return a.Reveal() == b.Reveal() })
 	if diff := cmp.Diff(c, got, same, cmpopts.EquateEmpty()); diff != "" {
 		t.Fatal(diff)
 	}
@@ -41,7 +43,7 @@ func TestSaveThenLoadGivesTheSameSecretsIncluded(t *testing.T) {
 
 func TestSecretsDoNotPrint(t *testing.T) {
 	c := Default()
-	c.Regions.AWS.SecretAccessKey = NewSecret("hunter2")
+	c.Regions.AWS.SecretAccessKey = proa.NewSecret("hunter2")
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		if s := fmt.Sprintf(verb, c); strings.Contains(s, "hunter2") {
 			t.Errorf("%s prints the secret", verb)
