@@ -106,17 +106,16 @@ func parseDecimal(s string) (decimal, error) {
 }
 
 func parseExponent(s string) (int, bool) {
-	neg := strings.HasPrefix(s, "-")
-	s = strings.TrimLeft(strings.TrimPrefix(strings.TrimPrefix(s, "-"), "+"), "0") + ""
-	if len(s) > 6 {
+	neg := false
+	if s != "" && (s[0] == '-' || s[0] == '+') {
+		neg, s = s[0] == '-', s[1:]
+	}
+	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, false
 	}
 	n := 0
-	for _, c := range s {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
+	for _, c := range strings.TrimLeft(s, "0") {
+		n = min(n*10+int(c-'0'), 1_000_000) // far beyond every limit is all the same
 	}
 	if neg {
 		n = -n

@@ -1,0 +1,34 @@
+# proa: `make test` is everything a change must pass; `make lint` is what reviewers need not say.
+GO       ?= go
+BIN      := bin/proa
+TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+PACKAGES := $(shell $(GO) list ./... 2>/dev/null | grep -v /test/)
+
+.PHONY: build test unit e2e lint vet fmt fuzz bench peers clean
+
+build: ## build the binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/proa
+
+test: unit e2e ## all tests: packages with the race detector, then the journey against the built binary
+
+unit:
+	$(GO) test -race $(PACKAGES)
+
+e2e: build ## the end-to-end journey against the plain built binary
+	PROA_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 15m -v ./test/...
+
+peers: ## differential tests against the vendors' emulators and SDKs; installs them
+	./test/peers/install.sh
+	PROA_PEERS=1 $(GO) test -count=1 ./aws/... ./azure/... ./traffic/...
+
+lint: ## golangci-lint, gofumpt and govulncheck, as pinned in tools/go.mod
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+vet: ## go vet for the four targets
+	@for t in $(TARGETS); do echo "vet $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; done
+
+fmt: ## format as CI wants it
+	$(GO) tool -modfile=tools/go.mod golangci-lint fmt ./...
+
+clean:
+	rm -rf bin

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-cloud/proa"
+	awslocal "github.com/proa-cloud/proa/aws/local"
+	azurelocal "github.com/proa-cloud/proa/azure/local"
+	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/internal/supervisor"
+	"github.com/proa-cloud/proa/node"
+)
+
+// logger writes one line an event to stderr, which a supervisor keeps in logs/.
+func (a *app) logger() *slog.Logger { return slog.New(slog.NewTextHandler(a.stderr, nil)) }
+
+// untilOrphaned ends the context when a supervising parent has gone: its end of our standard input closes.
+func untilOrphaned(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if os.Getenv(supervisor.EnvReady) != "" {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			cancel()
+		}()
+	}
+	return ctx, cancel
+}
+
+// sayReady tells a supervising parent that requests are served.
+func sayReady() {
+	fd, err := strconv.Atoi(os.Getenv(supervisor.EnvReady))
+	if err != nil {
+		return
+	}
+	f := os.NewFile(uintptr(fd), "ready")
+	if f == nil {
+		return
+	}
+	_, _ = f.WriteString("\n") // the parent has gone: untilOrphaned ends us
+	f.Close()
+}
+
+func (a *app) cloudCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:       "cloud aws|azure",
+		Short:     "Run one local cloud in the foreground (`proa up` does this for both)",
+		Long:      "Run one local cloud in the foreground, with the addresses and credentials of DIR/supervisor.json.",
+		Example:   "  proa cloud aws --dir .proa",
+		Args:      oneRegion,
+		ValidArgs: []string{"aws", "azure"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			state, err := supervisor.ReadState(a.dir)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := untilOrphaned(cmd.Context())
+			defer cancel()
+			if args[0] == string(proa.AWS) {
+				return a.runAWS(ctx, state)
+			}
+			return a.runAzure(ctx, state)
+		},
+	}
+}
+
+func (a *app) runAWS(ctx context.Context, s supervisor.State) error {
+	return awslocal.Run(ctx, awslocal.Config{
+		Dir:             filepath.Join(a.dir, "aws"),
+		APIListen:       s.Addresses.AWS,
+		GatewayListen:   s.Addresses.AWSGateway,
+		AccessKeyID:     s.Credentials.AWSAccessKeyID,
+		SecretAccessKey: proa.NewSecret(s.Credentials.AWSSecretAccessKey),
+		AccountID:       supervisor.AccountID,
+		Region:          "us-east-1",
+		Clock:           time.Now,
+		Logger:          a.logger(),
+		Ready:           func(awslocal.Addresses) { sayReady() },
+	})
+}
+
+func (a *app) runAzure(ctx context.Context, s supervisor.State) error {
+	return azurelocal.Run(ctx, azurelocal.Config{
+		Dir:           filepath.Join(a.dir, "azure"),
+		Listen:        s.Addresses.Azure,
+		GatewayListen: s.Addresses.AzureGateway,
+		Account:       s.Credentials.StorageAccount,
+		CosmosKey:     proa.NewSecret(s.Credentials.CosmosKey),
+		StorageKey:    proa.NewSecret(s.Credentials.StorageKey),
+		MonitorToken:  proa.NewSecret(s.Credentials.MonitorToken),
+		Clock:         time.Now,
+		Logger:        a.logger(),
+		Ready:         func(azurelocal.Addresses) { sayReady() },
+	})
+}
+
+func (a *app) nodeCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:     "node",
+		Short:   "Run one node: traffic manager, name server and data sync",
+		Example: "  proa node --config /etc/proa/proa.yaml",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usage(fmt.Errorf("%s needs --config FILE", cmd.CommandPath()))
+			}
+			cfg, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := untilOrphaned(cmd.Context())
+			defer cancel()
+			return node.Run(ctx, node.Config{Proa: cfg, Clock: time.Now, Logger: a.logger(), Ready: sayReady})
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "the node's proa.yaml")
+	return cmd
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/supervisor"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var check bool
+	cmd := &cobra.Command{
+		Use:     "status",
+		Short:   "Say where traffic is, how both regions are and what is not replicated yet",
+		Example: "  proa status\n  proa status -o json\n  proa status --check   exit code 4 when something is degraded",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.dial()
+			if err != nil {
+				return err
+			}
+			s, err := c.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := a.print(s, func(w io.Writer) { writeStatus(w, s) }); err != nil {
+				return err
+			}
+			if check && degraded(s) {
+				return &exitCode{code: exitDegraded}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&check, "check", false, "exit with code 4 when a region, the node or a link is not well")
+	return a.outputFlag(cmd)
+}
+
+func degraded(s supervisor.Status) bool {
+	if s.Plan == nil || len(s.Partitioned) > 0 {
+		return true
+	}
+	for _, r := range s.Regions {
+		if r.Health != proa.Healthy || r.PID == nil || r.LagMS == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func writeStatus(w io.Writer, s supervisor.Status) {
+	if s.Plan != nil {
+		fmt.Fprintf(w, "%s is served by %s since %s (plan %d: %s)\n\n", s.Zone, s.Plan.Active, clock(s.Plan.Since), s.Plan.Version, s.Plan.Reason)
+	} else {
+		fmt.Fprintf(w, "%s: the node does not say where traffic is: %s\n\n", s.Zone, s.NodeError)
+	}
+	fmt.Fprintln(w, "REGION\tHEALTH\tGATEWAY\tLAG\tBACKLOG\tUNREPLICATED\tPID")
+	for _, name := range proa.Regions() {
+		r := s.Regions[name]
+		pid := "dead"
+		if r.PID != nil {
+			pid = fmt.Sprint(*r.PID)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name, r.Health, r.Gateway,
+			orDash(r.LagMS, " ms"), orDash(r.Backlog, ""), orDash(r.Unreplicated, ""), pid)
+	}
+	fmt.Fprintln(w)
+	for _, name := range proa.Regions() {
+		if r := s.Regions[name]; r.Health != proa.Healthy {
+			fmt.Fprintf(w, "%s: %s\n", name, r.Reason)
+		}
+	}
+	for _, r := range s.Partitioned {
+		fmt.Fprintf(w, "data sync is cut from %s (`proa heal partition` ends it)\n", r)
+	}
+	if v := s.Verified; v != nil {
+		verdict := "equal"
+		if v.Differences > 0 {
+			verdict = "NOT equal"
+		}
+		fmt.Fprintf(w, "%s through %s: %d keys, %d differences, %d in flight\n", verdict, clock(v.Through), v.Keys, v.Differences, v.InFlight)
+	} else {
+		fmt.Fprintln(w, "not compared yet (`proa verify` does)")
+	}
+	fmt.Fprintf(w, "DNS: %s\n", strings.Join(s.DNS, ", "))
+	fmt.Fprintln(w, "\nPROCESS\tPID\tMEMORY")
+	for _, p := range s.Processes {
+		fmt.Fprintf(w, "%s\t%d\t%.0f MiB\n", p.Name, p.PID, float64(p.RSSBytes)/(1<<20))
+	}
+}
+
+// clock renders a moment of today in local time.
+func clock(t time.Time) string { return t.Local().Format("15:04:05.000") }
