@@ -183,3 +183,6 @@ func checkFreeUDP(addr string) error {
 	}
 	return c.Close()
 }
+
+// SharedGatewayAddress reports whether both gateways had to take one address.
+func SharedGatewayAddress(a Addresses) bool { return host(a.AWSGateway) == host(a.AzureGateway) }

@@ -111,17 +111,17 @@ func (s *Supervisor) nodeConfig() config.Config {
 	c.Node.Dir = nodeDir(s.cfg.Dir)
 	c.Node.DNS = []string{a.DNS}
 	c.Node.Control = a.Node
-	c.Node.ControlToken = config.NewSecret(k.NodeToken)
-	c.Node.AnnounceToken = config.NewSecret(k.AnnounceToken)
+	c.Node.ControlToken = proa.NewSecret(k.NodeToken)
+	c.Node.AnnounceToken = proa.NewSecret(k.AnnounceToken)
 	aws := &c.Regions.AWS
 	aws.Endpoint, aws.MonitorEndpoint = "http://"+a.AWSProxy, "http://"+a.AWS
-	aws.AccessKeyID, aws.SecretAccessKey = k.AWSAccessKeyID, config.NewSecret(k.AWSSecretAccessKey)
+	aws.AccessKeyID, aws.SecretAccessKey = k.AWSAccessKeyID, proa.NewSecret(k.AWSSecretAccessKey)
 	aws.Alarm = AlarmName
 	aws.Gateway.Addresses, aws.Gateway.URL = []string{host(a.AWSGateway)}, "http://"+a.AWSGateway
 	azure := &c.Regions.Azure
-	azure.CosmosEndpoint, azure.CosmosKey = "http://"+a.AzureProxy+"/", config.NewSecret(k.CosmosKey)
-	azure.StorageConnection = config.NewSecret(s.state.StorageConnection(a.AzureProxy))
-	azure.MonitorEndpoint, azure.MonitorToken = "http://"+a.Azure, config.NewSecret(k.MonitorToken)
+	azure.CosmosEndpoint, azure.CosmosKey = "http://"+a.AzureProxy+"/", proa.NewSecret(k.CosmosKey)
+	azure.StorageConnection = proa.NewSecret(s.state.StorageConnection(a.AzureProxy))
+	azure.MonitorEndpoint, azure.MonitorToken = "http://"+a.Azure, proa.NewSecret(k.MonitorToken)
 	azure.Subscription, azure.Alert = Subscription, AlertName
 	azure.Gateway.Addresses, azure.Gateway.URL = []string{host(a.AzureGateway)}, "http://"+a.AzureGateway
 	return c
