@@ -1,0 +1,212 @@
+package aws
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/cloud"
+)
+
+// An upload holds one part in memory, since the SDK refuses a body over plain HTTP that it cannot rewind. Objects up to one part are
+// one PutObject; larger ones are multipart uploads, of at most 10,000 parts.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+const (
+	partSize  = 8 << 20
+	maxParts  = 10_000
+	maxObject = 5 << 40
+)
+
+// Put stores size bytes of body, one part in memory at a time.
+func (b *Bucket) Put(
+	ctx context.Context, name string, body io.Reader, size int64, o cloud.PutOptions,
+) (cloud.ObjectInfo, error) {
+	if size < 0 || size > maxObject {
+		return cloud.ObjectInfo{}, b.fail("put object", name, fmt.Errorf("%d bytes: %w", size, proa.ErrTooLarge))
+	}
+	u := &upload{Bucket: b, name: name, body: body, size: size, options: o, started: time.Now()}
+	info, err := u.run(ctx)
+	if err == nil {
+		return info, nil
+	}
+	err = b.fail("put object", name, err)
+	if errors.Is(err, proa.ErrNotFound) && o.IfMatch != "" {
+		// S3 answers If-Match on a missing object with 404.
+		return info, b.fail("put object", name, fmt.Errorf("%w: %w", proa.ErrConflict, err))
+	}
+	return info, err
+}
+
+type upload struct {
+	*Bucket
+	name    string
+	body    io.Reader
+	size    int64
+	options cloud.PutOptions
+	started time.Time
+}
+
+func (u *upload) run(ctx context.Context) (cloud.ObjectInfo, error) {
+	if u.size > partSize {
+		return u.multipart(ctx)
+	}
+	content, err := u.part(u.size)
+	if err != nil {
+		return cloud.ObjectInfo{}, err
+	}
+	if err := u.atEnd(); err != nil {
+		return cloud.ObjectInfo{}, err
+	}
+	crc := cloud.NewCRC64()
+	crc.Write(content)
+	ctx, progress := newWatch(ctx, u.patience())
+	defer progress.stop()
+	ifMatch, ifNoneMatch := u.conditions()
+	out, err := u.s3.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &u.Bucket.name, Key: &u.name, Body: bytes.NewReader(content), ContentLength: &u.size,
+		ContentType: contentType(u.options), Metadata: encodeMetadata(u.options.Metadata),
+		ChecksumAlgorithm: types.ChecksumAlgorithmCrc64nvme, ChecksumCRC64NVME: sdk.String(encodeCRC(crc.Sum64())),
+		IfMatch: ifMatch, IfNoneMatch: ifNoneMatch,
+	})
+	if err != nil {
+		return cloud.ObjectInfo{}, err
+	}
+	return u.info(out.ETag, out.VersionId, crc.Sum64()), nil
+}
+
+// patience is how long one request that carries a part may take: the time-out, and a second for each 256 KiB.
+func (u *upload) patience() time.Duration {
+	return u.config.timeout() + time.Duration(min(u.size, u.partBytes())>>18)*time.Second
+}
+
+func (u *upload) partBytes() int64 { return max(partSize, (u.size+maxParts-1)/maxParts) }
+
+func (u *upload) conditions() (ifMatch, ifNoneMatch *string) {
+	if u.options.IfMatch != "" {
+		ifMatch = &u.options.IfMatch
+	}
+	if u.options.IfNoneMatch {
+		ifNoneMatch = sdk.String("*")
+	}
+	return ifMatch, ifNoneMatch
+}
+
+func contentType(o cloud.PutOptions) *string {
+	if o.ContentType == "" {
+		return nil
+	}
+	return &o.ContentType
+}
+
+// part reads exactly n bytes; a body that ends early is refused.
+func (u *upload) part(n int64) ([]byte, error) {
+	content := make([]byte, n)
+	if _, err := io.ReadFull(u.body, content); err != nil {
+		return nil, fmt.Errorf("body of %d bytes ended early: %w: %w", u.size, proa.ErrInvalid, err)
+	}
+	return content, nil
+}
+
+// atEnd refuses a body that goes on past its size, and reads the end so that a verifying reader can speak.
+func (u *upload) atEnd() error {
+	var one [1]byte
+	n, err := io.ReadFull(u.body, one[:])
+	if n > 0 {
+		return fmt.Errorf("body is longer than %d bytes: %w", u.size, proa.ErrInvalid)
+	}
+	if err != io.EOF {
+		return fmt.Errorf("body does not verify: %w: %w", proa.ErrInvalid, err)
+	}
+	return nil
+}
+
+func (u *upload) info(etag, version *string, crc uint64) cloud.ObjectInfo {
+	return cloud.ObjectInfo{
+		Name: u.name, Size: u.size, ETag: sdk.ToString(etag), VersionID: versionID(version),
+		ContentType: u.options.ContentType, Metadata: u.options.Metadata, LastModified: u.started.UTC(),
+		CRC64: crc, HasCRC64: true,
+	}
+}
+
+// multipart uploads part after part and aborts on any failure, so that nothing is left behind that costs money.
+func (u *upload) multipart(ctx context.Context) (cloud.ObjectInfo, error) {
+	created, err := u.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+		Bucket: &u.Bucket.name, Key: &u.name, ContentType: contentType(u.options),
+		Metadata:          encodeMetadata(u.options.Metadata),
+		ChecksumAlgorithm: types.ChecksumAlgorithmCrc64nvme, ChecksumType: types.ChecksumTypeFullObject,
+	})
+	if err != nil {
+		return cloud.ObjectInfo{}, err
+	}
+	info, err := u.parts(ctx, created.UploadId)
+	if err != nil {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.config.timeout())
+		defer cancel()
+		_, abortErr := u.s3.AbortMultipartUpload(clean, &s3.AbortMultipartUploadInput{
+			Bucket: &u.Bucket.name, Key: &u.name, UploadId: created.UploadId,
+		})
+		if abortErr != nil {
+			u.config.logger().Warn("an unfinished upload was left behind", "bucket", u.Bucket.name, "object", u.name,
+				"error", abortErr)
+		}
+	}
+	return info, err
+}
+
+func (u *upload) parts(ctx context.Context, id *string) (cloud.ObjectInfo, error) {
+	whole := cloud.NewCRC64()
+	var done []types.CompletedPart
+	for left, n := u.size, int32(1); left > 0; n++ {
+		content, err := u.part(min(left, u.partBytes()))
+		if err != nil {
+			return cloud.ObjectInfo{}, err
+		}
+		left -= int64(len(content))
+		whole.Write(content)
+		part, err := u.sendPart(ctx, id, n, content)
+		if err != nil {
+			return cloud.ObjectInfo{}, err
+		}
+		done = append(done, part)
+	}
+	if err := u.atEnd(); err != nil {
+		return cloud.ObjectInfo{}, err
+	}
+	ifMatch, ifNoneMatch := u.conditions()
+	ctx, progress := newWatch(ctx, u.patience())
+	defer progress.stop()
+	out, err := u.s3.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: &u.Bucket.name, Key: &u.name, UploadId: id,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
+		ChecksumType:    types.ChecksumTypeFullObject, ChecksumCRC64NVME: sdk.String(encodeCRC(whole.Sum64())),
+		MpuObjectSize: &u.size, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch,
+	})
+	if err != nil {
+		return cloud.ObjectInfo{}, err
+	}
+	return u.info(out.ETag, out.VersionId, whole.Sum64()), nil
+}
+
+func (u *upload) sendPart(ctx context.Context, id *string, n int32, content []byte) (types.CompletedPart, error) {
+	ctx, progress := newWatch(ctx, u.patience())
+	defer progress.stop()
+	crc := cloud.NewCRC64()
+	crc.Write(content)
+	sum := sdk.String(encodeCRC(crc.Sum64()))
+	out, err := u.s3.UploadPart(ctx, &s3.UploadPartInput{
+		Bucket: &u.Bucket.name, Key: &u.name, UploadId: id, PartNumber: &n, Body: bytes.NewReader(content),
+		ChecksumAlgorithm: types.ChecksumAlgorithmCrc64nvme, ChecksumCRC64NVME: sum,
+	})
+	if err != nil {
+		return types.CompletedPart{}, err
+	}
+	return types.CompletedPart{PartNumber: &n, ETag: out.ETag, ChecksumCRC64NVME: sum}, nil
+}

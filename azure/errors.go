@@ -1,0 +1,113 @@
+package azure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/proa-cloud/proa"
+)
+
+// fail turns an SDK error into a proa.Error. A nil error stays nil.
+func fail(op, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	kind, hint := classify(err)
+	return &proa.Error{Op: op, Region: proa.Azure, Key: key, Err: fmt.Errorf("%w: %w", kind, short(err)), Hint: hint}
+}
+
+func badConfig(err error) error {
+	return &proa.Error{
+		Op: "load configuration", Region: proa.Azure, Err: fmt.Errorf("%w: %w", proa.ErrInvalidConfig, err),
+	}
+}
+
+// statusError is a response error in one line; azcore's own text is a dozen, body included.
+type statusError struct{ *azcore.ResponseError }
+
+func (e statusError) Error() string {
+	return fmt.Sprintf("HTTP %d %s", e.StatusCode, e.ErrorCode)
+}
+
+func (e statusError) Unwrap() error { return e.ResponseError }
+
+func short(err error) error {
+	var response *azcore.ResponseError
+	if errors.As(err, &response) {
+		return statusError{response}
+	}
+	return err
+}
+
+func classify(err error) (kind error, hint string) {
+	for _, sentinel := range []error{
+		proa.ErrInvalid, proa.ErrTooLarge, proa.ErrConflict, proa.ErrNotFound, proa.ErrFeedGap, proa.ErrUnavailable,
+		proa.ErrUnsupported,
+	} {
+		if errors.Is(err, sentinel) {
+			return sentinel, ""
+		}
+	}
+	var response *azcore.ResponseError
+	if errors.As(err, &response) {
+		return kindOf(response)
+	}
+	var auth *azidentity.AuthenticationFailedError
+	if errors.As(err, &auth) {
+		return proa.ErrUnauthorized, "check the identity and its role assignments"
+	}
+	if errors.Is(err, context.Canceled) {
+		return context.Canceled, ""
+	}
+	return proa.ErrUnavailable, ""
+}
+
+// kindOf maps Cosmos's, Blob's and the resource manager's errors, by code where the status says too little.
+//
+// https://learn.microsoft.com/rest/api/cosmos-db/http-status-codes-for-cosmosdb
+// https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
+func kindOf(r *azcore.ResponseError) (error, string) {
+	switch r.ErrorCode {
+	case "BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "UnauthorizedBlobOverwrite", "BlobOverwritten":
+		return proa.ErrConflict, ""
+	case "ContainerBeingDeleted", "ServerBusy", "OperationTimedOut":
+		return proa.ErrUnavailable, ""
+	case "MetadataTooLarge", "BlockListTooLong", "RequestBodyTooLarge":
+		return proa.ErrTooLarge, ""
+	case "AuthorizationProtocolMismatch":
+		return proa.ErrUnauthorized, "the account demands https"
+	}
+	switch r.StatusCode {
+	case http.StatusNotFound, http.StatusGone:
+		return proa.ErrNotFound, ""
+	case http.StatusConflict:
+		return proa.ErrExists, ""
+	case http.StatusPreconditionFailed, 449: // 449 Retry With: a concurrent write of the same item won
+		return proa.ErrConflict, ""
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return proa.ErrUnauthorized, "check the key, the role assignments, the firewall and the machine's clock"
+	case http.StatusRequestEntityTooLarge:
+		return proa.ErrTooLarge, ""
+	case http.StatusTooManyRequests:
+		return proa.ErrThrottled, ""
+	case http.StatusNotImplemented, http.StatusMethodNotAllowed:
+		return proa.ErrUnsupported, ""
+	}
+	if r.StatusCode >= 400 && r.StatusCode < 500 && r.StatusCode != http.StatusRequestTimeout {
+		return proa.ErrInvalid, ""
+	}
+	return proa.ErrUnavailable, ""
+}
+
+func statusOf(err error) int {
+	var response *azcore.ResponseError
+	if errors.As(err, &response) {
+		return response.StatusCode
+	}
+	return 0
+}
