@@ -1,0 +1,230 @@
+package dns
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	mdns "github.com/miekg/dns"
+
+	"github.com/proa-cloud/proa"
+)
+
+// Record is a name whose addresses follow the plan. TXT records at the name and at "_proa." below it say which region
+// is active, by which plan, since when and why.
+type Record struct {
+	// Name is the owner, inside a zone of the server.
+	Name string
+	// TTL is how long resolvers may keep the addresses: whole seconds, at most a week.
+	TTL time.Duration
+	// Addresses are each region's, IPv4 and IPv6. Every region needs at least one: the answer is never empty.
+	Addresses map[proa.Region][]netip.Addr
+}
+
+func (r Record) validate() error {
+	if r.TTL < 0 || r.TTL > 7*24*time.Hour || r.TTL%time.Second != 0 {
+		return fmt.Errorf("record %s: TTL %s: want whole seconds up to a week: %w", r.Name, r.TTL, proa.ErrInvalidConfig)
+	}
+	for _, region := range proa.Regions() {
+		list := r.Addresses[region]
+		if len(list) == 0 || len(list) > 64 {
+			return fmt.Errorf("record %s: region %s: %d addresses, want 1 to 64: %w",
+				r.Name, region, len(list), proa.ErrInvalidConfig)
+		}
+		for _, a := range list {
+			if !a.IsValid() || a.Zone() != "" {
+				return fmt.Errorf("record %s: region %s: address %s: %w", r.Name, region, a, proa.ErrInvalidConfig)
+			}
+		}
+	}
+	return nil
+}
+
+// textName is where the plan's account is found besides the record's own name.
+func textName(n name) name {
+	if len(n)+len(textLabel) > maxName {
+		return n
+	}
+	return textLabel + n
+}
+
+const textLabel name = "\x05_proa"
+
+// sets returns the record's sets under a plan. A plan that names no region of the record gives all addresses: whatever is
+// wrong, users are sent somewhere.
+func (r Record) sets(plan proa.Plan) []rrset {
+	ttl := uint32(r.TTL / time.Second) //nolint:gosec // validated
+	list := r.Addresses[plan.Active]
+	if len(list) == 0 {
+		for _, region := range proa.Regions() {
+			list = append(list, r.Addresses[region]...)
+		}
+	}
+	v4 := rrset{kind: mdns.TypeA, ttl: ttl}
+	v6 := rrset{kind: mdns.TypeAAAA, ttl: ttl}
+	for _, a := range list {
+		if a = a.Unmap(); a.Is4() {
+			v4.data = append(v4.data, string(a.AsSlice()))
+		} else {
+			v6.data = append(v6.data, string(a.AsSlice()))
+		}
+	}
+	var sets []rrset
+	for _, s := range []rrset{v4, v6} {
+		if len(s.data) > 0 {
+			sets = append(sets, s)
+		}
+	}
+	return append(sets, planText(plan, ttl))
+}
+
+// planText is one TXT record with the plan's account, each string at most 255 bytes.
+func planText(plan proa.Plan, ttl uint32) rrset {
+	parts := []string{
+		"active=" + string(plan.Active),
+		fmt.Sprintf("version=%d", plan.Version),
+		"since=" + plan.Since.UTC().Format(time.RFC3339),
+		"reason=" + plan.Reason,
+	}
+	var d strings.Builder
+	for _, s := range parts {
+		s = clip(s, 255)
+		d.WriteByte(byte(len(s)))
+		d.WriteString(s)
+	}
+	return rrset{kind: mdns.TypeTXT, ttl: ttl, data: []string{d.String()}}
+}
+
+// clip shortens s to limit bytes without cutting a character, and replaces control characters.
+func clip(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) <= limit {
+		return s
+	}
+	s = s[:limit-3]
+	for len(s) > 0 && !utf8.ValidString(s) {
+		s = s[:len(s)-1]
+	}
+	return s + "..."
+}
+
+// Snapshot is everything that the server answers from, under one plan. It does not change once made.
+type Snapshot struct {
+	// Plan is what the snapshot was made for.
+	Plan proa.Plan
+
+	base   *Base
+	moving pool
+	live   []liveNode
+	soas   []soaState
+}
+
+// liveNode is a moving name's answers in the moving pool.
+type liveNode struct {
+	first uint32
+	count uint16
+}
+
+// soaState is a zone's SOA as an answer and as the proof of a denial.
+type soaState struct {
+	serial  uint32
+	apexLen int
+	answer  answer
+	denial  answer
+}
+
+// NewSnapshot compiles zones that depend on no plan.
+func NewSnapshot(zones ...*Zone) (*Snapshot, error) {
+	b, err := Compile(zones, nil)
+	if err != nil {
+		return nil, err
+	}
+	return b.Snapshot(proa.Plan{})
+}
+
+// Snapshot packs what depends on the plan; its cost grows with the number of plan-dependent names only. The SOA serial of a zone
+// with such names is the file's plus the plan's version, so it rises with each plan (RFC 1982).
+func (b *Base) Snapshot(plan proa.Plan) (*Snapshot, error) {
+	s := &Snapshot{Plan: plan, base: b}
+	views := make([]view, len(b.views))
+	for i, v := range b.views {
+		v.live = map[name]*owner{}
+		views[i] = v
+	}
+	for i, r := range b.records {
+		v := &views[b.homes[i]]
+		sets := r.sets(plan)
+		overlay(v, b.names[i], sets)
+		if text := textName(b.names[i]); text != b.names[i] {
+			overlay(v, text, sets[len(sets)-1:])
+		}
+	}
+	for i := range views {
+		s.soas = append(s.soas, s.packSOA(&views[i], plan))
+	}
+	for _, m := range b.moves {
+		first := len(s.moving.answers)
+		v := &views[m.zone]
+		if err := v.packOwner(&s.moving, m.name, v.owner(m.name)); err != nil {
+			return nil, err
+		}
+		s.live = append(s.live, liveNode{
+			first: uint32(first), count: uint16(len(s.moving.answers) - first), //nolint:gosec // few
+		})
+	}
+	return s, nil
+}
+
+// overlay puts sets in the place of the zone's addresses and texts at a name.
+func overlay(v *view, n name, sets []rrset) {
+	o := &owner{sets: sets}
+	if was := v.owner(n); was != nil {
+		for _, s := range was.sets {
+			if s.kind != mdns.TypeA && s.kind != mdns.TypeAAAA && s.kind != mdns.TypeTXT {
+				o.sets = append(o.sets[:len(o.sets):len(o.sets)], s)
+			}
+		}
+	}
+	v.live[n] = o
+}
+
+// packSOA packs a zone's SOA, with the plan's serial where the zone has live names.
+func (s *Snapshot) packSOA(v *view, plan proa.Plan) soaState {
+	apex := v.zone.apex
+	soa := *v.owner(apex).set(mdns.TypeSOA)
+	serial := v.zone.Serial
+	if len(v.live) > 0 {
+		serial += uint32(plan.Version % (math.MaxUint32 + 1)) //nolint:gosec // reduced
+		d := []byte(soa.data[0])
+		binary.BigEndian.PutUint32(d[len(d)-20:], serial)
+		soa.data = []string{string(d)}
+		o := &owner{sets: []rrset{soa}}
+		for _, set := range v.owner(apex).sets {
+			if set.kind != mdns.TypeSOA {
+				o.sets = append(o.sets, set)
+			}
+		}
+		v.live[apex] = o // for aliases that lead to the apex
+	}
+	state := soaState{serial: serial, apexLen: len(apex)}
+	k := newPacker(&s.moving, apex, false)
+	k.set("", &soa, soa.ttl)
+	state.answer = k.done(answer{kind: mdns.TypeSOA, an: 1, flags: flagAA})
+	k = newPacker(&s.moving, apex, true)
+	k.frozen = true
+	k.set(apex, &soa, negativeTTL(&soa))
+	state.denial = k.done(answer{ns: 1, flags: flagAA})
+	return state
+}
+
+// behind reports whether serial a is before b (RFC 1982).
+func behind(a, b uint32) bool { return a != b && int32(b-a) > 0 } //nolint:gosec // wraps on purpose

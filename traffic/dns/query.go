@@ -1,0 +1,189 @@
+package dns
+
+import (
+	"encoding/binary"
+
+	mdns "github.com/miekg/dns"
+)
+
+// Response codes that the packer of answers knows.
+const (
+	rcodeOK       = 0
+	rcodeFormErr  = 1
+	rcodeServFail = 2
+	rcodeNXDomain = 3
+	rcodeNotImp   = 4
+	rcodeRefused  = 5
+	rcodeYXDomain = 6
+	rcodeBadVers  = 16 // its upper bits stand in the OPT record
+	rcodeDrop     = -1 // no reply: the message is none that may be answered
+)
+
+// Bits of a header's second and third word.
+const (
+	bitQR     = 0x8000
+	bitAA     = 0x0400
+	bitTC     = 0x0200
+	bitRD     = 0x0100
+	bitDO     = 0x8000 // in the OPT record's TTL
+	headerLen = 12
+	optLen    = 11 // an OPT record without options
+)
+
+// query is what was understood of a message. It lives on the stack.
+type query struct {
+	id       uint16
+	bits     uint16 // the header's flags
+	kind     uint16
+	class    uint16
+	nameLen  int           // of the question's name
+	question int           // bytes of the whole question as received; 0: not understood, not to be echoed
+	labels   int           // of the name, without the root's
+	starts   [128]uint8    // where each label begins in name
+	name     [maxName]byte // in lower case
+	edns     bool          // an OPT record was there
+	version  uint8         // its version
+	do       bool          // DNSSEC OK
+	nsid     bool          // the server's identity is asked for
+	udpSize  uint16        // what the sender can take
+}
+
+// parse reads a message and returns the response code that it calls for before any look at zones: rcodeOK goes on.
+// It allocates nothing and looks at nothing behind the first few records.
+func (q *query) parse(msg []byte) int {
+	if len(msg) < headerLen {
+		return rcodeDrop
+	}
+	q.id = binary.BigEndian.Uint16(msg)
+	q.bits = binary.BigEndian.Uint16(msg[2:])
+	if q.bits&bitQR != 0 {
+		return rcodeDrop // answering answers makes loops
+	}
+	switch opcode := q.bits >> 11 & 15; opcode {
+	case mdns.OpcodeQuery:
+	case mdns.OpcodeNotify, mdns.OpcodeUpdate:
+		return rcodeRefused
+	default:
+		return rcodeNotImp
+	}
+	qd, an := binary.BigEndian.Uint16(msg[4:]), binary.BigEndian.Uint16(msg[6:])
+	ns, ar := binary.BigEndian.Uint16(msg[8:]), binary.BigEndian.Uint16(msg[10:])
+	if qd != 1 { // RFC 9619
+		return rcodeFormErr
+	}
+	if !q.parseQuestion(msg[headerLen:]) {
+		return rcodeFormErr
+	}
+	transfer := q.kind == mdns.TypeIXFR || q.kind == mdns.TypeAXFR
+	if an != 0 || ns != 0 && !transfer || ar > maxAdditional {
+		return rcodeFormErr
+	}
+	if transfer {
+		return rcodeRefused
+	}
+	return q.parseAdditional(msg, headerLen+q.question, int(ar))
+}
+
+// maxAdditional is how many additional records a query may have: OPT and a signature.
+const maxAdditional = 4
+
+// parseQuestion reads name, type and class. A compressed name is malformed: there is nothing before it to point to.
+func (q *query) parseQuestion(b []byte) bool {
+	i := 0
+	for {
+		if i >= len(b) || i >= maxName {
+			return false
+		}
+		size := int(b[i])
+		if size == 0 {
+			break
+		}
+		if size > 63 || q.labels >= len(q.starts)-1 {
+			return false
+		}
+		q.starts[q.labels] = uint8(i) //nolint:gosec // below maxName
+		q.labels++
+		i += 1 + size
+	}
+	q.nameLen = i + 1
+	if len(b) < q.nameLen+4 {
+		return false
+	}
+	for j, c := range b[:q.nameLen] {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		q.name[j] = c
+	}
+	q.kind = binary.BigEndian.Uint16(b[q.nameLen:])
+	q.class = binary.BigEndian.Uint16(b[q.nameLen+2:])
+	q.question = q.nameLen + 4
+	return true
+}
+
+// parseAdditional looks for the OPT record (RFC 6891). Other records are stepped over.
+func (q *query) parseAdditional(msg []byte, at, count int) int {
+	for range count {
+		nameLen := skipName(msg[at:])
+		if nameLen == 0 || len(msg) < at+nameLen+10 {
+			return rcodeFormErr
+		}
+		fixed := msg[at+nameLen:]
+		end := at + nameLen + 10 + int(binary.BigEndian.Uint16(fixed[8:]))
+		if len(msg) < end {
+			return rcodeFormErr
+		}
+		if binary.BigEndian.Uint16(fixed) == mdns.TypeOPT {
+			if q.edns || msg[at] != 0 {
+				return rcodeFormErr
+			}
+			q.edns = true
+			q.udpSize = binary.BigEndian.Uint16(fixed[2:])
+			q.version = fixed[5]
+			q.do = binary.BigEndian.Uint16(fixed[6:])&bitDO != 0
+			if q.version == 0 && !q.parseOptions(msg[at+nameLen+10:end]) {
+				return rcodeFormErr
+			}
+		}
+		at = end
+	}
+	if q.version != 0 {
+		return rcodeBadVers
+	}
+	return rcodeOK
+}
+
+// parseOptions notes the options that are known and steps over the others (RFC 6891 section 6.1.2).
+func (q *query) parseOptions(b []byte) bool {
+	for len(b) > 0 {
+		if len(b) < 4 {
+			return false
+		}
+		end := 4 + int(binary.BigEndian.Uint16(b[2:]))
+		if len(b) < end {
+			return false
+		}
+		if binary.BigEndian.Uint16(b) == mdns.EDNS0NSID {
+			q.nsid = true
+		}
+		b = b[end:]
+	}
+	return true
+}
+
+// skipName returns the length of a name that may end in a compression pointer, 0 when it is malformed.
+func skipName(b []byte) int {
+	for i := 0; i < len(b) && i < maxName; {
+		switch c := b[i]; {
+		case c == 0:
+			return i + 1
+		case c&0xc0 == 0xc0:
+			return i + 2 // the caller checks the length
+		case c > 63:
+			return 0
+		default:
+			i += 1 + int(c)
+		}
+	}
+	return 0
+}

@@ -1,0 +1,283 @@
+package dns
+
+import (
+	"encoding/binary"
+
+	mdns "github.com/miekg/dns"
+)
+
+// reply says how an answer is to be put on the wire.
+type reply struct {
+	limit  int    // the longest UDP message that is sent without EDNS having asked for less
+	tcp    bool   // no limit but the protocol's
+	nsid   []byte // the server's identity, nil for none
+	pool   *pool
+	answer *answer
+	soa    *soaState
+	moving *pool // of soa
+	rcode  int
+	prefix int  // a DNAME applies: bytes of the query's name in front of the DNAME's owner
+	hinfo  bool // ANY: the minimal answer of RFC 8482
+}
+
+// respond appends to dst the reply to msg, nothing when none is due. dst has room for the longest message of the transport. It
+// does not allocate. rcode and kind are for the counters; rcode is negative when there is no reply.
+func (s *Snapshot) respond(dst, msg []byte, r reply) (out []byte, rcode int, kind uint16) {
+	var q query
+	r.rcode = q.parse(msg)
+	if r.rcode == rcodeDrop {
+		return dst, rcodeDrop, 0
+	}
+	if r.rcode == rcodeOK {
+		s.answer(&q, &r)
+	}
+	return r.write(dst, msg, &q), r.rcode, q.kind
+}
+
+// answer finds the reply to a well-formed query.
+func (s *Snapshot) answer(q *query, r *reply) {
+	switch {
+	case q.class != mdns.ClassINET && q.class != mdns.ClassANY:
+		r.rcode = rcodeRefused
+		return
+	case q.kind == mdns.TypeOPT || q.kind == mdns.TypeTSIG || q.kind == 0:
+		r.rcode = rcodeFormErr
+		return
+	case q.kind == mdns.TypeTKEY || q.kind == mdns.TypeMAILA || q.kind == mdns.TypeMAILB:
+		r.rcode = rcodeNotImp
+		return
+	}
+	b := s.base
+	at, exact := b.closest(q)
+	if at < 0 {
+		r.rcode = rcodeRefused
+		return
+	}
+	n := &b.nodes[at]
+	if q.kind == mdns.TypeDS && exact && n.parent >= 0 {
+		n = &b.nodes[n.parent]
+	}
+	r.soa, r.moving = &s.soas[n.zone], &s.moving
+	switch {
+	case n.flags&nodeCut != 0:
+		s.pickReferral(n, q, r, exact)
+	case exact:
+		s.pick(n, q.kind, r)
+	case n.flags&nodeDNAME != 0:
+		s.pick(n, mdns.TypeDNAME, r)
+		r.prefix = q.nameLen - len(b.nameOf(at))
+	case n.wildcard >= 0:
+		s.pick(&b.nodes[n.wildcard], q.kind, r)
+	default:
+		r.answer, r.pool = &noDomain, &noPool
+	}
+}
+
+// The answers without records of their own.
+var (
+	noPool   pool
+	noData   = answer{flags: flagAA | flagSOA}
+	noDomain = answer{flags: flagAA | flagSOA | flagNXDomain}
+)
+
+// closest returns the node of the query's name or, when there is none, of its closest encloser; -1 outside all zones.
+func (x *index) closest(q *query) (at int32, exact bool) {
+	full := q.name[:q.nameLen]
+	if q.labels <= x.depth {
+		if at = x.find(full); at >= 0 {
+			return at, true
+		}
+	}
+	for i := max(1, q.labels-x.depth); i <= q.labels; i++ {
+		from := q.nameLen - 1
+		if i < q.labels {
+			from = int(q.starts[i])
+		}
+		if at = x.find(full[from:]); at >= 0 {
+			return at, false
+		}
+	}
+	return -1, false
+}
+
+// pickReferral answers at or below a delegation.
+func (s *Snapshot) pickReferral(n *node, q *query, r *reply, exact bool) {
+	r.pool = &s.base.static
+	list := r.pool.answers[n.first : n.first+uint32(n.count)]
+	r.answer = &list[len(list)-1]
+	if q.kind == mdns.TypeDS && exact && n.flags&nodeBelow == 0 {
+		r.answer, r.pool = &noData, &noPool
+		if list[0].kind == mdns.TypeDS {
+			r.answer, r.pool = &list[0], &s.base.static
+		}
+	}
+}
+
+// pick chooses a node's answer for a type.
+func (s *Snapshot) pick(n *node, kind uint16, r *reply) {
+	first, count := n.first, n.count
+	r.pool = &s.base.static
+	if n.live >= 0 {
+		first, count = s.live[n.live].first, s.live[n.live].count
+		r.pool = &s.moving
+	}
+	list := r.pool.answers[first : first+uint32(count)]
+	if kind == mdns.TypeANY && len(list) > 0 {
+		if list[len(list)-1].kind != anyKind {
+			r.hinfo, r.answer, r.pool = true, &minimalANY, &noPool
+			return
+		}
+		kind = mdns.TypeCNAME
+	}
+	for i := range list {
+		if a := &list[i]; a.kind == kind || a.kind == anyKind {
+			r.answer = a
+			if a.flags&flagZoneSOA != 0 {
+				r.answer, r.pool = &r.soa.answer, &s.moving
+			}
+			return
+		}
+	}
+	r.answer, r.pool = &noData, &noPool
+}
+
+var minimalANY = answer{flags: flagAA, an: 1}
+
+// hinfoRecord is the minimal answer to ANY (RFC 8482 section 4.2), an hour to live.
+var hinfoRecord = []byte("\xc0\x0c\x00\x0d\x00\x01\x00\x00\x0e\x10\x00\x09\x07RFC8482\x00")
+
+// write puts the message together.
+func (r *reply) write(dst, msg []byte, q *query) []byte {
+	start := len(dst)
+	limit := r.messageLimit(q)
+	bits := uint16(bitQR) | q.bits&(0x7800|bitRD)
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	if q.question > 0 {
+		dst = append(dst, msg[headerLen:headerLen+q.question]...)
+		dst[start+5] = 1
+	}
+	if a := r.answer; a != nil {
+		if a.flags&flagAA != 0 {
+			bits |= bitAA
+		}
+		if a.flags&flagNXDomain != 0 {
+			r.rcode = rcodeNXDomain
+		}
+		var fits bool
+		dst, fits = r.sections(dst, start, q, limit)
+		if !fits {
+			bits |= bitTC
+		}
+	}
+	if q.edns {
+		dst = r.opt(dst, q)
+		records := dst[start+10 : start+12]
+		binary.BigEndian.PutUint16(records, binary.BigEndian.Uint16(records)+1)
+	}
+	bits |= uint16(r.rcode & 15) //nolint:gosec // four bits
+	binary.BigEndian.PutUint16(dst[start:], q.id)
+	binary.BigEndian.PutUint16(dst[start+2:], bits)
+	return dst
+}
+
+// messageLimit is the longest message that may be sent.
+func (r *reply) messageLimit(q *query) int {
+	switch {
+	case r.tcp:
+		return 65535
+	case q.edns:
+		return min(max(512, int(q.udpSize)), max(512, r.limit))
+	}
+	return 512
+}
+
+// sections appends the records. When they do not fit, first the tail is left out, then everything.
+func (r *reply) sections(dst []byte, start int, q *query, limit int) ([]byte, bool) {
+	a := r.answer
+	room := limit - (len(dst) - start) - r.optSize(q)
+	body, ar := r.pool.bytes[a.body:a.body+a.size], a.ar
+	extra := 0
+	if a.flags&flagSOA != 0 {
+		extra = int(r.soa.denial.size)
+	}
+	if r.hinfo {
+		extra = len(hinfoRecord)
+	}
+	if r.prefix > 0 {
+		extra += r.prefix + len(body)
+	}
+	if len(body)+extra > room && a.tail > 0 {
+		body = body[:a.size-a.tail]
+		ar -= a.tailAR
+	}
+	if len(body)+extra > room {
+		return dst, false
+	}
+	at, an, ns := len(dst), a.an, a.ns
+	dst = append(dst, body...)
+	r.pool.complete(dst[at:], a, q.nameLen)
+	switch {
+	case r.hinfo:
+		dst = append(dst, hinfoRecord...)
+	case r.prefix > 0:
+		var renamed bool
+		if dst, renamed = r.rename(dst, body, dst[start+headerLen:start+headerLen+q.nameLen]); renamed {
+			an++
+		}
+	}
+	if a.flags&flagSOA != 0 {
+		at, soa := len(dst), &r.soa.denial
+		dst = append(dst, r.moving.bytes[soa.body:soa.body+soa.size]...)
+		r.moving.complete(dst[at:], soa, q.nameLen)
+		ns++
+	}
+	binary.BigEndian.PutUint16(dst[start+6:], an)
+	binary.BigEndian.PutUint16(dst[start+8:], ns)
+	binary.BigEndian.PutUint16(dst[start+10:], ar)
+	return dst, true
+}
+
+// rename appends the CNAME that a DNAME stands for (RFC 6672 section 3.1). dname is the packed DNAME record, whose owner is a
+// pointer; qname is the query's name in its own case. The new name may be too long: then there is no CNAME.
+func (r *reply) rename(dst, dname, qname []byte) ([]byte, bool) {
+	target := dname[12:]
+	size := r.prefix + len(target)
+	if size > maxName {
+		r.rcode = rcodeYXDomain
+		return dst, false
+	}
+	dst = append(dst, 0xc0, headerLen, 0, byte(mdns.TypeCNAME), 0, byte(mdns.ClassINET))
+	dst = append(dst, dname[6:10]...)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(size)) //nolint:gosec // at most maxName
+	dst = append(dst, qname[:r.prefix]...)
+	return append(dst, target...), true
+}
+
+// optSize is what the OPT record of the reply takes.
+func (r *reply) optSize(q *query) int {
+	switch {
+	case !q.edns:
+		return 0
+	case q.nsid && len(r.nsid) > 0:
+		return optLen + 4 + len(r.nsid)
+	}
+	return optLen
+}
+
+// opt appends the OPT record: our size, the upper bits of the code, DO as it came (RFC 3225), the server's identity when asked for.
+func (r *reply) opt(dst []byte, q *query) []byte {
+	dst = append(dst, 0, 0, byte(mdns.TypeOPT))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(max(512, r.limit))) //nolint:gosec // validated
+	dst = append(dst, byte(r.rcode>>4), 0, 0, 0)                        //nolint:gosec // eight bits
+	if q.do {
+		dst[len(dst)-2] = bitDO >> 8
+	}
+	if !q.nsid || len(r.nsid) == 0 {
+		return append(dst, 0, 0)
+	}
+	size := uint16(len(r.nsid)) //nolint:gosec // validated
+	dst = binary.BigEndian.AppendUint16(dst, 4+size)
+	dst = binary.BigEndian.AppendUint16(dst, mdns.EDNS0NSID)
+	dst = binary.BigEndian.AppendUint16(dst, size)
+	return append(dst, r.nsid...)
+}

@@ -1,0 +1,286 @@
+// Package dns is the authoritative name server. It answers from the last snapshot that was published, and from nothing else:
+// it imports neither health checks nor clouds nor replication, and goes on when all of them are dead.
+//
+// A snapshot holds answers in wire format, so that a reply is a lookup and a copy without allocation. Publishing swaps one
+// pointer: a query sees the old answers or the new ones, whole.
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-cloud/proa"
+)
+
+// Config is a name server.
+type Config struct {
+	// Listen are the addresses, host:port, each served over UDP and TCP. Name addresses and not 0.0.0.0 on a machine with
+	// several: a reply leaves from the address that the system chooses.
+	Listen []string
+	// Zones are what is served.
+	Zones []*Zone
+	// Records are the names in Zones whose addresses follow the plan.
+	Records []Record
+	// Plan is in force until another is published.
+	Plan proa.Plan
+	// NSID is the server's identity, told to those who ask (RFC 5001); at most 128 bytes, "" for none.
+	NSID string
+	// UDPLimit is the longest reply over UDP, 512 to 4096 bytes. 0 is 1232, which no path fragments (RFC 9715).
+	UDPLimit int
+	// Workers answer UDP for each address. 0 is one a processor.
+	Workers int
+	// TCPIdle is how long a TCP connection may be silent. 0 is ten seconds.
+	TCPIdle time.Duration
+	// TCPTotal and TCPPerClient bound the open TCP connections, altogether and from one address. 0 is 512 and 32.
+	TCPTotal, TCPPerClient int
+	// Logger takes what an operator should know; never a line a query.
+	Logger *slog.Logger
+}
+
+// The defaults of Config.
+const (
+	defaultUDPLimit     = 1232
+	defaultTCPIdle      = 10 * time.Second
+	defaultTCPTotal     = 512
+	defaultTCPPerClient = 32
+)
+
+// Server is an authoritative name server.
+type Server struct {
+	cfg     Config
+	base    *Base
+	current atomic.Pointer[Snapshot]
+	publish sync.Mutex // orders publishers; queries do not take it
+	sockets []socket
+	workers []*counters
+	clients clients
+	refused atomic.Uint64
+	nsid    []byte
+}
+
+// socket is one bound address.
+type socket struct {
+	address netip.AddrPort
+	tcp     *net.TCPListener
+	udp     []packetConn
+}
+
+// packetConn serves UDP on one socket until ctx ends and owns the socket.
+type packetConn interface {
+	serve(ctx context.Context, s *Server, c *counters) error
+	Close() error
+}
+
+// New checks the configuration and compiles the zones. It binds nothing and starts nothing.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	base, err := Compile(cfg.Zones, cfg.Records)
+	if err != nil {
+		return nil, err
+	}
+	first, err := base.Snapshot(cfg.Plan)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, base: base, nsid: []byte(cfg.NSID)}
+	s.clients.open = map[netip.Addr]int{}
+	s.current.Store(first)
+	return s, nil
+}
+
+// complete sets the defaults and refuses what cannot work.
+func (c *Config) complete() error {
+	for field, value := range map[*int]int{
+		&c.UDPLimit: defaultUDPLimit, &c.TCPTotal: defaultTCPTotal,
+		&c.TCPPerClient: defaultTCPPerClient, &c.Workers: runtime.GOMAXPROCS(0),
+	} {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	if c.TCPIdle == 0 {
+		c.TCPIdle = defaultTCPIdle
+	}
+	switch {
+	case len(c.Listen) == 0:
+		return fmt.Errorf("dns: no address to listen at: %w", proa.ErrInvalidConfig)
+	case c.UDPLimit < 512 || c.UDPLimit > 4096:
+		return fmt.Errorf("dns: UDP limit %d: want 512 to 4096: %w", c.UDPLimit, proa.ErrInvalidConfig)
+	case len(c.NSID) > 128:
+		return fmt.Errorf("dns: NSID of %d bytes: at most 128: %w", len(c.NSID), proa.ErrInvalidConfig)
+	case c.Workers < 1 || c.Workers > 256 || c.TCPTotal < 1 || c.TCPPerClient < 1 || c.TCPIdle < 0:
+		return fmt.Errorf("dns: workers and TCP limits must be positive: %w", proa.ErrInvalidConfig)
+	case c.Logger == nil:
+		return fmt.Errorf("dns: a logger is needed: %w", proa.ErrInvalidConfig)
+	}
+	return nil
+}
+
+// Apply publishes the snapshot of a plan. It fails with proa.ErrStalePlan when a newer plan is in force.
+func (s *Server) Apply(plan proa.Plan) error {
+	next, err := s.base.Snapshot(plan)
+	if err != nil {
+		return err
+	}
+	return s.Publish(next)
+}
+
+// Publish swaps the snapshot; the next query is answered from it. One whose plan, or whose serial of any zone (RFC 1982), is
+// behind the present one is refused with proa.ErrStalePlan.
+func (s *Server) Publish(next *Snapshot) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	was := s.current.Load()
+	if next.Plan.Version < was.Plan.Version {
+		return fmt.Errorf("publish plan %d: plan %d is served: %w", next.Plan.Version, was.Plan.Version, proa.ErrStalePlan)
+	}
+	for i, z := range next.base.zones {
+		for j, o := range was.base.zones {
+			if z.apex == o.apex && behind(next.soas[i].serial, was.soas[j].serial) {
+				return fmt.Errorf("publish zone %s: serial %d is behind %d: %w",
+					z.Origin, next.soas[i].serial, was.soas[j].serial, proa.ErrStalePlan)
+			}
+		}
+	}
+	s.current.Store(next)
+	return nil
+}
+
+// Current returns the snapshot that is served.
+func (s *Server) Current() *Snapshot { return s.current.Load() }
+
+// Bind opens all sockets. It fails when an address is taken, naming it, and then holds none. Run calls it when it
+// has not been called.
+func (s *Server) Bind() error {
+	if len(s.sockets) > 0 {
+		return nil
+	}
+	for _, listen := range s.cfg.Listen {
+		sock, err := s.bindOne(listen)
+		if err != nil {
+			return errors.Join(err, s.Close())
+		}
+		s.sockets = append(s.sockets, sock)
+		for range sock.udp {
+			s.workers = append(s.workers, &counters{})
+		}
+		s.workers = append(s.workers, &counters{}) // TCP's
+	}
+	return nil
+}
+
+// bindOne opens TCP first: it shows a port that another server of this kind holds, whose UDP sockets could be shared.
+func (s *Server) bindOne(listen string) (socket, error) {
+	var sock socket
+	want, err := net.ResolveTCPAddr("tcp", listen)
+	if err != nil {
+		return sock, fmt.Errorf("dns: listen at %q: %w: %w", listen, proa.ErrInvalidConfig, err)
+	}
+	for attempt := 0; ; attempt++ {
+		l, err := net.ListenTCP("tcp", want)
+		if err != nil {
+			return sock, bindError(listen, "tcp", err)
+		}
+		sock.tcp = l
+		sock.address = l.Addr().(*net.TCPAddr).AddrPort()
+		sock.udp, err = bindUDP(sock.address, s.cfg.Workers)
+		if err == nil {
+			return sock, nil
+		}
+		_ = l.Close()
+		if want.Port != 0 || attempt == 10 { // a free port was asked for, and UDP's may be taken
+			return sock, bindError(listen, "udp", err)
+		}
+	}
+}
+
+func bindError(listen, network string, err error) error {
+	e := &proa.Error{Op: "dns: listen at " + listen + "/" + network, Err: err}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		e.Hint = "another process holds the port: stop it or choose another address"
+	case errors.Is(err, syscall.EACCES):
+		e.Hint = "ports below 1024 need CAP_NET_BIND_SERVICE"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		e.Hint = "this machine does not have the address"
+	}
+	return e
+}
+
+// Addrs are the bound addresses, in the order of Config.Listen.
+func (s *Server) Addrs() []netip.AddrPort {
+	var list []netip.AddrPort
+	for _, sock := range s.sockets {
+		list = append(list, sock.address)
+	}
+	return list
+}
+
+// Close releases the sockets of a server that was bound and will not run. Run does it by itself.
+func (s *Server) Close() error {
+	var errs []error
+	for _, sock := range s.sockets {
+		errs = append(errs, sock.tcp.Close())
+		for _, u := range sock.udp {
+			errs = append(errs, u.Close())
+		}
+	}
+	s.sockets = nil
+	return errors.Join(errs...)
+}
+
+// Run serves until ctx ends, and then returns nil once every worker has.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Bind(); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	w := 0
+	for _, sock := range s.sockets {
+		for _, u := range sock.udp {
+			c := s.workers[w]
+			w++
+			group.Go(func() error { return u.serve(ctx, s, c) })
+		}
+		c := s.workers[w]
+		w++
+		group.Go(func() error { return s.serveTCP(ctx, sock.tcp, c) })
+	}
+	s.cfg.Logger.Info("name server listens", "addresses", fmt.Sprint(s.Addrs()), "zones", s.zoneNames())
+	return group.Wait()
+}
+
+func (s *Server) zoneNames() []string {
+	var names []string
+	for _, z := range s.base.zones {
+		names = append(names, z.Origin)
+	}
+	return names
+}
+
+// handle answers one message; a panic costs that message and is counted. Rate limiting by client belongs here, before respond.
+func (s *Server) handle(dst, msg []byte, tcp bool, c *counters) (out []byte) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.panics.Add(1)
+			s.cfg.Logger.Error("panic while answering", "panic", fmt.Sprint(v), "bytes", len(msg))
+			out = nil
+		}
+	}()
+	out, rcode, kind := s.current.Load().respond(dst, msg, reply{limit: s.cfg.UDPLimit, tcp: tcp, nsid: s.nsid})
+	c.count(rcode, kind, tcp, out)
+	return out
+}

@@ -1,0 +1,141 @@
+package dns
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// clients counts open TCP connections by address.
+type clients struct {
+	mu    sync.Mutex
+	total int
+	open  map[netip.Addr]int
+}
+
+// enter takes a place; false when there is none.
+func (c *clients) enter(a netip.Addr, total, each int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.total >= total || c.open[a] >= each {
+		return false
+	}
+	c.total++
+	c.open[a]++
+	return true
+}
+
+func (c *clients) leave(a netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total--
+	if c.open[a]--; c.open[a] <= 0 {
+		delete(c.open, a)
+	}
+}
+
+// serveTCP accepts until ctx ends and returns when all its connections have.
+func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, c *counters) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	for {
+		conn, err := l.AcceptTCP()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = conn.Close()
+			}
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		case err != nil: // out of file descriptors, most likely: wait for some to close
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+			continue
+		}
+		from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+		if !s.clients.enter(from, s.cfg.TCPTotal, s.cfg.TCPPerClient) {
+			s.refused.Add(1)
+			_ = conn.Close()
+			continue
+		}
+		wg.Go(func() {
+			defer s.clients.leave(from)
+			s.serveConn(ctx, conn, c)
+		})
+	}
+}
+
+// maxTCPQuery bounds a query over TCP; a longer one ends the connection.
+const maxTCPQuery = 8192
+
+// serveConn answers the queries of one connection in their order (RFC 7766: pipelined queries wait in the buffer).
+func (s *Server) serveConn(ctx context.Context, conn *net.TCPConn, c *counters) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	defer func() { _ = conn.Close() }()
+	in := bufio.NewReaderSize(conn, 2+maxTCPQuery)
+	out := bufio.NewWriterSize(conn, 4096)
+	reply := make([]byte, 0, 2048)
+	for {
+		// One deadline a message: a client that drips bytes does not hold its place.
+		if err := conn.SetDeadline(time.Now().Add(s.cfg.TCPIdle)); err != nil {
+			return
+		}
+		msg, err := readMessage(in)
+		if err != nil {
+			return
+		}
+		reply = s.handle(append(reply[:0], 0, 0), msg, true, c)
+		if len(reply) <= 2 {
+			return // nothing to say to this message: this is not a resolver
+		}
+		binary.BigEndian.PutUint16(reply, uint16(len(reply)-2)) //nolint:gosec // at most 65535
+		if _, err := out.Write(reply); err != nil {
+			return
+		}
+		if complete(in) {
+			continue
+		}
+		if err := out.Flush(); err != nil {
+			return
+		}
+	}
+}
+
+// readMessage returns the next message, valid until the next read.
+func readMessage(in *bufio.Reader) ([]byte, error) {
+	size, err := in.Peek(2)
+	if err != nil {
+		return nil, err
+	}
+	n := int(binary.BigEndian.Uint16(size))
+	if n < headerLen || n > maxTCPQuery {
+		return nil, io.ErrUnexpectedEOF
+	}
+	msg, err := in.Peek(2 + n)
+	if err != nil {
+		return nil, err
+	}
+	_, err = in.Discard(2 + n)
+	return msg[2:], err
+}
+
+// complete reports whether another whole message is in the buffer.
+func complete(in *bufio.Reader) bool {
+	if in.Buffered() < 2 {
+		return false
+	}
+	size, err := in.Peek(2)
+	return err == nil && in.Buffered() >= 2+int(binary.BigEndian.Uint16(size))
+}

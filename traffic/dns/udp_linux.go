@@ -1,0 +1,7 @@
+package dns
+
+import "net/netip"
+
+func bindUDP(address netip.AddrPort, workers int) ([]packetConn, error) {
+	return bindPortable(address, workers)
+}
