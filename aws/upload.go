@@ -106,11 +106,11 @@ func contentType(o cloud.PutOptions) *string {
 	return &o.ContentType
 }
 
-// part reads exactly n bytes; a body that ends early is refused.
+// part reads exactly n bytes. What fails here is the source: it says itself whether trying again can help.
 func (u *upload) part(n int64) ([]byte, error) {
 	content := make([]byte, n)
 	if _, err := io.ReadFull(u.body, content); err != nil {
-		return nil, fmt.Errorf("body of %d bytes ended early: %w: %w", u.size, proa.ErrInvalid, err)
+		return nil, fmt.Errorf("read a body of %d bytes: %w", u.size, err)
 	}
 	return content, nil
 }
@@ -123,7 +123,7 @@ func (u *upload) atEnd() error {
 		return fmt.Errorf("body is longer than %d bytes: %w", u.size, proa.ErrInvalid)
 	}
 	if err != io.EOF {
-		return fmt.Errorf("body does not verify: %w: %w", proa.ErrInvalid, err)
+		return fmt.Errorf("read the end of a body: %w", err)
 	}
 	return nil
 }

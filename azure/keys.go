@@ -138,8 +138,8 @@ func decodeKey(kind proa.Kind, id string) (proa.Value, bool) {
 	return proa.Value{}, false
 }
 
-// escapeID writes bytes that an id cannot hold as ~hh: / \ ? # and control characters anywhere, space and dot at the end (they are
-// lost in URLs), space at the start, and ~ where it would read as an escape.
+// escapeID writes bytes that an id cannot hold as ~xhh: / \ ? # and control characters anywhere, space and dot at the end (they
+// are lost in URLs), space at the start, and ~ where it would read as an escape.
 func escapeID(s string) string {
 	tail := len(strings.TrimRight(s, " ."))
 	head := len(s) - len(strings.TrimLeft(s, " "))
@@ -147,8 +147,8 @@ func escapeID(s string) string {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		if c < 0x20 || c == 0x7f || strings.IndexByte(`/\?#`, c) >= 0 || i >= tail || i < head ||
-			c == escape && isHex(s[i+1:]) {
-			fmt.Fprintf(&b, "%c%02x", escape, c)
+			c == escape && isEscape(s[i+1:]) {
+			fmt.Fprintf(&b, "%cx%02x", escape, c)
 			continue
 		}
 		b.WriteByte(c)
@@ -162,15 +162,18 @@ func unescapeID(s string) string {
 	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
-		if s[i] == escape && isHex(s[i+1:]) {
-			b.WriteByte(unhex(s[i+1])<<4 | unhex(s[i+2]))
-			i += 2
+		if s[i] == escape && isEscape(s[i+1:]) {
+			b.WriteByte(unhex(s[i+2])<<4 | unhex(s[i+3]))
+			i += 3
 			continue
 		}
 		b.WriteByte(s[i])
 	}
 	return b.String()
 }
+
+// isEscape reports whether s goes on as an escape does after its ~.
+func isEscape(s string) bool { return len(s) >= 3 && s[0] == 'x' && isHex(s[1:]) }
 
 // isHex reports whether s starts with two lower-case hexadecimal digits.
 func isHex(s string) bool { return len(s) >= 2 && unhex(s[0]) < 16 && unhex(s[1]) < 16 }
