@@ -109,9 +109,8 @@ type Table struct {
 	// Hash and Range are its key attributes; Range is left out where there is none.
 	Hash  KeyAttribute `yaml:"hash"`
 	Range KeyAttribute `yaml:"range"`
-	// Database and Container are where it lives in Cosmos DB; Container is Name when left out.
-	Database  string `yaml:"database"`
-	Container string `yaml:"container"`
+	// Database is where its container of the same name lives in Cosmos DB.
+	Database string `yaml:"database"`
 }
 
 // KeyAttribute is one attribute of a table's key.
@@ -183,7 +182,7 @@ func Default() Config {
 			AWS:   AWS{Region: "us-east-1", Gateway: Gateway{Health: "/healthz"}},
 			Azure: Azure{Gateway: Gateway{Health: "/healthz"}},
 		},
-		Tables:  []Table{{Name: "orders", Hash: KeyAttribute{Name: "id", Type: "S"}, Database: "proa", Container: "orders"}},
+		Tables:  []Table{{Name: "orders", Hash: KeyAttribute{Name: "id", Type: "S"}, Database: "proa"}},
 		Buckets: []Bucket{{Name: "attachments", Container: "attachments"}},
 		Traffic: Traffic{
 			TTL: Duration(2 * time.Second), Interval: Duration(time.Second), Timeout: Duration(time.Second),
@@ -216,11 +215,6 @@ func Parse(name string, data []byte) (Config, error) {
 	file, err := strictyaml.Decode(name, data, &c)
 	if err != nil {
 		return c, err
-	}
-	for i := range c.Tables {
-		if c.Tables[i].Container == "" {
-			c.Tables[i].Container = c.Tables[i].Name
-		}
 	}
 	for i := range c.Buckets {
 		if c.Buckets[i].Container == "" {

@@ -1,0 +1,73 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/aws/provision"
+	"github.com/proa-cloud/proa/azure"
+	azurelocal "github.com/proa-cloud/proa/azure/local"
+)
+
+// AccountID is the local AWS's only account.
+const AccountID = "000000000000"
+
+// provisionAWS gives the local AWS the demo application through its own APIs, unless it has it already.
+func (s *Supervisor) provisionAWS(ctx context.Context, zip pack) error {
+	if zip.fresh {
+		spec := provision.Spec{
+			Endpoint: "http://" + s.state.Addresses.AWS, Region: s.cfg.Proa.Regions.AWS.Region, AccountID: AccountID,
+			AccessKeyID: s.state.Credentials.AWSAccessKeyID, SecretAccessKey: s.state.Credentials.AWSSecretAccessKey,
+			CodeBucket: codeBucket, CodePath: zip.path, Function: functionName, Env: s.functionEnv(proa.AWS),
+			Routes: []string{"ANY /orders", "ANY /orders/{proxy+}", "GET /healthz"}, Alarm: AlarmName,
+		}
+		for _, t := range s.cfg.Proa.Tables {
+			spec.Tables = append(spec.Tables, t.Schema())
+		}
+		for _, b := range s.cfg.Proa.Buckets {
+			spec.Buckets = append(spec.Buckets, b.Name)
+		}
+		if err := provision.Apply(ctx, spec); err != nil {
+			return &proa.Error{Op: "provision", Region: proa.AWS, Err: err, Hint: "see logs/cloud-aws.log"}
+		}
+	}
+	return s.waitServing(ctx, proa.AWS)
+}
+
+// writeAzureFile says what the local Azure holds; its management plane is that file.
+func (s *Supervisor) writeAzureFile() error {
+	file := azurelocal.File{
+		FunctionApps: []azurelocal.FunctionApp{{Name: functionName, Package: s.zipPath(), Settings: s.functionEnv(proa.Azure)}},
+		APIs: []azurelocal.API{{
+			Name: functionName, FunctionApp: functionName, Timeout: 15 * time.Second,
+			Operations: []azurelocal.Operation{
+				{Method: "*", URLTemplate: "/orders"}, {Method: "*", URLTemplate: "/orders/*"}, {Method: "GET", URLTemplate: "/healthz"},
+			},
+		}},
+		AvailabilityTests: []azurelocal.AvailabilityTest{{
+			Name: AlertName, URL: "http://" + s.state.Addresses.AzureGateway + "/healthz",
+			Every: 5 * time.Second, Timeout: 2 * time.Second, Failures: 2, Successes: 1,
+		}},
+	}
+	byName := map[string]int{}
+	for _, t := range s.cfg.Proa.Tables {
+		i, ok := byName[t.Database]
+		if !ok {
+			i = len(file.Databases)
+			byName[t.Database] = i
+			file.Databases = append(file.Databases, azurelocal.Database{Name: t.Database})
+		}
+		container := azurelocal.CosmosContainer{Name: t.Name, PartitionKey: []string{azure.PartitionKeyPath(t.Schema())}}
+		file.Databases[i].Containers = append(file.Databases[i].Containers, container)
+	}
+	for _, b := range s.cfg.Proa.Buckets {
+		file.BlobContainers = append(file.BlobContainers, b.Container)
+	}
+	if err := file.Write(filepath.Join(cloudDir(s.cfg.Dir, proa.Azure), azurelocal.FileName)); err != nil {
+		return fmt.Errorf("write the local Azure's file: %w", err)
+	}
+	return nil
+}
