@@ -79,7 +79,9 @@ func (c *Controller) Step(now time.Time, in Input) []Output {
 	c.out = nil
 	switch in := in.(type) {
 	case Observed:
-		c.observe(in.Verdict)
+		for _, v := range in.Verdicts {
+			c.observe(v)
+		}
 	case Replicated:
 		c.hearReplication(in.State)
 	case Reconfigured:

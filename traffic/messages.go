@@ -12,8 +12,9 @@ type Input interface{ isInput() }
 // Tick says that time has passed. The shell sends one several times a second.
 type Tick struct{}
 
-// Observed is a vantage point's verdict. It is sent at each change and renewed at least every StaleAfter/2.
-type Observed struct{ Verdict proa.Verdict }
+// Observed is one or several vantage points' verdicts, counted together: the order of verdicts that arrive at once must not
+// decide. Each is sent at each change and renewed at least every StaleAfter/2.
+type Observed struct{ Verdicts []proa.Verdict }
 
 // Replicated is the state of one direction of replication, renewed at least every StaleAfter/2.
 type Replicated struct{ State Replication }

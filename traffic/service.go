@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -186,14 +188,7 @@ func (s *Service) takeVerdicts() {
 	batch := s.verdicts
 	s.verdicts = make(map[ballot]proa.Verdict, len(batch))
 	s.mu.Unlock()
-	// Good news first: a failover needs both regions' verdicts, and the order of a map must not decide about it.
-	for _, health := range []proa.Health{proa.Healthy, proa.Unknown, proa.Unhealthy} {
-		for _, v := range batch {
-			if v.Health == health {
-				_ = s.step(Observed{Verdict: v}) // only orders are refused
-			}
-		}
-	}
+	_ = s.step(Observed{Verdicts: slices.Collect(maps.Values(batch))}) // only orders are refused
 }
 
 // step carries out what the controller asks for and returns its refusal.

@@ -67,25 +67,7 @@ func (b *zoneBuilder) checkOwner(n name, o *owner) error {
 			return err
 		}
 	}
-	for i := range o.sets {
-		if size := setSize(&o.sets[i]); size > maxSetBytes {
-			return b.fail(o.pos, "%s %s: the set takes %d bytes, more than a message holds",
-				n, typeText(o.sets[i].kind), size)
-		}
-	}
 	return nil
-}
-
-// maxSetBytes leaves room in a message of 65,535 bytes for a question, a chain of aliases and an OPT record.
-const maxSetBytes = 60_000
-
-// setSize is how much a set takes in an answer at most.
-func setSize(s *rrset) int {
-	size := 0
-	for _, d := range s.data {
-		size += 12 + len(d)
-	}
-	return size
 }
 
 // checkServers refuses name servers inside the zone that cannot be reached: without an address, or behind an alias.

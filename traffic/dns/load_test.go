@@ -29,6 +29,7 @@ func TestBadZonesAreRefusedWithLineAndColumn(t *testing.T) {
 		{"include", head + "$INCLUDE /etc/passwd\n", "bad.zone:6:"},
 		{"meta type", head + "www TYPE250 \\# 1 00\n", "bad.zone:6:"},
 		{"parenthesis left open", head + "www TXT ( \"x\"\n", "bad.zone:"},
+		{"set beyond a message", head + "$GENERATE 1-6000 big TXT \"a longer text with number $\"\n", "bad.zone:6:1: big.example.test. TXT: the set takes"},
 		{"long label", head + strings.Repeat("x", 64) + " A 192.0.2.1\n", "bad.zone:6:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -93,7 +94,11 @@ func FuzzParseZone(f *testing.F) {
 			}
 			return
 		}
+		asked := 0
 		for n := range z.owners { // every name can be answered for
+			if asked++; asked > 50 {
+				break
+			}
 			for _, kind := range []byte{1, 2, 5, 6, 16, 28, 39, 43, 255} {
 				msg := append([]byte("\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00"), n...)
 				checkReply(t, s, append(msg, 0, kind, 0, 1))

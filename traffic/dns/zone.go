@@ -33,6 +33,7 @@ type rrset struct {
 	kind uint16
 	ttl  uint32
 	data []string // uncompressed RDATA
+	size int      // bytes that it takes in an answer at most
 }
 
 func (o *owner) set(kind uint16) *rrset {
@@ -122,12 +123,18 @@ func (b *zoneBuilder) add(rr mdns.RR, at position) error {
 	if err != nil {
 		return b.fail(at, "%v", err)
 	}
-	b.store(n, h.Rrtype, h.Ttl, data, at)
+	if size := b.store(n, h.Rrtype, h.Ttl, data, at); size > maxSetBytes {
+		return b.fail(at, "%s %s: the set takes %d bytes, more than a message holds", n, typeText(h.Rrtype), size)
+	}
 	return nil
 }
 
-// store files one record: exact repeats are dropped, and a set has the lowest of its TTLs (RFC 2181 section 5.2).
-func (b *zoneBuilder) store(n name, kind uint16, ttl uint32, data string, at position) {
+// maxSetBytes leaves room in a message of 65,535 bytes for a question, a chain of aliases and an OPT record.
+const maxSetBytes = 60_000
+
+// store files one record and returns what its set takes in an answer at most. Exact repeats are dropped, and a set has
+// the lowest of its TTLs (RFC 2181 section 5.2).
+func (b *zoneBuilder) store(n name, kind uint16, ttl uint32, data string, at position) int {
 	o := b.zone.owners[n]
 	if o == nil {
 		o = &owner{pos: at}
@@ -141,7 +148,9 @@ func (b *zoneBuilder) store(n name, kind uint16, ttl uint32, data string, at pos
 	set.ttl = min(set.ttl, ttl)
 	if !slices.Contains(set.data, data) {
 		set.data = append(set.data, data)
+		set.size += 12 + len(data)
 	}
+	return set.size
 }
 
 // metaType reports types that exist in queries and messages only (RFC 6895 section 3.1).
