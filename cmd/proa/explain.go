@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/traffic"
+	"github.com/proa-cloud/proa/traffic/dns"
+)
+
+func (a *app) explainCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "explain",
+		Short:   "Say why traffic is where it is, and what a switch waits for",
+		Example: "  proa explain\n  proa explain -o json",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.dial()
+			if err != nil {
+				return err
+			}
+			var e traffic.Explanation
+			if err := c.Node(cmd.Context(), http.MethodGet, "/v1/explain", nil, &e); err != nil {
+				return err
+			}
+			return a.print(e, func(w io.Writer) { writeExplanation(w, e) })
+		},
+	}
+	return a.outputFlag(cmd)
+}
+
+func writeExplanation(w io.Writer, e traffic.Explanation) {
+	fmt.Fprintf(w, "%s\n", e.Summary)
+	for _, reason := range e.Waiting {
+		fmt.Fprintf(w, "waiting: %s\n", reason)
+	}
+	fmt.Fprintln(w, "\nREGION\tHEALTH\tSINCE\tREASON")
+	for _, r := range proa.Regions() {
+		j := e.Regions[r]
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r, j.Health, clock(j.Since), j.Reason)
+	}
+	fmt.Fprintln(w, "\nREPLICATION\tLAG\tBACKLOG\t")
+	for _, r := range e.Replication {
+		if !r.Known {
+			fmt.Fprintf(w, "from %s\tunknown\tunknown\t%s\n", r.From, r.Reason)
+			continue
+		}
+		fmt.Fprintf(w, "from %s\t%d ms\t%d\t%s\n", r.From, r.Lag.Milliseconds(), r.Backlog, r.Reason)
+	}
+	fmt.Fprintln(w, "\nPLAN\tACTIVE\tSINCE\tWHY")
+	for _, p := range e.History {
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s: %s\n", p.Plan.Version, p.Plan.Active, clock(p.Plan.Since), p.Evidence.Cause, p.Plan.Reason)
+	}
+}
+
+func (a *app) dnsCommand() *cobra.Command {
+	var zone, listen string
+	cmd := &cobra.Command{
+		Use:     "dns",
+		Short:   "Run the name server alone, from a standard zone file",
+		Example: "  proa dns --zone db.example.org --listen 127.0.0.1:5300",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if zone == "" {
+				return usage(fmt.Errorf("%s needs --zone FILE", cmd.CommandPath()))
+			}
+			return a.serveZone(cmd.Context(), zone, listen)
+		},
+	}
+	cmd.Flags().StringVar(&zone, "zone", "", "a master file (RFC 1035 section 5)")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:5300", "address for UDP and TCP")
+	return cmd
+}
+
+func (a *app) serveZone(ctx context.Context, zone, listen string) error {
+	fmt.Fprintf(a.stderr, "serving %s on %s (UDP and TCP) until Ctrl-C\n", zone, listen)
+	return dns.ServeZone(ctx, zone, listen, slog.New(slog.NewTextHandler(a.stderr, nil)))
+}

@@ -1,0 +1,228 @@
+// Package node wires one node: probes → controller → name server, and data sync beside them, with a control API for all of it.
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/datasync"
+	"github.com/proa-cloud/proa/internal/store"
+	"github.com/proa-cloud/proa/traffic"
+	"github.com/proa-cloud/proa/traffic/dns"
+	"github.com/proa-cloud/proa/traffic/health"
+)
+
+// Config is what one node is made of.
+type Config struct {
+	Proa   config.Config
+	Clock  func() time.Time
+	Logger *slog.Logger
+	// Ready is called once the name server answers and the control API listens; nil for nobody to tell.
+	Ready func()
+}
+
+// node holds the parts that the control API shows.
+type node struct {
+	cfg     config.Config
+	clock   func() time.Time
+	logger  *slog.Logger
+	traffic *traffic.Service
+	prober  *health.Prober
+	dns     *dns.Server
+	sync    *datasync.Service
+}
+
+// Run starts the node and returns when the context has ended and everything has stopped, in the reverse order of its start.
+func Run(ctx context.Context, c Config) error {
+	if err := os.MkdirAll(c.Proa.Node.Dir, 0o700); err != nil {
+		return fmt.Errorf("node folder: %w", err)
+	}
+	db, err := store.Open(store.Options{Dir: filepath.Join(c.Proa.Node.Dir, "datasync"), Logger: c.Logger})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	n := &node{cfg: c.Proa, clock: c.Clock, logger: c.Logger}
+	if n.sync, err = newDataSync(ctx, c, db); err != nil {
+		return err
+	}
+	if err := n.newTraffic(ctx); err != nil {
+		return err
+	}
+	if err := n.dns.Bind(); err != nil {
+		return err
+	}
+	api, err := n.listen()
+	if err != nil {
+		n.dns.Close()
+		return err
+	}
+	if c.Ready != nil {
+		c.Ready()
+	}
+	return n.run(ctx, api)
+}
+
+// run owns every goroutine of the node. The name server stops last: it answers while all else ends.
+func (n *node) run(ctx context.Context, api *api) error {
+	answering, stopAnswering := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopAnswering()
+	var last errgroup.Group
+	last.Go(func() error { return n.dns.Run(answering) })
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.traffic.Run(gctx) })
+	g.Go(func() error { return n.prober.Run(gctx) })
+	g.Go(func() error { return n.sync.Run(gctx) })
+	g.Go(func() error { return api.run(gctx) })
+	err := g.Wait()
+	stopAnswering()
+	if derr := last.Wait(); err == nil {
+		err = derr
+	}
+	return err
+}
+
+// newTraffic builds prober, controller and name server, in the direction in which verdicts flow.
+func (n *node) newTraffic(ctx context.Context) error {
+	if err := n.newDNS(); err != nil {
+		return err
+	}
+	policy := traffic.Default()
+	policy.Preferred = n.cfg.Primary
+	policy.Vantages = []traffic.Vantage{{Name: n.cfg.Node.Name}}
+	policy.HoldDown = n.cfg.Traffic.HoldDown.D()
+	policy.LagObjective, policy.Dwell = n.cfg.Objectives.Lag.D(), n.cfg.Objectives.Dwell.D()
+	policy.FlapBudget = n.cfg.Traffic.MaxSwitchesPerHour
+	if n.cfg.Traffic.Failback == "manual" {
+		policy.Failback = traffic.FailbackManual
+	}
+	var err error
+	n.traffic, err = traffic.NewService(traffic.ServiceConfig{
+		Policy:      policy,
+		Store:       traffic.FileStore{Path: filepath.Join(n.cfg.Node.Dir, "plan.json")},
+		Replication: n.replication,
+		Publish:     []func(traffic.PlanChanged){n.publish},
+		Clock:       n.clock,
+		Logger:      n.logger,
+	})
+	if err != nil {
+		return err
+	}
+	endpoints, err := n.endpoints(ctx)
+	if err != nil {
+		return err
+	}
+	n.prober, err = health.New(health.Config{
+		Vantage: n.cfg.Node.Name, Endpoints: endpoints, Report: n.traffic.Observe,
+		Seed: uint64(n.clock().UnixNano()), Clock: n.clock,
+	})
+	return err
+}
+
+func (n *node) newDNS() error {
+	addresses := map[proa.Region][]netip.Addr{}
+	for r, g := range n.gateways() {
+		for _, a := range g.Addresses {
+			addr, err := netip.ParseAddr(a)
+			if err != nil {
+				return fmt.Errorf("gateway address of %s: %w", r, err)
+			}
+			addresses[r] = append(addresses[r], addr)
+		}
+	}
+	server := netip.MustParseAddr("127.0.0.1")
+	if len(n.cfg.Node.DNS) > 0 {
+		ap, err := netip.ParseAddrPort(n.cfg.Node.DNS[0])
+		if err != nil {
+			return fmt.Errorf("node.dns: %w: %w", proa.ErrInvalidConfig, err)
+		}
+		server = ap.Addr()
+	}
+	zone, record, err := dns.DemoZone(n.cfg.Zone, server, n.cfg.Traffic.TTL.D(), addresses)
+	if err != nil {
+		return err
+	}
+	plan, err := traffic.FileStore{Path: filepath.Join(n.cfg.Node.Dir, "plan.json")}.Load()
+	if err != nil {
+		return err
+	}
+	if plan.Plan.Version == 0 {
+		plan.Plan.Active = n.cfg.Primary
+	}
+	n.dns, err = dns.New(dns.Config{
+		Listen: n.cfg.Node.DNS, Zones: []*dns.Zone{zone}, Records: []dns.Record{record},
+		Plan: plan.Plan, NSID: n.cfg.Node.Name, Logger: n.logger,
+	})
+	return err
+}
+
+func (n *node) gateways() map[proa.Region]config.Gateway {
+	return map[proa.Region]config.Gateway{proa.AWS: n.cfg.Regions.AWS.Gateway, proa.Azure: n.cfg.Regions.Azure.Gateway}
+}
+
+// publish gives a plan to the name server. A plan that it refuses is behind the one that it serves already.
+func (n *node) publish(p traffic.PlanChanged) {
+	if err := n.dns.Apply(p.Plan); err != nil {
+		n.logger.Warn("plan not published", "version", p.Plan.Version, "err", err)
+	}
+}
+
+// endpoints are the checks of both regions: its gateway's port, its function through the gateway, its own monitor.
+func (n *node) endpoints(ctx context.Context) ([]health.Endpoint, error) {
+	timing := health.DefaultTiming()
+	timing.Interval, timing.Timeout = n.cfg.Traffic.Interval.D(), n.cfg.Traffic.Timeout.D()
+	timing.Recheck, timing.Fall, timing.Rise = n.cfg.Traffic.Recheck.D(), n.cfg.Traffic.Fall, n.cfg.Traffic.Rise
+	timing.Suspect = min(timing.Suspect, timing.Timeout/2)
+	var endpoints []health.Endpoint
+	for _, r := range proa.Regions() {
+		g := n.gateways()[r]
+		address, err := hostPort(g.URL)
+		if err != nil {
+			return nil, err
+		}
+		probe, err := health.NewHTTP(health.HTTPConfig{URL: g.URL + g.Health, Host: n.cfg.Zone})
+		if err != nil {
+			return nil, err
+		}
+		e := health.Endpoint{Region: r, Tripwire: address, Checks: []health.CheckConfig{
+			{Probe: health.TCP{Address: address}, Timing: timing},
+			{Probe: probe, Timing: timing},
+		}}
+		monitor, name, err := newMonitor(ctx, n.cfg, r)
+		if err != nil {
+			return nil, err
+		}
+		if monitor != nil {
+			check := health.CheckConfig{Probe: health.Monitor{Of: name, From: monitor}, Timing: health.DefaultMonitorTiming(), Monitor: true}
+			e.Checks = append(e.Checks, check)
+		}
+		endpoints = append(endpoints, e)
+	}
+	return endpoints, nil
+}
+
+func hostPort(url string) (string, error) {
+	u, err := netURL(url)
+	if err != nil {
+		return "", err
+	}
+	if u.Port() != "" {
+		return u.Host, nil
+	}
+	port := "80"
+	if u.Scheme == "https" {
+		port = "443"
+	}
+	return net.JoinHostPort(u.Hostname(), port), nil
+}
