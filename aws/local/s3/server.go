@@ -87,7 +87,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("s3: %w", err)
 	}
 	s.db = db
-	if err := s.load(); err != nil {
+	if err := errors.Join(s.syncDir(cfg.Dir), s.syncDir(s.fs.PathDir(cfg.Dir)), s.load()); err != nil {
 		return nil, errors.Join(fmt.Errorf("s3: %w", err), db.Close())
 	}
 	return s, nil

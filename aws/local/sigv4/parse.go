@@ -160,11 +160,9 @@ func newClaim(credential, signed, signature string) (*claim, string) {
 		date:   parts[n-4],
 		signed: strings.Split(signed, ";"),
 	}
-	sum, err := hex.DecodeString(signature)
-	if err != nil || len(sum) != 32 {
-		return nil, "The authorization header is malformed; the Signature is not 64 hexadecimal digits."
+	if sum, err := hex.DecodeString(signature); err == nil {
+		c.signature = sum // one that is no number matches nothing, which is what the vendor says of it
 	}
-	c.signature = sum
 	for i, h := range c.signed {
 		if h == "" || h != strings.ToLower(h) || i > 0 && c.signed[i-1] >= h {
 			return nil, "The authorization header is malformed; SignedHeaders must be sorted and in lower case."
