@@ -40,8 +40,9 @@ func newCore(cfg Config, now time.Time) *core {
 		s := &site{cfg: e, verdict: proa.Verdict{
 			Region: e.Region, Health: proa.Unknown, Reason: "not probed yet", Since: now, By: cfg.Vantage,
 		}}
-		for _, check := range e.Checks {
-			s.checks = append(s.checks, newMachine(check.Timing, rng, now, now))
+		for j, check := range e.Checks {
+			phase := check.Timing.Interval * time.Duration(j+1) / time.Duration(len(e.Checks))
+			s.checks = append(s.checks, newMachine(check.Timing, rng, now, phase))
 		}
 		c.sites = append(c.sites, s)
 	}

@@ -90,6 +90,7 @@ type machine struct {
 	fails   int
 	passes  int
 	flights []flight
+	grid    time.Time // the next regular probe's time without jitter, so that checks of one endpoint stay apart
 	next    time.Time // when the next regular probe is due
 	last    time.Time // when the last probe was started
 	recheck bool      // a tripwire or a peer asks for a probe at once
@@ -100,9 +101,11 @@ type machine struct {
 	nextID               uint64
 }
 
-func newMachine(t Timing, rng *rand.Rand, now, first time.Time) *machine {
+// newMachine begins with a probe at once; the regular ones follow from phase on.
+func newMachine(t Timing, rng *rand.Rand, now time.Time, phase time.Duration) *machine {
 	return &machine{
-		timing: t, rng: rng, health: proa.Unknown, since: now, reason: "not probed yet", next: first, seen: now,
+		timing: t, rng: rng, health: proa.Unknown, since: now, reason: "not probed yet",
+		grid: now.Add(phase), next: now, seen: now,
 	}
 }
 
@@ -111,10 +114,7 @@ func (m *machine) start(now time.Time) []uint64 {
 	var ids []uint64
 	for len(m.flights) < m.capacity() && !m.due().After(now) {
 		if !m.next.After(now) {
-			m.next = m.next.Add(m.wait())
-			if m.next.Before(now) {
-				m.next = now.Add(m.wait()) // after a freeze: no burst of missed probes
-			}
+			m.schedule(now)
 		}
 		m.recheck = false
 		m.last = now
@@ -163,9 +163,16 @@ func (m *machine) urgent() time.Time {
 	return time.Time{}
 }
 
-func (m *machine) wait() time.Duration {
-	spread := 1 + m.timing.Jitter*(2*m.rng.Float64()-1)
-	return time.Duration(float64(m.timing.Interval) * spread)
+// schedule sets the next regular probe.
+func (m *machine) schedule(now time.Time) {
+	spread := m.timing.Jitter * (2*m.rng.Float64() - 1)
+	m.next = m.grid.Add(time.Duration(float64(m.timing.Interval) * spread))
+	m.grid = m.grid.Add(m.timing.Interval)
+	if m.next.Before(now) { // after a freeze: no burst of missed probes
+		m.grid = now.Add(m.timing.Interval)
+		m.next = m.grid
+		m.grid = m.grid.Add(m.timing.Interval)
+	}
 }
 
 // done takes a probe's outcome.
