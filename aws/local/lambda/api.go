@@ -142,15 +142,15 @@ var functionName = regexp.MustCompile(`^` + functionPattern + `$`)
 // resolve returns the plain name in a name, a partial ARN or an ARN.
 func resolve(reference string) (string, *wire.Error) {
 	match := functionName.FindStringSubmatch(reference)
-	if match == nil || len(reference) > 170 || len(match[8]) > 64 {
+	if match == nil || len(reference) > 170 || len(match[10]) > 64 {
 		return "", constraint("functionName", reference,
 			"Member must satisfy regular expression pattern: "+functionPattern)
 	}
-	if q := match[10]; q != "" && q != latest {
+	if q := match[12]; q != "" && q != latest {
 		return "", wire.Errorf(http.StatusNotFound, "ResourceNotFoundException",
 			"Function not found: %s", reference)
 	}
-	return match[8], nil
+	return match[10], nil
 }
 
 func constraint(member, value, must string) *wire.Error {

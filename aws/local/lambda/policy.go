@@ -204,3 +204,44 @@ func (s *Server) deleteConcurrency(w http.ResponseWriter, _ *http.Request, name 
 	}
 	return refusal
 }
+
+// Allows reports whether the function's policy lets a service call it on behalf of the ARN. A
+// function that does not exist allows everything: calling it says so better.
+func (s *Server) Allows(function, service, sourceARN string) bool {
+	name, refusal := resolve(function)
+	if refusal != nil {
+		return true
+	}
+	r, ok := s.get(name)
+	if !ok {
+		return true
+	}
+	return slices.ContainsFunc(r.Policy, func(st statement) bool {
+		action := st.Action == "lambda:InvokeFunction" || st.Action == "lambda:*"
+		return action && (st.Principal == service || st.Principal == "*") &&
+			(st.SourceArn == "" || like(st.SourceArn, sourceARN)) &&
+			(st.SourceAccount == "" || st.SourceAccount == s.cfg.AccountID)
+	})
+}
+
+// like is ArnLike's comparison: * stands for anything, ? for one character.
+func like(pattern, text string) bool {
+	p, t, star, mark := 0, 0, -1, 0
+	for t < len(text) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark, p = p, t, p+1
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
+			p, t = p+1, t+1
+		case star >= 0:
+			mark++
+			p, t = star+1, mark
+		default:
+			return false
+		}
+	}
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
+	}
+	return p == len(pattern)
+}

@@ -1,0 +1,85 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-cloud/proa/aws/local/apigateway"
+	"github.com/proa-cloud/proa/aws/local/dynamodb"
+	"github.com/proa-cloud/proa/aws/local/lambda"
+	"github.com/proa-cloud/proa/aws/local/s3"
+	"github.com/proa-cloud/proa/aws/local/sts"
+)
+
+// services are the region's services, open.
+type services struct {
+	cfg       Config
+	addresses Addresses
+
+	dynamodb   *dynamodb.Server
+	s3         *s3.Server
+	lambda     *lambda.Server
+	apigateway *apigateway.Server
+	sts        *sts.Server
+}
+
+// open opens all stores side by side: each start replays a log.
+func open(cfg Config, addresses Addresses) (*services, error) {
+	s := &services{cfg: cfg, addresses: addresses, sts: &sts.Server{AccountID: cfg.AccountID}}
+	g, _ := errgroup.WithContext(context.Background())
+	g.Go(func() (err error) {
+		s.dynamodb, err = dynamodb.New(dynamodb.Config{
+			Dir: filepath.Join(cfg.Dir, "dynamodb"), Clock: cfg.Clock, Logger: cfg.Logger,
+			AccountID: cfg.AccountID, Region: cfg.Region,
+		})
+		return err
+	})
+	g.Go(func() (err error) {
+		s.s3, err = s3.New(s3.Config{
+			Dir: filepath.Join(cfg.Dir, "s3"), Clock: cfg.Clock, Logger: cfg.Logger,
+			AccountID: cfg.AccountID, Region: cfg.Region,
+		})
+		return err
+	})
+	g.Go(func() (err error) {
+		s.lambda, err = lambda.New(lambda.Config{
+			Dir: filepath.Join(cfg.Dir, "lambda"), LogDir: filepath.Join(cfg.Dir, "logs"),
+			Clock: cfg.Clock, Logger: cfg.Logger, AccountID: cfg.AccountID, Region: cfg.Region,
+			Endpoint:    "http://" + addresses.API,
+			AccessKeyID: cfg.AccessKeyID, SecretAccessKey: cfg.SecretAccessKey,
+			Fetch: s.fetch,
+		})
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	var err error
+	s.apigateway, err = apigateway.New(apigateway.Config{
+		Dir: filepath.Join(cfg.Dir, "apigateway"), Clock: cfg.Clock, Logger: cfg.Logger,
+		AccountID: cfg.AccountID, Region: cfg.Region, Endpoint: "http://" + addresses.Gateway,
+		Functions: s.lambda,
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.lambda.Close(), s.close())
+	}
+	return s, nil
+}
+
+// close closes the stores, those that are open, in the reverse order of their use.
+func (s *services) close() error {
+	var errs []error
+	if s.apigateway != nil {
+		errs = append(errs, s.apigateway.Close())
+	}
+	if s.s3 != nil {
+		errs = append(errs, s.s3.Close())
+	}
+	if s.dynamodb != nil {
+		errs = append(errs, s.dynamodb.Close())
+	}
+	return errors.Join(errs...)
+}
