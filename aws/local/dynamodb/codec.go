@@ -115,7 +115,7 @@ func (d *decoder) item(depth int) proa.Item {
 
 func (d *decoder) value(depth int) proa.Value {
 	v := proa.Value{Kind: proa.Kind(d.byte())}
-	if depth > maxDepth+1 {
+	if depth > maxDepth {
 		d.fail("depth")
 	}
 	switch v.Kind {

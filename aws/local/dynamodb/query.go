@@ -10,7 +10,8 @@ import (
 	"github.com/proa-cloud/proa/aws/local/dynamodb/expr"
 )
 
-// maxPageBytes is how much a query or scan reads before it stops and hands out a key to go on from.
+// maxPageBytes is how much a query or scan reads before it stops and hands out a key to go on from. The item that reaches it
+// is still in the page.
 const maxPageBytes = 1 << 20
 
 // readInput is what Query and Scan share.
@@ -256,12 +257,11 @@ func (p *page) scan(it *pebble.Iterator, schema proa.Schema) (*pageOutput, int, 
 		if err != nil {
 			return nil, 0, err
 		}
-		size := itemSize(item)
-		if out.ScannedCount > 0 && bytes+size > maxPageBytes {
+		if bytes >= maxPageBytes {
 			out.LastEvaluatedKey = keyAttributes(schema, last)
 			break
 		}
-		bytes += size
+		bytes += itemSize(item)
 		out.ScannedCount++
 		last = item
 		if p.filter.Eval(item) {

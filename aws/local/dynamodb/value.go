@@ -16,7 +16,7 @@ const (
 	maxItemBytes  = 400 << 10
 	maxHashBytes  = 2048
 	maxRangeBytes = 1024
-	maxDepth      = 32
+	maxDepth      = 32 // levels, of which a top-level attribute is the first
 	maxNameBytes  = 64<<10 - 1
 )
 
@@ -27,6 +27,9 @@ type wireMap map[string]any
 func (w wireMap) item() (proa.Item, error) {
 	item := make(proa.Item, len(w))
 	for name, raw := range w {
+		if name == "" {
+			return nil, invalid("Empty attribute name")
+		}
 		if len(name) > maxNameBytes {
 			return nil, invalid("One or more parameter values were invalid: Attribute name is too large, "+
 				"must be less than %d bytes", maxNameBytes+1)
@@ -41,7 +44,7 @@ func (w wireMap) item() (proa.Item, error) {
 }
 
 func decodeValue(raw any, depth int) (proa.Value, error) {
-	if depth > maxDepth {
+	if depth >= maxDepth {
 		return proa.Value{}, invalid("Nesting Levels have exceeded supported limits: " +
 			"Attributes in the item have nested levels beyond supported limit")
 	}
@@ -274,7 +277,7 @@ func depthWithin(item proa.Item) bool {
 }
 
 func shallow(v proa.Value, depth int) bool {
-	if depth > maxDepth {
+	if depth >= maxDepth {
 		return false
 	}
 	for _, e := range v.Map {

@@ -41,7 +41,7 @@ func lookupFunction(name string) (function, bool) {
 	case "begins_with":
 		return function{args: []kindSet{scalarText, scalarText}}, true
 	case "contains":
-		return function{args: []kindSet{scalarText | sets | kindsOf(proa.KindL), anyKind}}, true
+		return function{args: []kindSet{anyKind, anyKind}}, true
 	case "size":
 		sized := scalarText | sets | kindsOf(proa.KindL, proa.KindM)
 		return function{args: []kindSet{sized}, operand: true}, true

@@ -100,7 +100,11 @@ func (p *Projection) Apply(item proa.Item) proa.Item {
 	if item == nil {
 		return nil
 	}
-	return p.tree.of(proa.Map(item)).Map
+	selected := p.tree.of(proa.Map(item)).Map
+	if selected == nil {
+		return proa.Item{}
+	}
+	return selected
 }
 
 // of returns the selected part of a value; KindNone where nothing of it is selected.
@@ -115,6 +119,9 @@ func (s *selection) of(v proa.Value) proa.Value {
 				m[name] = part
 			}
 		}
+		if len(m) == 0 {
+			return proa.Value{}
+		}
 		return proa.Map(m)
 	case v.Kind == proa.KindL && s.indexes != nil:
 		list := []proa.Value{}
@@ -125,6 +132,9 @@ func (s *selection) of(v proa.Value) proa.Value {
 			if part := s.indexes[i].of(v.List[i]); part.Kind != proa.KindNone {
 				list = append(list, part)
 			}
+		}
+		if len(list) == 0 {
+			return proa.Value{}
 		}
 		return proa.List(list...)
 	}
