@@ -156,7 +156,7 @@ func (v *Verifier) Wrap(next http.Handler) http.Handler {
 
 // within reports whether the date in a request is close enough to the clock. Its text is RFC 1123.
 func (v *Verifier) within(date string) bool {
-	t, err := http.ParseTime(date)
+	t, err := http.ParseTime(strings.ToUpper(date)) // some clients sign and send it in lower case
 	if err != nil {
 		return false
 	}
