@@ -120,7 +120,8 @@ func TestFeedConformance(t *testing.T) {
 	for _, s := range schemas() {
 		createTable(t, c, s)
 		t.Run(s.Table, func(t *testing.T) {
-			cloudtest.RunFeed(t, openTable(t, c, s), func(t *testing.T) cloud.Feed { return openFeed(t, c, s) }, true)
+			cloudtest.RunFeed(t, openTable(t, c, s), func(t *testing.T) cloud.Feed { return openFeed(t, c, s) },
+				cloudtest.FeedShows{AllVersions: true, OldImages: true})
 		})
 	}
 }

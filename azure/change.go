@@ -19,8 +19,8 @@ type wireChange struct {
 
 type wireMetadata struct {
 	LSN          json.Number     `json:"lsn"`
-	CRTS         int64           `json:"crts"` // Unix seconds
-	Operation    string          `json:"operationType"`
+	CRTS         int64           `json:"crts"`          // Unix seconds
+	Operation    string          `json:"operationType"` // create, replace or delete
 	Expired      bool            `json:"timeToLiveExpired"`
 	ID           string          `json:"id"`
 	PartitionKey json.RawMessage `json:"partitionKey"`
