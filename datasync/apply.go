@@ -1,0 +1,216 @@
+package datasync
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/capture"
+	"github.com/proa-cloud/proa/datasync/resolve"
+	"github.com/proa-cloud/proa/datasync/shadow"
+)
+
+// result is what a write or a read of ours came to.
+type result struct {
+	key    proa.Key
+	in     resolve.Input
+	window capture.Result
+	write  bool
+}
+
+// idle is how long the apply loop waits at most when nothing is due.
+const idle = time.Second
+
+// apply writes what is due at one side, for ever. It returns nil when the context ends, an error when the store is lost.
+func (t *table) apply(ctx context.Context, sd *side) error {
+	var flying sync.WaitGroup
+	defer func() {
+		flying.Wait()
+		close(sd.results)
+	}()
+	for ctx.Err() == nil {
+		now := t.clock.now()
+		free, retry := sd.gate.Free(now)
+		if free == 0 {
+			pause := idle
+			if retry.After(now) {
+				pause = retry.Sub(now)
+			}
+			_ = sleep(ctx, pause, sd.work)
+			continue
+		}
+		started, next, err := t.dispatch(ctx, sd, min(free, captureChunk), &flying)
+		if err != nil {
+			return err
+		}
+		if started > 0 {
+			continue
+		}
+		pause := idle
+		if !next.IsZero() {
+			pause = min(max(next.Sub(now), time.Millisecond), idle)
+		}
+		_ = sleep(ctx, pause, sd.work)
+	}
+	return nil
+}
+
+// dispatch takes up to limit due keys, records what is about to be written, and starts the writes once that is durable.
+func (t *table) dispatch(ctx context.Context, sd *side, limit int, flying *sync.WaitGroup) (int, time.Time, error) {
+	now := t.clock.now()
+	due, next, err := t.store.Next(t.schema.Table, sd.region, now, limit)
+	if err != nil || len(due) == 0 {
+		return 0, next, err
+	}
+	fresh := sd.freshness()
+	type job struct {
+		key proa.Key
+		out resolve.Output
+	}
+	var jobs []job
+	wait, err := t.store.Update(func(tx *shadow.Tx) error {
+		for _, w := range due {
+			todo, err := t.step(tx, w.Key, now, resolve.Dispatch{Side: sd.region, Fresh: fresh})
+			if err != nil {
+				return err
+			}
+			for _, o := range todo {
+				jobs = append(jobs, job{w.Key, o})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, next, err
+	}
+	if err := wait(); err != nil {
+		return 0, next, err
+	}
+	sd.gate.Start(len(jobs))
+	for _, j := range jobs {
+		flying.Go(func() { sd.results <- t.perform(ctx, sd, j.key, j.out) })
+	}
+	return len(due), next, nil
+}
+
+// perform does one write, or one read of a row.
+func (t *table) perform(ctx context.Context, sd *side, key proa.Key, out resolve.Output) result {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.WriteTimeout)
+	defer cancel()
+	switch o := out.(type) {
+	case resolve.Write:
+		in := t.write(ctx, sd, o)
+		r := result{key: key, in: in, write: true}
+		switch in.Outcome {
+		case resolve.Throttled:
+			r.window = capture.Throttled
+		case resolve.Ambiguous:
+			r.window = capture.Away
+		}
+		return r
+	case resolve.Observe:
+		began := t.clock.now()
+		row, err := t.sides[resolve.Index(o.Side)].table.Get(ctx, key)
+		if err != nil {
+			r := result{key: key, window: capture.Away}
+			if errors.Is(err, proa.ErrThrottled) {
+				r.window = capture.Throttled
+			}
+			return r
+		}
+		return result{key: key, in: resolve.Observed{Side: o.Side, Row: row, Began: began}}
+	}
+	return result{key: key}
+}
+
+// write does one compare-and-set.
+func (t *table) write(ctx context.Context, sd *side, w resolve.Write) resolve.Applied {
+	t.m.writes.Add(1)
+	in := resolve.Applied{Side: sd.region, Intent: w.Intent}
+	if !w.Whole {
+		row, err := sd.table.Get(ctx, w.Seen.Key)
+		switch {
+		case err != nil && errors.Is(err, proa.ErrThrottled):
+			in.Outcome = resolve.Throttled
+			return in
+		case err != nil:
+			in.Outcome = resolve.Ambiguous
+			return in
+		case resolve.PrintOf(row.Image, t.schema) != w.Print:
+			in.Outcome, in.Row = resolve.Conflict, row
+			return in
+		}
+		w.Seen = row
+	}
+	var err error
+	if w.Purge {
+		in.Row, err = sd.table.Purge(ctx, w.Seen)
+	} else {
+		in.Row, _, err = sd.table.Swap(ctx, w.Seen, w.Next)
+	}
+	in.Outcome, in.Reason = t.outcome(sd, err)
+	return in
+}
+
+func (t *table) outcome(sd *side, err error) (resolve.Outcome, string) {
+	switch {
+	case err == nil:
+		return resolve.Done, ""
+	case errors.Is(err, proa.ErrConflict):
+		t.m.refusals.Add(1)
+		return resolve.Conflict, ""
+	case errors.Is(err, proa.ErrThrottled):
+		t.m.throttles.Add(1)
+		return resolve.Throttled, ""
+	case errors.Is(err, proa.ErrInvalid), errors.Is(err, proa.ErrTooLarge), errors.Is(err, proa.ErrUnsupported):
+		return resolve.Invalid, err.Error()
+	}
+	t.m.writeErrors.Add(1)
+	sd.mu.Lock()
+	defer sd.mu.Unlock()
+	sd.lastWriteErr = err
+	return resolve.Ambiguous, ""
+}
+
+// collect steps the core with the outcomes of writes, as many as there are at a time. A crash before they are durable
+// leaves the writes as intents, which are judged by the feed. It ends when apply has.
+func (t *table) collect(_ context.Context, sd *side) error {
+	for first := range sd.results {
+		batch := []result{first}
+		for more := true; more && len(batch) < captureChunk; {
+			select {
+			case r, ok := <-sd.results:
+				more = ok
+				if ok {
+					batch = append(batch, r)
+				}
+			default:
+				more = false
+			}
+		}
+		now := t.clock.now()
+		err := t.store.Lazy(func(tx *shadow.Tx) error {
+			for _, r := range batch {
+				if r.in == nil {
+					continue
+				}
+				if _, err := t.step(tx, r.key, now, r.in); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		for _, r := range batch {
+			sd.gate.End(now, r.window)
+		}
+		t.wake()
+		if err != nil {
+			for range sd.results { // let the writers end
+			}
+			return err
+		}
+	}
+	return nil
+}

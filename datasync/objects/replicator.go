@@ -1,0 +1,343 @@
+package objects
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/datasync/bus"
+	"github.com/proa-cloud/proa/datasync/resolve"
+	"github.com/proa-cloud/proa/datasync/resolve/journal"
+	"github.com/proa-cloud/proa/datasync/shadow"
+)
+
+// Replicator replicates one bucket.
+type Replicator struct {
+	cfg   Bucket
+	store *shadow.Store
+	now   func() time.Time
+	log   *slog.Logger
+	work  chan string // names that may be due at a side
+
+	mu      sync.Mutex
+	busy    map[string]bool // names that are being observed or written
+	queued  map[string]bool // names in work
+	sides   [2]sideStatus
+	objects int64
+}
+
+// sideStatus is what is shown of one side.
+type sideStatus struct {
+	fresh   time.Time // when the last complete sweep began
+	took    time.Duration
+	err     error
+	changed bool                 // the last sweep found something
+	backlog int                  // objects of this region that the other one lacks
+	oldest  map[string]time.Time // origins of some of them
+	sweep   chan struct{}        // sweep now
+}
+
+// oldestKept bounds sideStatus.oldest; workKept the names that wait for a worker. What is beyond is found by the next sweep.
+const (
+	oldestKept = 10_000
+	workKept   = 10_000
+)
+
+// New makes a replicator and counts what the last process left. It starts nothing and calls no cloud.
+func New(b Bucket, store *shadow.Store, now func() time.Time, log *slog.Logger) (*Replicator, error) {
+	if b.Name == "" || b.Sides[proa.AWS] == nil || b.Sides[proa.Azure] == nil {
+		return nil, fmt.Errorf("bucket %q: needs a name and both sides: %w", b.Name, proa.ErrInvalidConfig)
+	}
+	r := &Replicator{cfg: b.withDefaults(), store: store, now: now, log: log.With("bucket", b.Name),
+		work: make(chan string, workKept), busy: map[string]bool{}, queued: map[string]bool{}}
+	for i := range r.sides {
+		r.sides[i].oldest = map[string]time.Time{}
+		r.sides[i].sweep = make(chan struct{}, 1)
+	}
+	_, err := store.WalkObjects(b.Name, "", "", -1, func(name string, record []byte) error {
+		st, err := decode(name, record)
+		if err == nil {
+			r.count(&State{Name: name}, st)
+		}
+		return err
+	})
+	return r, err
+}
+
+func decode(name string, record []byte) (*State, error) {
+	st := &State{Name: name}
+	if record == nil {
+		return st, nil
+	}
+	if err := json.Unmarshal(record, st); err != nil {
+		return nil, fmt.Errorf("shadow of object %q: %w", name, err)
+	}
+	return st, nil
+}
+
+// Name is the bucket's.
+func (r *Replicator) Name() string { return r.cfg.Name }
+
+// Run sweeps and copies until the context ends; then it returns nil. It fails when the store is lost.
+func (r *Replicator) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, region := range proa.Regions() {
+		g.Go(func() error { return r.sweeps(ctx, region) })
+		g.Go(func() error { return r.trim(ctx, region) })
+	}
+	for range r.cfg.Workers {
+		g.Go(func() error { return r.worker(ctx) })
+	}
+	return g.Wait()
+}
+
+// worker writes what is due.
+func (r *Replicator) worker(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case name := <-r.work:
+			r.mu.Lock()
+			delete(r.queued, name)
+			r.mu.Unlock()
+			if !r.take(name) {
+				continue // being observed: that puts it into the queue again
+			}
+			err := r.apply(ctx, name)
+			r.release(name)
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// take reserves a name for one observation or write.
+func (r *Replicator) take(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.busy[name] {
+		return false
+	}
+	r.busy[name] = true
+	return true
+}
+
+func (r *Replicator) release(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.busy, name)
+}
+
+// enqueue has a worker look at a name; when too many wait, the next sweep does.
+func (r *Replicator) enqueue(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.queued[name] {
+		return
+	}
+	select {
+	case r.work <- name:
+		r.queued[name] = true
+	default:
+	}
+}
+
+// load reads an object's state.
+func (r *Replicator) load(name string) (*State, error) {
+	record, err := r.store.Object(r.cfg.Name, name)
+	if err != nil {
+		return nil, err
+	}
+	return decode(name, record)
+}
+
+// change loads a state, has fn change it and keeps it, in one batch with what follows from a verdict. The caller has taken the name.
+func (r *Replicator) change(name string, durable bool, fn func(st *State) (verdict, proa.Region, error)) error {
+	old, err := r.load(name)
+	if err != nil {
+		return err
+	}
+	st, err := r.load(name)
+	if err != nil {
+		return err
+	}
+	v, region, err := fn(st)
+	if err != nil {
+		return err
+	}
+	write := r.store.Lazy
+	if durable || v.captured {
+		write = r.store.Commit
+	}
+	if err := write(func(tx *shadow.Tx) error { return r.put(tx, st, v, region) }); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count(old, st)
+	return nil
+}
+
+func (r *Replicator) put(tx *shadow.Tx, st *State, v verdict, region proa.Region) error {
+	tx.Saw(r.now())
+	record, err := json.Marshal(st)
+	if err != nil {
+		return fmt.Errorf("shadow of object %q: %w", st.Name, err)
+	}
+	errs := []error{tx.SetObject(r.cfg.Name, st.Name, record)}
+	if region != "" {
+		errs = append(errs, tx.ShownObject(region, r.cfg.Name, st.Name, st.at(region).ETag))
+	}
+	if v.captured {
+		errs = append(errs, tx.Append(r.event(st, v, region)))
+	}
+	if v.clash != nil {
+		errs = append(errs, tx.Conflict(journal.ObjectID(r.cfg.Name, st.Name), r.conflict(st, v.clash)))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Replicator) event(st *State, v verdict, region proa.Region) *bus.Event {
+	sd := st.at(region)
+	e := &bus.Event{Region: region, Bucket: r.cfg.Name, Object: st.Name, ETag: sd.ETag, Size: sd.Content.Size,
+		Version: sd.Version, Origin: sd.Modified, Captured: r.now(), Won: v.won}
+	if v.won {
+		e.Parent, e.Origin = st.Winner.Parent, st.Winner.Origin
+	}
+	return e
+}
+
+func (r *Replicator) conflict(st *State, c *clash) journal.Conflict {
+	return journal.Conflict{Time: r.now().UTC(), Bucket: r.cfg.Name, Object: st.Name, Reason: c.reason, Policy: "lww",
+		Winner: journalSide(c.winner), Loser: journalSide(c.loser)}
+}
+
+func journalSide(c Candidate) journal.Side {
+	s := journal.Side{Version: c.Version, Parent: c.Parent, Region: c.Version.Region, Time: c.Version.Time.Time(),
+		Tombstone: c.Tombstone}
+	if !c.Tombstone {
+		s.Missing = c.KeptAt == ""
+		s.Object = &journal.Object{Size: c.Content.Size, ETag: c.ETag, VersionID: c.VersionID, Kept: c.Kept,
+			KeptAt: c.KeptAt, ContentType: c.Content.ContentType, Metadata: c.Content.Metadata}
+	}
+	return s
+}
+
+// count takes the difference between two states into the counts. The caller holds the lock, or is alone.
+func (r *Replicator) count(old, st *State) {
+	r.objects += exists(st) - exists(old)
+	for i, from := range proa.Regions() {
+		sd := &r.sides[i]
+		was, is := behind(old, from), behind(st, from)
+		if was {
+			sd.backlog--
+			delete(sd.oldest, st.Name)
+		}
+		if is {
+			sd.backlog++
+			if len(sd.oldest) < oldestKept {
+				sd.oldest[st.Name] = st.Winner.Origin
+			}
+		}
+	}
+}
+
+func exists(st *State) int64 {
+	if st.Winner.Version.IsZero() || st.Winner.Tombstone {
+		return 0
+	}
+	return 1
+}
+
+// behind reports whether the other region lacks what was written in this one.
+func behind(st *State, from proa.Region) bool {
+	return st.Winner.Version.Region == from && !st.inSync(from.Other()) && st.at(from.Other()).Unfit == ""
+}
+
+// Objects is the number of objects that exist.
+func (r *Replicator) Objects() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.objects
+}
+
+// Direction is how far a bucket's changes have come from one region to the other.
+type Direction struct {
+	Known    bool
+	Scanning bool // the first sweep is not complete
+	Backlog  int
+	Through  time.Time // everything before it is at the other side, as far as sweeps tell
+	Err      error
+}
+
+// Direction returns how far changes of a region have come.
+func (r *Replicator) Direction(from proa.Region) Direction {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sd := &r.sides[resolve.Index(from)]
+	d := Direction{Known: !sd.fresh.IsZero() && now.Sub(sd.fresh) < max(r.cfg.Stale, 3*sd.took), Scanning: sd.fresh.IsZero(),
+		Backlog: sd.backlog, Through: sd.fresh, Err: sd.err}
+	if sd.backlog > 0 {
+		for _, at := range sd.oldest {
+			if at.Before(d.Through) {
+				d.Through = at
+			}
+		}
+	}
+	return d
+}
+
+// Waiting is an object that the other side lacks.
+type Waiting struct {
+	Name    string
+	Version proa.Version
+	Deleted bool
+	At      time.Time
+}
+
+// Pending lists up to limit objects of a region that the other one lacks.
+func (r *Replicator) Pending(from proa.Region, limit int) ([]Waiting, error) {
+	r.mu.Lock()
+	names := make([]string, 0, min(limit, len(r.sides[resolve.Index(from)].oldest)))
+	for name := range r.sides[resolve.Index(from)].oldest {
+		if len(names) == limit {
+			break
+		}
+		names = append(names, name)
+	}
+	r.mu.Unlock()
+	var out []Waiting
+	for _, name := range names {
+		st, err := r.load(name)
+		if err != nil {
+			return nil, err
+		}
+		if behind(st, from) {
+			out = append(out, Waiting{Name: name, Version: st.Winner.Version, Deleted: st.Winner.Tombstone, At: st.Winner.Origin})
+		}
+	}
+	return out, nil
+}
+
+// InFlight reports whether an object is yet to be written somewhere.
+func (r *Replicator) InFlight(name string) (bool, error) {
+	st, err := r.load(name)
+	if err != nil {
+		return false, err
+	}
+	return !st.inSync(proa.AWS) && st.Sides[0].Unfit == "" || !st.inSync(proa.Azure) && st.Sides[1].Unfit == "", nil
+}
+
+// Sides are the buckets.
+func (r *Replicator) Sides() map[proa.Region]cloud.Bucket { return r.cfg.Sides }

@@ -1,0 +1,228 @@
+package objects
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/datasync/resolve"
+	"github.com/proa-cloud/proa/datasync/shadow"
+)
+
+// heads is how many objects are looked at together.
+const heads = 8
+
+// shownAfter is how much later than an announcement a complete sweep must have begun to settle it: the clocks of functions and nodes
+// are this close.
+const shownAfter = 5 * time.Second
+
+// sweeps lists one side over and over.
+func (r *Replicator) sweeps(ctx context.Context, region proa.Region) error {
+	pause, failures := r.cfg.SweepMin, 0
+	for ctx.Err() == nil {
+		began := r.now()
+		changed, err := r.sweep(ctx, region)
+		if errors.Is(err, errStore) {
+			return err
+		}
+		took := r.now().Sub(began)
+		r.swept(region, began, took, err)
+		switch {
+		case err != nil:
+			failures++
+			pause = min(r.cfg.SweepMin<<min(failures, 4), time.Second)
+		case changed:
+			failures, pause = 0, r.cfg.SweepMin
+		default:
+			failures, pause = 0, min(pause+pause/4, r.cfg.SweepMax)
+		}
+		sleep(ctx, max(pause, took), r.sides[resolve.Index(region)].sweep)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-ctx.Done():
+	}
+}
+
+// swept records how a sweep went.
+func (r *Replicator) swept(region proa.Region, began time.Time, took time.Duration, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sd := &r.sides[resolve.Index(region)]
+	if err != nil && sd.err == nil {
+		r.log.Warn("bucket cannot be swept", "region", region, "error", err)
+	}
+	sd.err = err
+	if err == nil {
+		sd.fresh, sd.took = began, took
+	}
+}
+
+// errStore wraps failures of the store, which end the process.
+var errStore = errors.New("objects store")
+
+// sweep compares one side's whole listing with the shadow index. It reports whether anything had changed there.
+func (r *Replicator) sweep(ctx context.Context, region proa.Region) (changed bool, err error) {
+	began := r.now()
+	for after, more := "", true; more; {
+		var page []cloud.ObjectInfo
+		page, more, err = r.list(ctx, region, after)
+		if err != nil {
+			return changed, err
+		}
+		last := ""
+		if more {
+			last = page[len(page)-1].Name
+		}
+		look, err := r.differing(region, page, after, last)
+		if err != nil {
+			return changed, err
+		}
+		changed = changed || len(look) > 0
+		if err := r.look(ctx, region, look); err != nil {
+			return changed, err
+		}
+		after = last
+	}
+	err = r.store.Lazy(func(tx *shadow.Tx) error {
+		return tx.ShownObjects(region, r.cfg.Name, began.Add(-shownAfter))
+	})
+	if err != nil {
+		return changed, fmt.Errorf("%w: %w", errStore, err)
+	}
+	return changed, nil
+}
+
+func (r *Replicator) list(ctx context.Context, region proa.Region, after string) ([]cloud.ObjectInfo, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
+	defer cancel()
+	page, more, err := r.cfg.Sides[region].List(ctx, after, r.cfg.Page)
+	if more && len(page) == 0 {
+		return nil, false, fmt.Errorf("list bucket %s: an empty page with more to come: %w", r.cfg.Name, proa.ErrUnavailable)
+	}
+	return page, more, err
+}
+
+// differing returns the names of a page that are new, changed or missing, and queues those that are due anyway.
+func (r *Replicator) differing(region proa.Region, page []cloud.ObjectInfo, after, last string) ([]string, error) {
+	var look []string
+	now, next := r.now(), 0
+	isNew := func(o cloud.ObjectInfo) {
+		if !Own(o.Name) {
+			look = append(look, o.Name)
+		}
+	}
+	_, err := r.store.WalkObjects(r.cfg.Name, after, last, -1, func(name string, record []byte) error {
+		for next < len(page) && page[next].Name < name {
+			isNew(page[next])
+			next++
+		}
+		st, err := decode(name, record)
+		if err != nil {
+			return err
+		}
+		sd := st.at(region)
+		if next < len(page) && page[next].Name == name {
+			if !sd.unchanged(page[next]) {
+				look = append(look, name)
+			}
+			next++
+		} else if sd.Exists || !sd.Known {
+			look = append(look, name)
+		}
+		if st.due(proa.AWS, now) || st.due(proa.Azure, now) {
+			r.enqueue(name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errStore, err)
+	}
+	for ; next < len(page); next++ {
+		isNew(page[next])
+	}
+	return look, nil
+}
+
+// Own reports whether an object is proa's own.
+func Own(name string) bool { return strings.HasPrefix(name, OwnPrefix) }
+
+// look observes objects.
+func (r *Replicator) look(ctx context.Context, region proa.Region, names []string) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(heads)
+	for _, name := range names {
+		g.Go(func() error {
+			if !r.take(name) {
+				return nil // the next sweep sees it
+			}
+			err := r.observe(ctx, region, name)
+			r.release(name)
+			r.enqueue(name)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// observe asks a side for an object and judges the answer. The caller has taken the name.
+func (r *Replicator) observe(ctx context.Context, region proa.Region, name string) error {
+	began := r.now()
+	callCtx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
+	defer cancel()
+	info, err := r.cfg.Sides[region].Head(callCtx, name)
+	o := seen{exists: err == nil, info: info, began: began}
+	if err != nil && !errors.Is(err, proa.ErrNotFound) {
+		return err
+	}
+	if o.exists && !info.HasCRC64 {
+		if err := r.sumWhereNeeded(ctx, region, &o.info); err != nil {
+			return err
+		}
+	}
+	err = r.change(name, false, func(st *State) (verdict, proa.Region, error) {
+		return st.observe(region, o, r.now()), region, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", errStore, err)
+	}
+	return nil
+}
+
+// sumWhereNeeded reads an object that its writer stored without a CRC-64, where only that can tell whether it is what proa knows
+// already: the same size at this side or at the other one.
+func (r *Replicator) sumWhereNeeded(ctx context.Context, region proa.Region, info *cloud.ObjectInfo) error {
+	st, err := r.load(info.Name)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errStore, err)
+	}
+	needed := !st.Winner.Version.IsZero() && !st.Winner.Tombstone && st.Winner.Content.Size == info.Size
+	for _, sd := range st.Sides {
+		needed = needed || sd.Exists && sd.Content.Size == info.Size
+		for _, w := range sd.Writing {
+			needed = needed || !w.Tombstone && w.Content.Size == info.Size
+		}
+	}
+	if !needed {
+		return nil
+	}
+	sum, err := Sum(ctx, r.cfg.Sides[region], info.Name, info.ETag)
+	if err != nil {
+		return err
+	}
+	info.CRC64, info.HasCRC64 = sum, true
+	return nil
+}

@@ -1,0 +1,197 @@
+package resolve
+
+import (
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/cloud"
+)
+
+// dispatch says what to do at a side now, if anything.
+func (m *machine) dispatch(in Dispatch) {
+	sd := m.s.At(in.Side)
+	m.prune(sd, in.Fresh)
+	due, at := m.Due(m.s, in.Side)
+	if !due || at.After(m.now) {
+		return
+	}
+	if !sd.Refused.IsZero() {
+		// The feed was to show why a write was refused. It is read from the table only once the feed has been read past that.
+		if in.Fresh.Before(sd.Refused.Add(m.FeedWait)) {
+			m.pause(sd)
+			return
+		}
+		m.emit(Observe{Side: in.Side})
+		m.pause(sd)
+		return
+	}
+	m.write(in.Side, sd)
+}
+
+// write records an intent and puts out the write.
+func (m *machine) write(side proa.Region, sd *Side) {
+	w, cur := m.s.Winner, sd.Current()
+	out := Write{Side: side, Print: cur.print(), Seen: cloud.Row{Key: m.s.Key, ETag: cur.ETag}}
+	out.Seen.Image, out.Whole = m.s.image(cur, m.Schema)
+	version := w.Version
+	switch {
+	case w.Tombstone && cur.Tombstone && cur.Version == version:
+		out.Purge = true
+	case w.Tombstone:
+		out.Next = proa.Image{Item: m.Schema.Attributes(m.s.Key)}
+	default:
+		body, ok := m.s.Bodies[version.Hash]
+		if !ok {
+			m.borrow(side, sd)
+			return
+		}
+		out.Next = proa.Image{Item: body}
+	}
+	if !out.Purge {
+		out.Next.Envelope = &proa.Envelope{Version: version, Parent: w.Parent, Tombstone: w.Tombstone}
+	}
+	out.Intent = m.intend(sd, version, out.Purge, out.Print)
+	sd.InFlight, sd.Touched = out.Intent, m.now
+	m.emit(out)
+}
+
+// borrow reads the winner's content, which was let go, from the other side, which holds it.
+func (m *machine) borrow(side proa.Region, sd *Side) {
+	m.pause(sd)
+	m.emit(Observe{Side: side.Other()})
+}
+
+// intend records that a version is about to be written. A write that is tried again keeps its intent: it is shown once.
+func (m *machine) intend(sd *Side, version proa.Version, purge bool, seen Print) uint64 {
+	for i := range sd.Intents {
+		in := &sd.Intents[i]
+		if in.Version == version && in.Purge == purge && in.Seen == seen && !in.Echoed {
+			in.Sent, in.Failed = m.now, false
+			return in.ID
+		}
+	}
+	if len(sd.Intents) >= maxIntents {
+		sd.Intents = append(sd.Intents[:0], sd.Intents[1:]...)
+	}
+	m.s.LastID++
+	sd.Intents = append(sd.Intents, Intent{ID: m.s.LastID, Version: version, Purge: purge, Seen: seen, Sent: m.now})
+	return m.s.LastID
+}
+
+// prune forgets the intents that can show up no more: shown and with a known outcome, or older than any write that could still land.
+func (m *machine) prune(sd *Side, fresh time.Time) {
+	kept := sd.Intents[:0]
+	for _, in := range sd.Intents {
+		over := in.Echoed && !in.Ambiguous || fresh.After(in.Sent.Add(m.InFlightMax))
+		if !over || in.ID == sd.InFlight || in.ID == sd.AheadBy && sd.Ahead != nil {
+			kept = append(kept, in)
+		}
+	}
+	clear(sd.Intents[len(kept):])
+	sd.Intents = kept
+}
+
+// applied takes the outcome of the write in flight.
+func (m *machine) applied(in Applied) {
+	sd := m.s.At(in.Side)
+	if in.Intent == 0 || sd.InFlight != in.Intent {
+		return
+	}
+	sd.InFlight, sd.Touched = 0, m.now
+	intent := m.intent(sd, in.Intent)
+	if intent == nil {
+		return
+	}
+	switch in.Outcome {
+	case Done:
+		sd.Attempts, sd.RetryAt, sd.Known = 0, time.Time{}, true
+		m.done(sd, intent, in.Row)
+	case Conflict:
+		m.refused(in.Side, sd, intent, in.Row)
+	case Throttled:
+		m.pause(sd)
+	case Ambiguous:
+		intent.Ambiguous = true
+		sd.RetryAt = m.now.Add(m.Backoff) // the shell backs off from a side that is away as a whole
+	case Invalid:
+		if intent.Version == m.s.Winner.Version {
+			sd.Unfit = &Unfit{Version: intent.Version, Reason: in.Reason, At: m.now}
+			m.emit(Quarantined{Side: in.Side, Reason: in.Reason})
+		}
+	}
+	m.prune(sd, time.Time{})
+}
+
+func (m *machine) intent(sd *Side, id uint64) *Intent {
+	for i := range sd.Intents {
+		if sd.Intents[i].ID == id {
+			return &sd.Intents[i]
+		}
+	}
+	return nil
+}
+
+// done takes a write that was stored. The feed may have shown it already, and more.
+func (m *machine) done(sd *Side, intent *Intent, row cloud.Row) {
+	if intent.Echoed {
+		return
+	}
+	if intent.Purge {
+		sd.Ahead, sd.AheadBy = &Held{Version: intent.Version}, intent.ID
+		return
+	}
+	h := m.physical(row.Image, proa.ContentHash(row.Image.Item), row.ETag)
+	h.Version = intent.Version
+	if !m.wrote(intent, &h) {
+		sd.Refused = m.now // something slipped under: the feed will say what
+		return
+	}
+	sd.Ahead, sd.AheadBy = &h, intent.ID
+}
+
+// wrote reports whether a stored state is exactly what the intent wrote.
+func (m *machine) wrote(in *Intent, h *Held) bool {
+	return h.Exists && !in.Purge && h.Stored != nil && h.Stored.Version == in.Version && h.Stored.Version.Hash == h.Hash &&
+		h.Stored.Tombstone == h.Tombstone
+}
+
+// refused takes a write that found something else stored.
+func (m *machine) refused(side proa.Region, sd *Side, intent *Intent, row cloud.Row) {
+	h := m.physical(row.Image, proa.ContentHash(row.Image.Item), row.ETag)
+	if intent.Purge && !h.Exists {
+		m.done(sd, intent, row)
+		return
+	}
+	intent.Failed = true
+	for i := range sd.Intents {
+		in := &sd.Intents[i]
+		if in.Echoed || !m.wrote(in, &h) {
+			continue
+		}
+		h.Version = in.Version // ours after all: this write, or an earlier one that was given up
+		if !h.Tombstone {
+			m.s.keep(h.Hash, row.Image.Item)
+		}
+		sd.Ahead, sd.AheadBy = &h, in.ID
+		return
+	}
+	cur := sd.Current()
+	switch {
+	case h.print() == cur.print():
+		cur.ETag = h.ETag
+		m.pause(sd)
+	case !sd.Known && sd.Position == "":
+		m.observe(side, sd, row, h)
+	default:
+		sd.Refused = m.now
+	}
+}
+
+// restarted takes the end of the process that sent what was in flight.
+func (m *machine) restarted(side proa.Region) {
+	sd := m.s.At(side)
+	if intent := m.intent(sd, sd.InFlight); intent != nil {
+		intent.Ambiguous = true
+	}
+	sd.InFlight = 0
+}

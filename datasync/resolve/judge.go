@@ -1,0 +1,267 @@
+package resolve
+
+import (
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/hlc"
+)
+
+// captured takes one change of a feed.
+func (m *machine) captured(c proa.Change) {
+	sd := m.s.At(c.Region)
+	if sd.Position != "" && c.Position.Compare(sd.Position) <= 0 {
+		m.emit(NoteRepeated)
+		return
+	}
+	m.emit(Shown{Region: c.Region, Change: c})
+	sd.Position, sd.Touched = c.Position, m.now
+	sd.Refused, sd.RetryAt = time.Time{}, time.Time{}
+	m.learn(c)
+	if !c.New.Exists() {
+		m.removed(sd, c)
+	} else {
+		m.stored(sd, c)
+	}
+	sd.Known = true
+}
+
+// learn takes from the previous image what the shadow index lacks: a body that was let go, or the state of a side of
+// which nothing was known.
+func (m *machine) learn(c proa.Change) {
+	if c.Old == nil || !c.Old.Exists() {
+		return
+	}
+	hash := proa.ContentHash(c.Old.Item)
+	sd := m.s.At(c.Region)
+	if !sd.Known {
+		sd.Feed = m.unjudged(c.Region, *c.Old, hash)
+	}
+	for i := range m.s.Sides {
+		if h := m.s.Sides[i].Current(); h.Exists && !h.Tombstone && h.Hash == hash {
+			m.s.keep(hash, c.Old.Item)
+		}
+	}
+}
+
+// unjudged is a stored state of unknown age: its version is its envelope's, or else one that is before every real one.
+func (m *machine) unjudged(region proa.Region, img proa.Image, hash proa.Hash) Held {
+	h := m.physical(img, hash, "")
+	switch {
+	case valid(img, hash, m.Schema, m.s.Key):
+		h.Version = img.Envelope.Version
+	case img.Envelope != nil:
+		h.Version = proa.Version{Time: img.Envelope.Version.Time.Next(), Region: region, Hash: hash}
+	default:
+		h.Version = proa.Version{Time: 1, Region: region, Hash: hash}
+	}
+	return h
+}
+
+// physical is a stored state before it has been given a version.
+func (m *machine) physical(img proa.Image, hash proa.Hash, etag string) Held {
+	h := Held{Exists: img.Exists(), Stored: img.Envelope, Hash: hash, Malformed: img.Malformed, ETag: etag}
+	if img.Tombstone() && valid(img, hash, m.Schema, m.s.Key) {
+		h.Tombstone, h.Hash = true, proa.Hash{}
+	}
+	return h
+}
+
+// valid reports whether a stored envelope speaks of the content that it is stored with.
+func valid(img proa.Image, hash proa.Hash, schema proa.Schema, key proa.Key) bool {
+	e := img.Envelope
+	switch {
+	case e == nil || !img.Exists():
+		return false
+	case e.Tombstone:
+		return e.Version.Hash == proa.Hash{} && img.Item.Equal(schema.Attributes(key))
+	}
+	return e.Version.Hash == hash
+}
+
+// removed judges the removal of whatever was stored.
+func (m *machine) removed(sd *Side, c proa.Change) {
+	prev := sd.Feed
+	sd.Unpositioned, sd.Poison = false, nil
+	tombstone := prev.Exists && prev.Tombstone
+	if c.Old != nil && c.Old.Exists() {
+		was := m.physical(*c.Old, proa.ContentHash(c.Old.Item), "")
+		tombstone = was.Tombstone
+	}
+	switch over := m.purgedOver(sd, c); {
+	case tombstone:
+		m.purged(sd, c)
+	case over != nil:
+		// Our purge took a foreign update of the tombstone image with it, judged before: whatever has won is written again.
+		over.Echoed = true
+		m.settleAhead(sd, over.ID)
+		m.emit(NoteMerged)
+		sd.Feed = Held{Version: prev.Version, Gone: true}
+	case !prev.Exists && !prev.Gone && prev.Version.Hash == (proa.Hash{}) && !prev.Version.IsZero():
+		m.emit(NoteRepeated) // nothing was there
+	default:
+		m.local(sd, write{region: c.Region, deleted: true, expired: c.Expired, event: c.Time,
+			saw: []proa.Version{prev.Version}})
+	}
+}
+
+// purgedOver finds our purge of a tombstone image that was no more one: DynamoDB's comparison cannot see added attributes.
+func (m *machine) purgedOver(sd *Side, c proa.Change) *Intent {
+	if c.Old == nil || c.Old.Envelope == nil {
+		return nil
+	}
+	for i := range sd.Intents {
+		in := &sd.Intents[i]
+		if in.Purge && !in.Echoed && !in.Failed && in.Version == c.Old.Envelope.Version && in.Seen != sd.Feed.print() {
+			return in
+		}
+	}
+	return nil
+}
+
+// purged takes the removal of a tombstone image, by us or by anyone: the key stays deleted at the same version.
+func (m *machine) purged(sd *Side, c proa.Change) {
+	version := sd.Feed.Version
+	if c.Old != nil && c.Old.Envelope != nil && !sd.Feed.Tombstone {
+		version = c.Old.Envelope.Version
+	}
+	for i := range sd.Intents {
+		if in := &sd.Intents[i]; in.Purge && in.Version == version {
+			in.Echoed = true
+			m.settleAhead(sd, in.ID)
+		}
+	}
+	sd.Feed = Held{Version: version}
+	if !sd.Known {
+		m.offer(Winner{Version: version, Tombstone: true, Origin: c.Time, Decided: m.now}, nil, "unknown age")
+	}
+}
+
+// stored judges a change that left something there.
+func (m *machine) stored(sd *Side, c proa.Change) {
+	hash := proa.ContentHash(c.New.Item)
+	next := m.physical(c.New, hash, c.ETag)
+	if sd.Unpositioned && next.Exists && next.print() == sd.Feed.print() {
+		sd.Unpositioned, sd.Feed.ETag = false, c.ETag // the row that was read ahead of the feed
+		m.emit(NoteRepeated)
+		return
+	}
+	sd.Unpositioned = false
+	if !next.Tombstone {
+		m.s.keep(hash, c.New.Item)
+	}
+	fits := valid(c.New, hash, m.Schema, m.s.Key)
+	if in := m.echoOf(sd, c.New, fits); in != nil {
+		m.echoed(sd, c, next, in, fits)
+		return
+	}
+	m.foreign(sd, c, next, fits, proa.Version{})
+}
+
+// echoed takes a change that our own write made.
+func (m *machine) echoed(sd *Side, c proa.Change, next Held, in *Intent, fits bool) {
+	in.Echoed = true
+	m.settleAhead(sd, in.ID)
+	version := in.Version
+	switch {
+	case fits:
+		m.emit(NoteEcho)
+		if version != m.s.Winner.Version {
+			m.emit(NoteLate)
+		}
+	case in.Seen == sd.Feed.print():
+		m.foreign(sd, c, next, false, version) // the feed shows ours only together with the foreign write after it
+		return
+	default:
+		// Our write landed on top of a foreign partial update, judged before, that its comparison could not see. What
+		// came of it is neither's state: whichever of them has won is written again.
+		m.emit(NoteMerged)
+		if m.s.Winner.Version != version {
+			version = sd.Feed.Version
+		}
+	}
+	next.Version = version
+	sd.Feed, sd.Poison = next, nil
+}
+
+// foreign judges a change that is a local write. It saw the side's previous state, and also, where it is not zero, saw.
+func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw proa.Version) {
+	if why := m.poisonous(c, fits); why != "" {
+		m.poison(sd, c, sd.Feed.Version, why)
+		return
+	}
+	e := c.New.Envelope
+	w := write{region: c.Region, image: c.New, held: next, event: c.Time, saw: []proa.Version{sd.Feed.Version, saw}}
+	if e != nil {
+		sd.Shown = max(sd.Shown, e.Version.Time)
+		if e.Version == m.s.Winner.Version {
+			w.saw = append(w.saw, e.Version) // it saw the winner, wherever the feed places it
+		}
+		if fits && e.Version.Region == c.Region {
+			w.stamp = &e.Version
+		}
+	}
+	if !sd.Known && fits && c.Old != nil && descends(*c.Old, e.Parent) {
+		m.adoptHeld(c.Region, sd, next, e, w.origin())
+		return
+	}
+	m.local(sd, w)
+}
+
+// descends reports whether an envelope's parent is what the feed says was there before.
+func descends(old proa.Image, parent proa.Version) bool {
+	switch {
+	case !old.Exists():
+		return parent.IsZero()
+	case old.Envelope == nil:
+		return false
+	}
+	return old.Envelope.Version == parent
+}
+
+// echoOf finds the intent that a change is the outcome of. Where the hash does not fit, it is one that a foreign update slipped under.
+func (m *machine) echoOf(sd *Side, img proa.Image, fits bool) *Intent {
+	if img.Envelope == nil {
+		return nil
+	}
+	for i := range sd.Intents {
+		in := &sd.Intents[i]
+		if in.Purge || in.Version != img.Envelope.Version || in.Echoed && !in.Ambiguous {
+			continue
+		}
+		if fits && in.Seen != sd.Feed.print() {
+			continue // the same state put back by another writer: our comparison would have failed
+		}
+		if !fits && in.Echoed {
+			continue
+		}
+		return in
+	}
+	return nil
+}
+
+// settleAhead drops what a write was believed to have left there, now that the feed has come to it.
+func (m *machine) settleAhead(sd *Side, intent uint64) {
+	if sd.Ahead != nil && sd.AheadBy <= intent {
+		sd.Ahead, sd.AheadBy = nil, 0
+	}
+}
+
+// poisonous says why a change must not be judged, "" when it may.
+func (m *machine) poisonous(c proa.Change, fits bool) string {
+	limit := hlc.At(m.now.Add(m.MaxFuture))
+	switch {
+	case c.New.Malformed != "":
+		return "malformed envelope: " + c.New.Malformed
+	case hlc.At(c.Time) > limit:
+		return "event from the future: " + c.Time.UTC().Format(time.RFC3339)
+	case fits && c.New.Envelope.Version.Time > limit:
+		return "version from the future: " + c.New.Envelope.Version.String()
+	}
+	return ""
+}
+
+func (m *machine) poison(sd *Side, c proa.Change, parent proa.Version, why string) {
+	sd.Poison = &Poison{Reason: why, Image: c.New, ETag: c.ETag, At: m.now, Time: c.Time, Parent: parent}
+	m.emit(Quarantined{Side: c.Region, Reason: why})
+}

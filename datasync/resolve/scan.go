@@ -1,0 +1,118 @@
+package resolve
+
+import (
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/cloud"
+)
+
+// observed takes a row without a place in the feed. Whatever the feed or a write of ours has said since the row was read beats it.
+func (m *machine) observed(in Observed) {
+	sd := m.s.At(in.Side)
+	if sd.InFlight != 0 || !in.Began.After(sd.Touched) {
+		return
+	}
+	sd.Touched = m.now
+	hash := proa.ContentHash(in.Row.Image.Item)
+	m.observe(in.Side, sd, in.Row, m.physical(in.Row.Image, hash, in.Row.ETag))
+}
+
+// observe judges a stored state that no change explains.
+func (m *machine) observe(side proa.Region, sd *Side, row cloud.Row, h Held) {
+	cur := sd.Current()
+	waited := !sd.Refused.IsZero()
+	sd.Known, sd.Refused = true, time.Time{}
+	if h.Exists && !h.Tombstone {
+		m.s.keep(h.Hash, row.Image.Item)
+	}
+	if sd.Poison != nil || h.print() == cur.print() {
+		cur.ETag = h.ETag
+		return
+	}
+	for i := range sd.Intents {
+		if in := &sd.Intents[i]; !in.Echoed && m.wrote(in, &h) {
+			h.Version = in.Version
+			sd.Ahead, sd.AheadBy = &h, in.ID
+			return
+		}
+	}
+	if !h.Exists {
+		m.missing(sd, waited)
+		return
+	}
+	m.unexplained(side, sd, row, h)
+}
+
+// missing takes an absence that no change explains: never a reason to delete.
+func (m *machine) missing(sd *Side, waited bool) {
+	if sd.Current().Tombstone {
+		// What is missing is our tombstone image: the key stays deleted, whoever removed it.
+		sd.Feed, sd.Ahead, sd.AheadBy = Held{Version: sd.Current().Version}, nil, 0
+		return
+	}
+	m.emit(NoteUnion)
+	sd.Feed, sd.Ahead, sd.AheadBy = Held{Version: sd.Current().Version, Gone: true}, nil, 0
+	sd.Unpositioned = waited
+}
+
+// unexplained judges a row that differs from what the feed and our writes have said.
+func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held) {
+	first := sd.Current().Version.IsZero() && !sd.Current().Exists && sd.Position == ""
+	before := sd.Current().Version
+	sd.Ahead, sd.AheadBy = nil, 0
+	c := proa.Change{Region: side, Key: m.s.Key, New: row.Image, ETag: row.ETag, Time: m.now}
+	fits := valid(row.Image, h.Hash, m.Schema, m.s.Key) || h.Tombstone
+	if why := m.poisonous(c, fits); why != "" {
+		m.poison(sd, c, before, why)
+		return
+	}
+	m.emit(NoteUnknown)
+	sd.Unpositioned = true
+	if first && fits {
+		m.adoptHeld(side, sd, h, row.Image.Envelope, time.Time{})
+		return
+	}
+	saw := []proa.Version{before}
+	if e := row.Image.Envelope; e != nil {
+		saw = append(saw, e.Version)
+	}
+	m.local(sd, write{region: side, image: row.Image, held: h, saw: saw, keep: !h.Tombstone})
+}
+
+// retry judges poisoned states without their envelopes and tries unfit ones again.
+func (m *machine) retry() {
+	for i, region := range proa.Regions() {
+		sd := &m.s.Sides[i]
+		sd.Unfit, sd.Attempts, sd.RetryAt = nil, 0, time.Time{}
+		p := sd.Poison
+		if p == nil {
+			continue
+		}
+		hash := proa.ContentHash(p.Image.Item)
+		m.s.keep(hash, p.Image.Item)
+		h := Held{Exists: true, Stored: p.Image.Envelope, Malformed: p.Image.Malformed, Hash: hash, ETag: p.ETag}
+		event := p.Time
+		if event.After(m.now) {
+			event = m.now
+		}
+		m.local(sd, write{region: region, image: p.Image, held: h, event: event, saw: []proa.Version{p.Parent}})
+	}
+}
+
+// tick lets go of what nothing can ask for any more.
+func (m *machine) tick(in Tick) {
+	for i := range m.s.Sides {
+		m.prune(&m.s.Sides[i], in.Fresh[i])
+	}
+	w := &m.s.Winner
+	old := w.Tombstone || w.Version.IsZero()
+	for i := range m.s.Sides {
+		sd := &m.s.Sides[i]
+		old = old && len(sd.Intents) == 0 && in.Fresh[i].After(w.Decided.Add(m.TombstoneGrace)) &&
+			m.now.After(sd.Touched.Add(m.TombstoneGrace))
+	}
+	if old && m.s.settled() {
+		m.emit(Forget{})
+	}
+}

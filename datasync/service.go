@@ -1,0 +1,179 @@
+// Package datasync replicates tables and buckets between two clouds, in both directions, level-triggered: it keeps per key which state
+// is the winner and what each side holds, and writes by compare-and-set until both hold the winner.
+//
+// What it guarantees, per key or object: when links heal and writes stop, both sides hold the same content or nothing, at the same
+// version; a write that saw another one is never beaten by it while the feeds are unbroken; the loser of concurrent writes is in the
+// conflict journal, whole; a delete does not come back, and nothing is deleted on missing evidence. What it does not:
+// order between keys, transactions, or compare-and-set on a key that the other region also writes.
+//
+// The rules are in package resolve, which does no I/O. This package is its shell.
+package datasync
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/bus"
+	"github.com/proa-cloud/proa/datasync/objects"
+	"github.com/proa-cloud/proa/datasync/resolve/journal"
+	"github.com/proa-cloud/proa/datasync/shadow"
+	"github.com/proa-cloud/proa/datasync/verify"
+)
+
+// Service is data sync of one node.
+type Service struct {
+	cfg     Config
+	store   *shadow.Store
+	clock   *clock
+	log     *slog.Logger
+	m       counters
+	tables  []*table
+	buckets []*objects.Replicator
+
+	mu       sync.Mutex
+	verified *verify.Result
+
+	verifying sync.Mutex
+}
+
+// New makes a service and reads what the last process left. It starts nothing and calls no cloud.
+func New(cfg Config) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	log := cfg.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	store, err := shadow.New(cfg.DB, cfg.Limits)
+	if err != nil {
+		return nil, fmt.Errorf("datasync: %w", err)
+	}
+	s := &Service{cfg: cfg, store: store, log: log, clock: &clock{read: cfg.Clock, last: store.Clock()}}
+	for _, t := range cfg.Tables {
+		tb := newTable(&s.cfg, t, store, s.clock, &s.m, log)
+		if err := tb.restart(); err != nil {
+			return nil, fmt.Errorf("datasync: %w", err)
+		}
+		s.tables = append(s.tables, tb)
+	}
+	for _, b := range cfg.Buckets {
+		r, err := objects.New(b, store, s.clock.now, log)
+		if err != nil {
+			return nil, fmt.Errorf("datasync: %w", err)
+		}
+		s.buckets = append(s.buckets, r)
+	}
+	if err := s.loadVerified(); err != nil {
+		return nil, fmt.Errorf("datasync: %w", err)
+	}
+	return s, nil
+}
+
+// Run replicates until the context ends; then it returns nil once everything has stopped. It fails when the store is lost: a
+// new process must start from what is on disk.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, t := range s.tables {
+		for _, loop := range t.loops() {
+			g.Go(func() error { return loop(ctx) })
+		}
+	}
+	for _, b := range s.buckets {
+		g.Go(func() error { return b.Run(ctx) })
+	}
+	g.Go(func() error { return s.trim(ctx) })
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("datasync: %w", err)
+	}
+	return nil
+}
+
+// trim keeps the log, the journal and the announcements within their bounds.
+func (s *Service) trim(ctx context.Context) error {
+	l := s.cfg.Limits
+	for sleep(ctx, s.cfg.Upkeep, nil) == nil {
+		now := s.clock.now()
+		if _, err := s.store.Log.Trim(now.Add(-l.LogAge), l.LogBytes); err != nil {
+			return err
+		}
+		dropped, err := s.store.Journal.Trim(now.Add(-l.JournalAge), l.JournalBytes)
+		if err != nil {
+			return err
+		}
+		if dropped > 0 {
+			s.log.Warn("conflicts dropped at the journal's bounds", "dropped", dropped)
+		}
+		err = s.store.Lazy(func(tx *shadow.Tx) error { return tx.TrimAnnounced(now.Add(-l.AnnouncedValid)) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Log is the durable log of captured changes, for subscribers.
+func (s *Service) Log() *bus.Log { return s.store.Log }
+
+// Conflicts searches the conflict journal.
+func (s *Service) Conflicts(q journal.Query) ([]journal.Conflict, error) {
+	return s.store.Journal.Find(q)
+}
+
+// Announce keeps an acknowledged write until its region's feed shows it. It returns once it is on stable storage; concurrent calls
+// share one fsync. Fails with proa.ErrNotFound for a table or bucket that is not replicated.
+func (s *Service) Announce(ctx context.Context, a proa.Announcement) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var key proa.Key
+	if a.Bucket == "" {
+		t := s.table(a.Table)
+		if t == nil {
+			return fmt.Errorf("announce: table %q: %w", a.Table, proa.ErrNotFound)
+		}
+		var err error
+		if key, err = t.schema.KeyOf(a.Key); err != nil {
+			return fmt.Errorf("announce: %w", err)
+		}
+	} else if !s.hasBucket(a.Bucket) {
+		return fmt.Errorf("announce: bucket %q: %w", a.Bucket, proa.ErrNotFound)
+	}
+	if _, err := proa.ParseRegion(string(a.Region)); err != nil {
+		return fmt.Errorf("announce: %w: %w", proa.ErrInvalid, err)
+	}
+	s.m.announced.Add(1)
+	return s.store.Commit(func(tx *shadow.Tx) error { return tx.Announce(key, a) })
+}
+
+func (s *Service) table(name string) *table {
+	for _, t := range s.tables {
+		if t.schema.Table == name {
+			return t
+		}
+	}
+	return nil
+}
+
+func (s *Service) hasBucket(name string) bool {
+	for _, b := range s.buckets {
+		if b.Name() == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Retry judges a quarantined key anew: a state whose envelope could not be trusted counts as if it had none.
+func (s *Service) Retry(key proa.Key) error {
+	t := s.table(key.Table)
+	if t == nil {
+		return fmt.Errorf("retry: table %q: %w", key.Table, proa.ErrNotFound)
+	}
+	return t.retry([]proa.Key{key})
+}

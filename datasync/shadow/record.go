@@ -1,0 +1,196 @@
+package shadow
+
+import (
+	"fmt"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/internal/wire"
+	"github.com/proa-cloud/proa/datasync/resolve"
+	"github.com/proa-cloud/proa/hlc"
+)
+
+type (
+	encoder struct{ wire.Encoder }
+	decoder struct{ wire.Decoder }
+)
+
+// recordFormat is the first byte of each stored record.
+const recordFormat = 1
+
+func encodeRecord(r *Record) []byte {
+	e := encoder{}
+	e.B = make([]byte, 0, 512)
+	e.B = append(e.B, recordFormat)
+	s := r.State
+	e.Key(s.Key)
+	e.winner(&s.Winner)
+	e.Uint(s.LastID)
+	e.Uint(uint64(len(s.Bodies)))
+	for hash, body := range s.Bodies {
+		e.Hash(hash)
+		e.Item(body)
+	}
+	for i := range s.Sides {
+		e.side(&s.Sides[i])
+		e.slot(r.slots[i])
+	}
+	return e.B
+}
+
+func decodeRecord(b []byte) (*Record, error) {
+	d := decoder{}
+	d.B = b
+	if f := d.Byte(); f != recordFormat {
+		return nil, fmt.Errorf("record format %d: %w", f, wire.ErrCorrupt)
+	}
+	s := &resolve.State{}
+	s.Key = d.Key()
+	d.winner(&s.Winner)
+	s.LastID = d.Uint()
+	n := d.Count()
+	s.Bodies = make(map[proa.Hash]proa.Item, n)
+	for range n {
+		hash := d.Hash()
+		s.Bodies[hash] = d.Item()
+	}
+	r := &Record{State: s, size: len(b)}
+	for i := range s.Sides {
+		d.side(&s.Sides[i])
+		r.slots[i] = d.slot()
+	}
+	return r, d.Done("record")
+}
+
+func (e *encoder) winner(w *resolve.Winner) {
+	e.Version(w.Version)
+	e.Version(w.Parent)
+	e.Bool(w.Tombstone)
+	e.Bool(w.Expired)
+	e.Time(w.Origin)
+	e.Time(w.Decided)
+}
+
+func (d *decoder) winner(w *resolve.Winner) {
+	w.Version, w.Parent = d.Version(), d.Version()
+	w.Tombstone, w.Expired = d.Bool(), d.Bool()
+	w.Origin, w.Decided = d.Time(), d.Time()
+}
+
+func (e *encoder) slot(s slot) {
+	e.B = append(e.B, byte(s.kind))
+	e.Bool(s.backlog)
+	e.Uint(s.due)
+	e.Uint(s.seq)
+	e.Time(s.origin)
+}
+
+func (d *decoder) slot() slot {
+	s := slot{kind: slotKind(d.Byte())}
+	s.backlog, s.due, s.seq = d.Bool(), d.Uint(), d.Uint()
+	s.origin = d.Time()
+	return s
+}
+
+func (e *encoder) side(sd *resolve.Side) {
+	e.Bool(sd.Known)
+	e.held(&sd.Feed)
+	e.String(string(sd.Position))
+	e.Bool(sd.Unpositioned)
+	e.Bool(sd.Ahead != nil)
+	if sd.Ahead != nil {
+		e.held(sd.Ahead)
+	}
+	e.Uint(sd.AheadBy)
+	e.Uint(uint64(sd.LastAssigned))
+	e.Uint(uint64(sd.Shown))
+	e.Time(sd.Touched)
+	e.Uint(uint64(len(sd.Intents)))
+	for i := range sd.Intents {
+		e.intent(&sd.Intents[i])
+	}
+	e.Uint(sd.InFlight)
+	e.Time(sd.Refused)
+	e.Uint(uint64(sd.Attempts))
+	e.Time(sd.RetryAt)
+	e.Bool(sd.Poison != nil)
+	if p := sd.Poison; p != nil {
+		e.String(p.Reason)
+		e.Image(p.Image)
+		e.String(p.ETag)
+		e.Time(p.At)
+		e.Time(p.Time)
+		e.Version(p.Parent)
+	}
+	e.Bool(sd.Unfit != nil)
+	if u := sd.Unfit; u != nil {
+		e.Version(u.Version)
+		e.String(u.Reason)
+		e.Time(u.At)
+	}
+}
+
+func (d *decoder) side(sd *resolve.Side) {
+	sd.Known = d.Bool()
+	d.held(&sd.Feed)
+	sd.Position = proa.Position(d.String())
+	sd.Unpositioned = d.Bool()
+	if d.Bool() {
+		sd.Ahead = &resolve.Held{}
+		d.held(sd.Ahead)
+	}
+	sd.AheadBy = d.Uint()
+	sd.LastAssigned, sd.Shown = hlc.Timestamp(d.Uint()), hlc.Timestamp(d.Uint())
+	sd.Touched = d.Time()
+	sd.Intents = make([]resolve.Intent, d.Count())
+	for i := range sd.Intents {
+		d.intent(&sd.Intents[i])
+	}
+	sd.InFlight = d.Uint()
+	sd.Refused = d.Time()
+	sd.Attempts = int(d.Uint())
+	sd.RetryAt = d.Time()
+	if d.Bool() {
+		sd.Poison = &resolve.Poison{Reason: d.String(), Image: d.Image(), ETag: d.String(),
+			At: d.Time(), Time: d.Time(), Parent: d.Version()}
+	}
+	if d.Bool() {
+		sd.Unfit = &resolve.Unfit{Version: d.Version(), Reason: d.String(), At: d.Time()}
+	}
+}
+
+func (e *encoder) intent(in *resolve.Intent) {
+	e.Uint(in.ID)
+	e.Version(in.Version)
+	e.Bool(in.Purge)
+	e.Bool(in.Seen.Exists)
+	e.Version(in.Seen.Stored)
+	e.Hash(in.Seen.Hash)
+	e.Time(in.Sent)
+	e.Bool(in.Echoed)
+	e.Bool(in.Failed)
+	e.Bool(in.Ambiguous)
+}
+
+func (d *decoder) intent(in *resolve.Intent) {
+	in.ID, in.Version, in.Purge = d.Uint(), d.Version(), d.Bool()
+	in.Seen.Exists, in.Seen.Stored, in.Seen.Hash = d.Bool(), d.Version(), d.Hash()
+	in.Sent = d.Time()
+	in.Echoed, in.Failed, in.Ambiguous = d.Bool(), d.Bool(), d.Bool()
+}
+
+func (e *encoder) held(h *resolve.Held) {
+	e.Bool(h.Exists)
+	e.Version(h.Version)
+	e.Envelope(h.Stored)
+	e.Hash(h.Hash)
+	e.Bool(h.Tombstone)
+	e.Bool(h.Gone)
+	e.String(h.Malformed)
+	e.String(h.ETag)
+}
+
+func (d *decoder) held(h *resolve.Held) {
+	h.Exists, h.Version, h.Stored, h.Hash = d.Bool(), d.Version(), d.Envelope(), d.Hash()
+	h.Tombstone, h.Gone = d.Bool(), d.Bool()
+	h.Malformed, h.ETag = d.String(), d.String()
+}

@@ -1,0 +1,142 @@
+package datasync
+
+import (
+	"errors"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/verify"
+)
+
+// Direction is replication from one region to the other.
+type Direction struct {
+	From proa.Region `json:"from"`
+	To   proa.Region `json:"to"`
+	// Known says that From's feed could be read lately, all of it. Where it is false, Lag says nothing and Backlog counts only what
+	// had been captured.
+	Known bool `json:"known"`
+	// Lag is the age of the oldest change that was written at From and that To's readers do not see; without such a change, it is the
+	// time since the feed was last known to have none.
+	Lag time.Duration `json:"lag"`
+	// Backlog is the number of keys and objects captured from From whose winner is not at To yet.
+	Backlog     int     `json:"backlog"`
+	Quarantined int     `json:"quarantined"` // of those that wait for an operator or a newer write; not in Backlog
+	Announced   int     `json:"announced"`   // writes that From acknowledged and its feed has not shown
+	Scanning    bool    `json:"scanning"`    // a table of From is being scanned: rows may be missing from Backlog
+	P50         float64 `json:"p50_ms"`      // of the lags measured lately
+	P99         float64 `json:"p99_ms"`
+	PerSecond   float64 `json:"per_second"`
+	Error       string  `json:"error,omitempty"` // why From's feed cannot be read, or the last write to To failed
+	// Through is the time such that everything written at From before it, as far as its feed tells, is at To.
+	Through time.Time `json:"through,omitzero"`
+}
+
+// CaughtUp reports whether the other side had everything up to an objective ago: a gate for failback.
+func (d *Direction) CaughtUp(objective time.Duration) bool {
+	return d.Known && !d.Scanning && d.Lag <= objective
+}
+
+// Status is the state of data sync.
+type Status struct {
+	Directions [2]Direction   `json:"directions"` // from aws, from azure
+	Keys       int64          `json:"keys"`       // remembered, deleted ones included
+	Objects    int64          `json:"objects"`
+	Verified   *verify.Result `json:"verified,omitempty"` // the last comparison; nil: none was made yet
+	Metrics    Metrics        `json:"metrics"`
+}
+
+// Status returns the state of data sync.
+func (s *Service) Status() (Status, error) {
+	st := Status{Metrics: s.Metrics(), Verified: s.Verified()}
+	var errs []error
+	for i, region := range proa.Regions() {
+		d, err := s.Replication(region)
+		st.Directions[i] = d
+		errs = append(errs, err)
+	}
+	for _, t := range s.tables {
+		st.Keys += s.store.Keys(t.schema.Table)
+	}
+	for _, b := range s.buckets {
+		st.Objects += b.Objects()
+	}
+	return st, errors.Join(errs...)
+}
+
+// Replication returns how far changes written in a region have come to the other one, over all tables and buckets.
+func (s *Service) Replication(from proa.Region) (Direction, error) {
+	now := s.clock.now()
+	d := Direction{From: from, To: from.Other(), Known: true, Through: now}
+	var lags lagMeter
+	for _, t := range s.tables {
+		if err := t.direction(&d, now, &lags); err != nil {
+			return d, err
+		}
+	}
+	for _, b := range s.buckets {
+		o := b.Direction(from)
+		d.Known = d.Known && o.Known
+		d.Backlog += o.Backlog
+		d.Scanning = d.Scanning || o.Scanning
+		d.through(o.Through)
+		if o.Err != nil {
+			d.Error = o.Err.Error()
+		}
+	}
+	p50, p99, rate := lags.percentiles(now)
+	d.P50, d.P99, d.PerSecond = ms(p50), ms(p99), rate
+	var err error
+	d.Announced, _, err = s.store.Announced(from, 0)
+	d.Lag = now.Sub(d.Through)
+	if !d.Known {
+		d.Lag, d.Through = 0, time.Time{}
+	}
+	return d, err
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func (d *Direction) through(t time.Time) {
+	if t.Before(d.Through) {
+		d.Through = t
+	}
+}
+
+// direction adds one table to a direction.
+func (t *table) direction(d *Direction, now time.Time, lags *lagMeter) error {
+	from, to := t.side(d.From), t.side(d.To)
+	depth := t.store.Depth(t.schema.Table, d.To)
+	oldest, err := t.store.Oldest(t.schema.Table, d.To)
+	if err != nil {
+		return err
+	}
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	d.Known = d.Known && !from.fresh.IsZero() && now.Sub(from.fresh) < t.cfg.Stale
+	d.Backlog += depth.Backlog
+	d.Quarantined += depth.Parked
+	d.Scanning = d.Scanning || !from.scanned
+	d.through(from.fresh)
+	if depth.Backlog > 0 && !oldest.IsZero() {
+		d.through(oldest)
+	}
+	if from.lastErr != nil {
+		d.Error = from.lastErr.Error()
+	}
+	for _, l := range from.lags.ring {
+		lags.add(l.at, l.lag)
+	}
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	if d.Error == "" && to.lastWriteErr != nil {
+		d.Error = to.lastWriteErr.Error()
+	}
+	return nil
+}
+
+func (t *table) side(r proa.Region) *side {
+	if t.sides[0].region == r {
+		return t.sides[0]
+	}
+	return t.sides[1]
+}
