@@ -32,6 +32,11 @@ func (v *view) packOwner(p *pool, n name, o *owner) error {
 		return nil
 	}
 	r := v.resolve("", o, anyKind)
+	if r.cut != "" && r.cut == r.visited[len(r.visited)-1] { // the parent side answers for DS
+		if err := v.pack(p, n, mdns.TypeDS, v.resolve("", o, mdns.TypeDS)); err != nil {
+			return err
+		}
+	}
 	if r.denied {
 		end := v.lookup(&resolution{}, r.visited[len(r.visited)-1])
 		for i := range end.sets {

@@ -63,7 +63,8 @@ func (v *view) resolve(start name, o *owner, kind uint16) resolution {
 		if !at.under(v.zone.apex) {
 			return r
 		}
-		if r.cut = v.zone.cutAbove(at); r.cut != "" {
+		if cut := v.zone.cutAbove(at); cut != "" && (cut != at || kind != mdns.TypeDS) {
+			r.cut = cut
 			return r
 		}
 		if o = v.lookup(&r, at); o == nil {
