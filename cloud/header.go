@@ -1,12 +1,17 @@
 package cloud
 
 import (
+	"encoding/base64"
 	"mime"
 	"strings"
+	"unicode/utf8"
 )
 
-// EncodeHeader makes any text fit to be the value of a metadata header: text that is not printable ASCII, has space at an end or looks
-// like an encoded word itself becomes an RFC 2047 word. Both drivers use it, so that metadata is the same on both sides.
+// wordBytes is how much text one encoded word holds: RFC 2047 allows 75 characters, prefix, suffix and base64 included.
+const wordBytes = 45
+
+// EncodeHeader makes any UTF-8 text fit to be the value of a metadata header: text that is not printable ASCII, has space at an end or
+// looks like an encoded word itself becomes RFC 2047 words. Both drivers use it, so that metadata is the same on both sides.
 func EncodeHeader(v string) string {
 	plain := strings.TrimSpace(v) == v && !strings.Contains(v, "=?")
 	for i := 0; i < len(v) && plain; i++ {
@@ -15,22 +20,19 @@ func EncodeHeader(v string) string {
 	if plain {
 		return v
 	}
-	return mime.BEncoding.Encode("utf-8", padded(v))
-}
-
-// padded makes mime encode text that it would leave as it is: it leaves printable ASCII alone.
-func padded(v string) string {
-	for i := 0; i < len(v); i++ {
-		if v[i] < 0x20 && v[i] != '\t' || v[i] >= 0x7f {
-			return v
+	var words []string
+	for v != "" {
+		n := min(len(v), wordBytes)
+		for n < len(v) && n > 1 && !utf8.RuneStart(v[n]) {
+			n--
 		}
+		words = append(words, "=?UTF-8?B?"+base64.StdEncoding.EncodeToString([]byte(v[:n]))+"?=")
+		v = v[n:]
 	}
-	return v + padding
+	return strings.Join(words, " ")
 }
 
-const padding = "\u200b"
-
-// DecodeHeader undoes EncodeHeader. Text that is no encoded word is returned as it is.
+// DecodeHeader undoes EncodeHeader and what S3 makes of other writers' values. Text that is no encoded word is returned as it is.
 func DecodeHeader(v string) string {
 	if !strings.Contains(v, "=?") {
 		return v
@@ -39,5 +41,5 @@ func DecodeHeader(v string) string {
 	if err != nil {
 		return v
 	}
-	return strings.TrimSuffix(decoded, padding)
+	return decoded
 }

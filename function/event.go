@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -86,7 +87,7 @@ func (e event) request(ctx context.Context, v2 bool) (*http.Request, error) {
 	r := (&http.Request{
 		Method: method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: e.header(),
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
-		RemoteAddr: source + ":0", RequestURI: u.RequestURI(),
+		RemoteAddr: net.JoinHostPort(source, "0"), RequestURI: u.RequestURI(),
 	}).WithContext(ctx)
 	r.Host = r.Header.Get("Host")
 	if r.Host == "" {

@@ -27,18 +27,18 @@ const (
 //     functions whose triggers are not proxied HTTP arrive as POST /<FunctionName> with the trigger's data as body;
 //   - otherwise: as a plain HTTP server on $HOST:$PORT, 127.0.0.1:8080 by default.
 //
-// SIGTERM and SIGINT end it after requests in flight have been answered, within five seconds. A handler that panics answers 500.
+// SIGTERM and SIGINT end a server after requests in flight have been answered, within five seconds. A handler that panics answers 500.
 func Serve(handler http.Handler) error {
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
+		lambda.Start(lambdaHandler{handler}) // returns only by ending the process; signals end it at once
+		return nil
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	return serve(ctx, handler, os.Getenv)
 }
 
 func serve(ctx context.Context, handler http.Handler, getenv func(string) string) error {
-	if getenv("AWS_LAMBDA_RUNTIME_API") != "" {
-		lambda.StartWithOptions(lambdaHandler{handler}, lambda.WithContext(ctx)) // returns only by ending the process
-		return nil
-	}
 	address := net.JoinHostPort(orDefault(getenv("HOST"), "127.0.0.1"), orDefault(getenv("PORT"), defaultPort))
 	if port := getenv("FUNCTIONS_CUSTOMHANDLER_PORT"); port != "" {
 		functions, err := readFunctions(os.DirFS("."))
