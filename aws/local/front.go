@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/proa-cloud/proa/aws/local/cloudwatch"
 	"github.com/proa-cloud/proa/aws/local/lambda"
 	"github.com/proa-cloud/proa/aws/local/s3"
 	"github.com/proa-cloud/proa/aws/local/sigv4"
@@ -62,6 +63,10 @@ func (f *front) handler(service string) http.Handler {
 		return f.services.lambda
 	case "apigateway":
 		return f.services.apigateway
+	case "monitoring":
+		return f.services.cloudwatch
+	case "events":
+		return f.services.events
 	case "sts":
 		return f.services.sts
 	}
@@ -116,6 +121,10 @@ func guessProtocol(r *http.Request) sigv4.Protocol {
 func writeRefusal(w http.ResponseWriter, r *http.Request, p sigv4.Protocol, e *wire.Error) {
 	id := wire.RequestID()
 	w.Header().Set("X-Amzn-Requestid", id)
+	if r.Header.Get("Smithy-Protocol") != "" {
+		cloudwatch.WriteError(w, r, e)
+		return
+	}
 	switch p {
 	case sigv4.Query:
 		wire.WriteQuery(w, "", id, e)

@@ -118,7 +118,7 @@ func (s *services) serve(ctx context.Context, api, gateway net.Listener) error {
 	defer stop()
 	g, running := errgroup.WithContext(background)
 	for _, run := range []func(context.Context) error{
-		s.dynamodb.Run, s.lambda.Run,
+		s.dynamodb.Run, s.lambda.Run, s.cloudwatch.Run,
 	} {
 		g.Go(func() error { return run(running) })
 	}
@@ -133,9 +133,9 @@ func (s *services) serve(ctx context.Context, api, gateway net.Listener) error {
 	}
 	shutdown(gatewayServer)
 	stop()
-	lambdaErr := s.lambda.Close() // functions end before what they call
+	s.lambda.Stop() // functions end before what they call
 	shutdown(apiServer)
-	err := errors.Join(g.Wait(), lambdaErr)
+	err := g.Wait()
 	if !front.idle(drainTime) || !public.idle(drainTime) {
 		s.cfg.Logger.Warn("requests were cut off")
 		return err // the stores are left as a crash would leave them, which loses nothing

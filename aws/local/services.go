@@ -8,7 +8,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-cloud/proa/aws/local/apigateway"
+	"github.com/proa-cloud/proa/aws/local/cloudwatch"
 	"github.com/proa-cloud/proa/aws/local/dynamodb"
+	"github.com/proa-cloud/proa/aws/local/eventbridge"
 	"github.com/proa-cloud/proa/aws/local/lambda"
 	"github.com/proa-cloud/proa/aws/local/s3"
 	"github.com/proa-cloud/proa/aws/local/sts"
@@ -23,6 +25,8 @@ type services struct {
 	s3         *s3.Server
 	lambda     *lambda.Server
 	apigateway *apigateway.Server
+	cloudwatch *cloudwatch.Server
+	events     *eventbridge.Server
 	sts        *sts.Server
 }
 
@@ -45,35 +49,72 @@ func open(cfg Config, addresses Addresses) (*services, error) {
 		return err
 	})
 	g.Go(func() (err error) {
-		s.lambda, err = lambda.New(lambda.Config{
-			Dir: filepath.Join(cfg.Dir, "lambda"), LogDir: filepath.Join(cfg.Dir, "logs"),
-			Clock: cfg.Clock, Logger: cfg.Logger, AccountID: cfg.AccountID, Region: cfg.Region,
-			Endpoint:    "http://" + addresses.API,
-			AccessKeyID: cfg.AccessKeyID, SecretAccessKey: cfg.SecretAccessKey,
-			Fetch: s.fetch,
+		s.cloudwatch, err = cloudwatch.New(cloudwatch.Config{
+			Dir: filepath.Join(cfg.Dir, "cloudwatch"), Clock: cfg.Clock, Logger: cfg.Logger,
+			AccountID: cfg.AccountID, Region: cfg.Region,
 		})
 		return err
 	})
+	g.Go(s.openCompute)
 	if err := g.Wait(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	var err error
-	s.apigateway, err = apigateway.New(apigateway.Config{
-		Dir: filepath.Join(cfg.Dir, "apigateway"), Clock: cfg.Clock, Logger: cfg.Logger,
-		AccountID: cfg.AccountID, Region: cfg.Region, Endpoint: "http://" + addresses.Gateway,
-		Functions: s.lambda,
+	return s, nil
+}
+
+// openCompute opens Lambda and, side by side, what calls it.
+func (s *services) openCompute() (err error) {
+	cfg := s.cfg
+	s.lambda, err = lambda.New(lambda.Config{
+		Dir: filepath.Join(cfg.Dir, "lambda"), LogDir: filepath.Join(cfg.Dir, "logs"),
+		Clock: cfg.Clock, Logger: cfg.Logger, AccountID: cfg.AccountID, Region: cfg.Region,
+		Endpoint:    "http://" + s.addresses.API,
+		AccessKeyID: cfg.AccessKeyID, SecretAccessKey: cfg.SecretAccessKey,
+		Fetch: s.fetch, Emit: s.emit,
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.lambda.Close(), s.close())
+		return err
 	}
-	return s, nil
+	g, _ := errgroup.WithContext(context.Background())
+	g.Go(func() (err error) {
+		s.apigateway, err = apigateway.New(apigateway.Config{
+			Dir: filepath.Join(cfg.Dir, "apigateway"), Clock: cfg.Clock, Logger: cfg.Logger,
+			AccountID: cfg.AccountID, Region: cfg.Region, Endpoint: "http://" + s.addresses.Gateway,
+			Functions: s.lambda, Emit: s.emit,
+		})
+		return err
+	})
+	g.Go(func() (err error) {
+		s.events, err = eventbridge.New(eventbridge.Config{
+			Dir: filepath.Join(cfg.Dir, "eventbridge"), Clock: cfg.Clock, Logger: cfg.Logger,
+			AccountID: cfg.AccountID, Region: cfg.Region, Functions: s.lambda,
+		})
+		return err
+	})
+	return g.Wait()
+}
+
+// emit is called only while requests are served, when everything is open.
+func (s *services) emit(
+	namespace, metric, unit string, value float64, dimensions ...[2]string,
+) {
+	s.cloudwatch.Observe(namespace, metric, unit, value, dimensions...)
 }
 
 // close closes the stores, those that are open, in the reverse order of their use.
 func (s *services) close() error {
 	var errs []error
+	if s.events != nil {
+		errs = append(errs, s.events.Close())
+	}
 	if s.apigateway != nil {
 		errs = append(errs, s.apigateway.Close())
+	}
+	if s.lambda != nil {
+		errs = append(errs, s.lambda.Close())
+	}
+	if s.cloudwatch != nil {
+		errs = append(errs, s.cloudwatch.Close())
 	}
 	if s.s3 != nil {
 		errs = append(errs, s.s3.Close())

@@ -163,8 +163,9 @@ func (s *Server) sweep() {
 	}
 }
 
-// Close ends all environments, waits for what was under way and closes the store.
-func (s *Server) Close() error {
+// Stop ends all environments and waits for what was under way. Invocations are refused afterwards;
+// the rest of the API answers until Close. It may be called more than once.
+func (s *Server) Stop() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
@@ -172,6 +173,11 @@ func (s *Server) Close() error {
 		p.close(true)
 	}
 	s.work.Wait()
+}
+
+// Close stops the functions and closes the store. No request may be under way.
+func (s *Server) Close() error {
+	s.Stop()
 	return s.db.Close()
 }
 
