@@ -52,3 +52,15 @@ func FuzzRespond(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\xc0\x0c\x00\x01\x00\x01"))
 	f.Fuzz(func(t *testing.T, msg []byte) { checkReply(t, s, msg) })
 }
+
+func TestLowerWordsLowersEveryByteAsItShould(t *testing.T) {
+	var got, want [256]byte
+	for i := range got {
+		got[i], want[i] = byte(i), byte(i)
+	}
+	lowerWords(got[:])
+	lowerInPlace(want[:])
+	if got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}

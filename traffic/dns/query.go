@@ -84,6 +84,18 @@ func (q *query) parse(msg []byte) int {
 	return q.parseAdditional(msg, headerLen+q.question, int(ar))
 }
 
+// lowerWords lowers ASCII letters eight at a time; len(b) is a multiple of eight. A byte is an upper-case letter when it is ASCII,
+// reaches bit 7 once 0x80-'A' is added, and does not when 0x7f-'Z' is.
+func lowerWords(b []byte) {
+	const each = 0x0101010101010101
+	for ; len(b) >= 8; b = b[8:] {
+		x := binary.LittleEndian.Uint64(b)
+		low := x & (0x7f * each)
+		upper := ((low + (0x80-'A')*each) ^ (low + (0x7f-'Z')*each)) &^ x & (0x80 * each)
+		binary.LittleEndian.PutUint64(b, x|upper>>2)
+	}
+}
+
 // maxAdditional is how many additional records a query may have: OPT and a signature.
 const maxAdditional = 4
 
@@ -109,12 +121,8 @@ func (q *query) parseQuestion(b []byte) bool {
 	if len(b) < q.nameLen+4 {
 		return false
 	}
-	for j, c := range b[:q.nameLen] {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		q.name[j] = c
-	}
+	copy(q.name[:], b[:q.nameLen])
+	lowerWords(q.name[:(q.nameLen+7)&^7])
 	q.kind = binary.BigEndian.Uint16(b[q.nameLen:])
 	q.class = binary.BigEndian.Uint16(b[q.nameLen+2:])
 	q.question = q.nameLen + 4
