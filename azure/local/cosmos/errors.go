@@ -29,6 +29,7 @@ const (
 	subRangeGone            = 1002
 	subOwnerNotFound        = 1003
 	subCrossPartition       = 1004
+	subCollectionMismatch   = 1024
 	subThroughput           = 3200
 )
 
@@ -77,6 +78,13 @@ func tooLarge() *apiError {
 func rangeGone(id, collection string) *apiError {
 	return &apiError{Status: http.StatusGone, Sub: subRangeGone, Code: "Gone",
 		Message: fmt.Sprintf("PartitionKeyRange with id '%s' in collection '%s' doesn't exist.", id, collection)}
+}
+
+// collectionMismatch says that the client's cached container is not the one of that name any more.
+func collectionMismatch() *apiError {
+	e := badRequest("The collection rid in header x-ms-cosmos-intended-collection-rid does not match the collection.")
+	e.Sub = subCollectionMismatch
+	return e
 }
 
 func throttled(retryMS int) *apiError {

@@ -23,6 +23,7 @@ const (
 type feedPage struct {
 	items [][]byte
 	bytes int
+	last  uint64 // LSN of the last record that was looked at
 	lsn   uint64 // the position after the page
 }
 
@@ -102,6 +103,10 @@ func (c *call) feedStart(col *container, p *partition, full bool, limit uint64) 
 		if bad != nil {
 			return 0, 0, badRequest("The continuation '%s' in If-None-Match is invalid.", inm)
 		}
+		if n > limit {
+			return 0, 0, badRequest("The continuation '%s' in If-None-Match is beyond the end of the change feed: "+
+				"it was issued for another container.", inm)
+		}
 		if full && n < p.trimmedLSN() {
 			return 0, 0, retentionGap(n, p.trimmedLSN())
 		}
@@ -172,18 +177,17 @@ func (c *container) readFeed(sc *scope, p *partition, full bool, from, limit uin
 
 // fillPage adds records until the page is full, and reports whether it is.
 func fillPage(page *feedPage, it *pebble.Iterator, size int, read func(uint64, []byte) ([]byte, error)) (bool, error) {
-	var last uint64
 	for ok := it.First(); ok; ok = it.Next() {
 		lsn, _ := lsnOf(it.Key())
-		if len(page.items) > 0 && lsn != last && (len(page.items) >= size || page.bytes >= maxPageBytes) {
-			page.lsn = last
+		if len(page.items) > 0 && lsn != page.last && (len(page.items) >= size || page.bytes >= maxPageBytes) {
+			page.lsn = page.last
 			return true, nil
 		}
 		item, err := read(lsn, it.Value())
 		if err != nil {
 			return false, err
 		}
-		last = lsn
+		page.last = lsn
 		if item != nil {
 			page.items = append(page.items, item)
 			page.bytes += len(item)

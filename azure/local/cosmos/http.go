@@ -104,6 +104,9 @@ func (c *call) container() *apiError {
 	if err != nil {
 		return err
 	}
+	if rid := c.header("x-ms-cosmos-intended-collection-rid"); rid != "" && rid != col.rid() {
+		return collectionMismatch()
+	}
 	p := c.path
 	if len(p) == 4 {
 		return c.containerItself(col)
