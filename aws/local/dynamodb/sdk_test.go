@@ -76,9 +76,9 @@ func newFixtureWith(t testing.TB, cfg dynamodb.Config) *fixture {
 
 func clients(url string) (*ddb.Client, *dynamodbstreams.Client) {
 	creds := credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")
-	return ddb.New(ddb.Options{BaseEndpoint: aws.String(url), Region: "us-east-1", Credentials: creds, RetryMaxAttempts: 1}),
+	return ddb.New(ddb.Options{BaseEndpoint: aws.String(url), Region: "us-east-1", Credentials: creds}),
 		dynamodbstreams.New(dynamodbstreams.Options{
-			BaseEndpoint: aws.String(url), Region: "us-east-1", Credentials: creds, RetryMaxAttempts: 1,
+			BaseEndpoint: aws.String(url), Region: "us-east-1", Credentials: creds,
 		})
 }
 
@@ -120,3 +120,5 @@ func (f *fixture) put(t testing.TB, table string, item attrs) {
 		t.Fatal(err)
 	}
 }
+
+func dynamoOnDisk(t testing.TB) dynamodb.Config { return dynamodb.Config{Dir: t.TempDir()} }
