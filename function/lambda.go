@@ -32,6 +32,9 @@ func (h lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, erro
 	}
 	w := newRecorder()
 	w.run(h.Handler, r)
+	if r.Method == http.MethodHead {
+		w.body.Reset()
+	}
 	answer := w.answer(v2)
 	if len(answer) > MaxLambdaPayload {
 		tooLarge := newRecorder()

@@ -95,3 +95,9 @@ func azureConfig(getenv func(string) string, key string) (azure.Config, error) {
 	c.Credential = identity
 	return c, nil
 }
+
+// NewTable makes a Table of a store that the caller opened, such as a fake in a test. It announces nothing.
+func NewTable(store Store, region proa.Region) *Table {
+	nothing := newAnnouncer(func(string) string { return "" }, region)
+	return &Table{store: store, region: region, clock: time.Now, announce: nothing}
+}

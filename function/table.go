@@ -19,14 +19,14 @@ import (
 // Conditions hold within the region; the other region may write the same key at the same time, and proa then resolves. Tombstone
 // images are not there for readers. Methods may be called from several goroutines.
 type Table struct {
-	store    store
+	store    Store
 	region   proa.Region
 	announce *announcer
 	clock    func() time.Time
 }
 
-// store is what Table needs of a driver.
-type store interface {
+// Store is what Table needs of a driver.
+type Store interface {
 	cloud.Table
 	cloud.Querier
 }
