@@ -51,6 +51,7 @@ const (
 	BodyIncomplete                     // the body ended early, or an aws-chunked frame is broken
 	BodyUnsupported                    // a streaming scheme that is not implemented
 	HashMissing                        // S3 without x-amz-content-sha256
+	LegacySignature                    // SigV2, which AWS refuses for buckets made since June 2020
 	MalformedTrailer                   // an aws-chunked trailer that was not announced, or is missing
 )
 
@@ -134,7 +135,7 @@ func renderCoral(r Reason) (code, message string, status int) {
 	switch r {
 	case Missing:
 		return "MissingAuthenticationTokenException", "Request is missing Authentication Token", bad
-	case Malformed, MalformedQuery, TwoMechanisms:
+	case Malformed, MalformedQuery, TwoMechanisms, LegacySignature:
 		return "IncompleteSignatureException", "Request must contain a signature that conforms to AWS standards", bad
 	case UnknownKey:
 		return "UnrecognizedClientException", "The security token included in the request is invalid.", bad
@@ -159,6 +160,9 @@ func renderS3(r Reason) (code, message string, status int) {
 		return "AuthorizationHeaderMalformed", "The authorization header that you provided is not valid.", bad
 	case MalformedQuery:
 		return "AuthorizationQueryParametersError", msgQuery, bad
+	case LegacySignature:
+		return "InvalidRequest",
+			"The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.", bad
 	case TwoMechanisms:
 		return "InvalidArgument", msgTwo, bad
 	case UnknownKey:

@@ -41,6 +41,8 @@ func parseClaim(r *http.Request, query url.Values) (*claim, *Error) {
 		return nil, refuse(guess(query, headers[0]), TwoMechanisms, "")
 	case len(headers) > 1:
 		return nil, refuse(guess(query, headers[0]), Malformed, "")
+	case len(headers) == 1 && strings.HasPrefix(headers[0], "AWS "), query.Has("AWSAccessKeyId"):
+		return nil, refuse(S3, LegacySignature, "") // only S3 ever had it
 	case len(headers) == 1:
 		return parseHeader(headers[0], r.Header)
 	case inQuery:

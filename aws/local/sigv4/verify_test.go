@@ -172,6 +172,7 @@ func TestRefusalsInEachServicesWords(t *testing.T) {
 		{"no signature", "dynamodb", noAuth, 0, sigv4.Missing, "MissingAuthenticationTokenException", 400},
 		{"no hash", "s3", noHash, 0, sigv4.HashMissing, "InvalidRequest", 400},
 		{"basic", "dynamodb", basic, 0, sigv4.Malformed, "IncompleteSignatureException", 400},
+		{"version 2", "s3", legacy, 0, sigv4.LegacySignature, "InvalidRequest", 400},
 		{"twice", "s3", twice, 0, sigv4.TwoMechanisms, "InvalidArgument", 400},
 		{"body changed", "dynamodb", otherBody, 0, sigv4.Mismatch, "InvalidSignatureException", 400},
 	} {
@@ -198,6 +199,11 @@ func otherKey(r *http.Request) {
 func addHeader(r *http.Request) { r.Header.Set("X-Amz-Acl", "public-read") }
 func noAuth(r *http.Request)    { r.Header.Del("Authorization") }
 func noHash(r *http.Request)    { r.Header.Del("X-Amz-Content-Sha256") }
+func legacy(r *http.Request) {
+	r.Header.Del("Authorization")
+	r.URL.RawQuery = "AWSAccessKeyId=AK&Signature=x&Expires=1"
+}
+
 func basic(r *http.Request)     { r.Header.Set("Authorization", "Basic eDp5") }
 func twice(r *http.Request)     { r.URL.RawQuery = "X-Amz-Signature=00" }
 func otherBody(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("BODY")) }
