@@ -67,13 +67,16 @@ func (c *Controller) startSwitchover(cmd Command) {
 		return
 	}
 	c.pending = &Pending{Command: cmd, Since: c.now, Deadline: c.now.Add(c.cfg.SwitchoverTimeout)}
-	c.event(EventCommand, cmd.To, fmt.Sprintf("%s to %s by %s begins%s", cmd.Action, cmd.To, cmd.By, because(cmd.Reason)))
+	c.event(EventCommand, cmd.To, fmt.Sprintf("%s to %s by %s begins%s", cmd.Action, cmd.To, cmd.By,
+		because(cmd.Reason)))
 }
 
-// mayMove is the safety rule of planned moves: the target serves, and both directions of replication are in order.
+// mayMove is the safety rule of planned moves: the target serves, and both directions of
+// replication are in order.
 func (c *Controller) mayMove(cmd Command) error {
 	if j := c.judged[cmd.To]; j.Health != proa.Healthy {
-		return fmt.Errorf("%s: %s is %s (%s): %w", cmd.Action, cmd.To, j.Health, j.Reason, proa.ErrConflict)
+		return fmt.Errorf("%s: %s is %s (%s): %w", cmd.Action, cmd.To, j.Health, j.Reason,
+			proa.ErrConflict)
 	}
 	for _, from := range proa.Regions() {
 		if t := c.trouble(from); t != "" {
@@ -111,7 +114,8 @@ func (c *Controller) dropPending(why string) {
 	}
 	cmd := c.pending.Command
 	c.pending = nil
-	c.event(EventCommand, cmd.To, fmt.Sprintf("%s to %s by %s abandoned: %s", cmd.Action, cmd.To, cmd.By, why))
+	c.event(EventCommand, cmd.To, fmt.Sprintf("%s to %s by %s abandoned: %s", cmd.Action, cmd.To,
+		cmd.By, why))
 }
 
 // force switches whatever health and data say.

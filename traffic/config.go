@@ -22,8 +22,8 @@ const (
 type Vantage struct {
 	// Name is the vantage point's name, as in proa.Verdict.By.
 	Name string `json:"name"`
-	// Beside is the region whose cloud the vantage sits in, "" for none. Its "healthy" about that region
-	// cannot outvote the vantages outside: it does not cross the network that users cross.
+	// Beside is the region whose cloud the vantage sits in, "" for none. Its "healthy" about that
+	// region cannot outvote the vantages outside: it does not cross the network that users cross.
 	Beside proa.Region `json:"beside,omitempty"`
 }
 
@@ -31,26 +31,31 @@ type Vantage struct {
 type Config struct {
 	// Preferred is the region that serves when everything is well (the primary).
 	Preferred proa.Region
-	// Vantages are the configured voters. A region is judged by a majority of them and by nothing less.
+	// Vantages are the configured voters. A region is judged by a majority of them and by nothing
+	// less.
 	Vantages []Vantage
-	// StaleAfter is the age at which a verdict or a replication state that was not renewed counts as unknown.
+	// StaleAfter is the age at which a verdict or a replication state that was not renewed counts
+	// as unknown.
 	StaleAfter time.Duration
 	// Failback says who moves traffic back to the preferred region.
 	Failback FailbackMode
-	// HoldDown is how long the preferred region must have been healthy without a break before failback.
+	// HoldDown is how long the preferred region must have been healthy without a break before
+	// failback.
 	HoldDown time.Duration
-	// LagObjective is the replication lag that both directions must be under for Dwell before failback.
-	// It is an objective and not zero: under constant writes the lag is never zero.
+	// LagObjective is the replication lag that both directions must be under for Dwell before
+	// failback. It is an objective and not zero: under constant writes the lag is never zero.
 	LagObjective time.Duration
-	// Dwell is how long both directions must have been known and under LagObjective before failback.
+	// Dwell is how long both directions must have been known and under LagObjective before
+	// failback.
 	Dwell time.Duration
-	// FlapBudget is the number of switches of any cause within FlapWindow after which the controller stays.
+	// FlapBudget is the number of switches of any cause within FlapWindow after which the
+	// controller stays.
 	FlapBudget int
 	// FlapWindow is the sliding window of FlapBudget.
 	FlapWindow time.Duration
-	// StayPastBudget also forbids a failover away from an unhealthy region once the budget is spent. The default is false:
-	// staying on a region that is known dead helps nobody, and without failbacks a flap needs two regions
-	// that die in turn.
+	// StayPastBudget also forbids a failover away from an unhealthy region once the budget is
+	// spent. The default is false: staying on a region that is known dead helps nobody, and without
+	// failbacks a flap needs two regions that die in turn.
 	StayPastBudget bool
 	// SwitchoverTimeout is how long a planned switchover may wait for the backlog to reach zero.
 	SwitchoverTimeout time.Duration

@@ -1,9 +1,10 @@
-// Package traffic is the TrafficManager's brain: the pure controller that decides which region serves, and the shell
-// that feeds it and carries its plans out.
+// Package traffic is the TrafficManager's brain: the pure controller that decides which region
+// serves, and the shell that feeds it and carries its plans out.
 //
-// Guarantees of the controller: plan versions rise strictly, one plan a version; a failover goes only from an unhealthy region to
-// a healthy one, and never on missing evidence; an automatic failback happens only behind its gate; a plan always names
-// exactly one region. It does not promise zero loss: only a switchover that waited for the backlog can.
+// Guarantees of the controller: plan versions rise strictly, one plan a version; a failover goes
+// only from an unhealthy region to a healthy one, and never on missing evidence; an automatic
+// failback happens only behind its gate; a plan always names exactly one region. It does not
+// promise zero loss: only a switchover that waited for the backlog can.
 package traffic
 
 import (
@@ -16,8 +17,8 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// Controller decides which region serves. It does no I/O, reads no clock and never blocks. It is not for
-// concurrent use.
+// Controller decides which region serves. It does no I/O, reads no clock and never blocks. It is
+// not for concurrent use.
 type Controller struct {
 	cfg     Config
 	now     time.Time
@@ -37,8 +38,9 @@ type Pending struct {
 	Deadline time.Time `json:"deadline"`
 }
 
-// NewController starts from a saved state; the zero State starts with plan 1 on the preferred region. It fails with
-// proa.ErrInvalidConfig or, for a state that no controller saved, proa.ErrInvalid.
+// NewController starts from a saved state; the zero State starts with plan 1 on the preferred
+// region. It fails with proa.ErrInvalidConfig or, for a state that no controller saved,
+// proa.ErrInvalid.
 func NewController(cfg Config, saved State, now time.Time) (*Controller, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -155,7 +157,8 @@ func (c *Controller) failover(from, to proa.Region) {
 
 // switchTo makes the next plan. The caller has checked that it may.
 func (c *Controller) switchTo(to proa.Region, e Evidence, reason string) {
-	c.state.Plan = proa.Plan{Version: c.state.Plan.Version + 1, Active: to, Reason: reason, Since: c.now}
+	c.state.Plan = proa.Plan{Version: c.state.Plan.Version + 1, Active: to, Reason: reason,
+		Since: c.now}
 	c.state.Switches = append(c.recentSwitches(), c.now)
 	c.waiting = ""
 	e.Verdicts = c.verdicts()
@@ -164,7 +167,8 @@ func (c *Controller) switchTo(to proa.Region, e Evidence, reason string) {
 	}
 	changed := c.remember(e)
 	c.out = append(c.out, StateChanged{State: c.State()}, changed)
-	c.event(EventPlan, to, fmt.Sprintf("plan %d: traffic goes to %s: %s", c.state.Plan.Version, to, reason))
+	c.event(EventPlan, to, fmt.Sprintf("plan %d: traffic goes to %s: %s", c.state.Plan.Version, to,
+		reason))
 }
 
 // remember puts the present plan at the end of the history.
@@ -232,7 +236,8 @@ func (c *Controller) adopt(s State) {
 		e = s.History[n-1].Evidence
 	}
 	c.out = append(c.out, StateChanged{State: c.State()}, PlanChanged{Plan: s.Plan, Evidence: e})
-	c.event(EventPlan, s.Plan.Active, fmt.Sprintf("plan %d adopted: %s", s.Plan.Version, s.Plan.Reason))
+	c.event(EventPlan, s.Plan.Active, fmt.Sprintf("plan %d adopted: %s", s.Plan.Version,
+		s.Plan.Reason))
 }
 
 func (c *Controller) event(kind EventKind, r proa.Region, text string) {

@@ -18,12 +18,13 @@ type Explanation struct {
 	Regions     map[proa.Region]Judgement `json:"regions"`
 	Vantages    []VantageView             `json:"vantages"`
 	Replication []Replication             `json:"replication"`
-	Waiting     []string                  `json:"waiting"` // what the switch that is wanted now waits for
-	Next        []Transition              `json:"next"`
-	Budget      Budget                    `json:"budget"`
-	Held        *HoldState                `json:"held,omitempty"`
-	Pending     *Pending                  `json:"pending,omitempty"`
-	History     []PlanChanged             `json:"history"` // the present plan last
+	// What the switch that is wanted now waits for
+	Waiting []string      `json:"waiting"`
+	Next    []Transition  `json:"next"`
+	Budget  Budget        `json:"budget"`
+	Held    *HoldState    `json:"held,omitempty"`
+	Pending *Pending      `json:"pending,omitempty"`
+	History []PlanChanged `json:"history"` // the present plan last
 }
 
 // Transition is a switch that could come next.
@@ -109,7 +110,8 @@ func (c *Controller) transitions() []Transition {
 	}
 	list := []Transition{over}
 	if active != c.cfg.Preferred {
-		back := Transition{Cause: CauseFailback, To: c.cfg.Preferred, Blocked: slices.Concat([]string{}, c.failbackWaits())}
+		back := Transition{Cause: CauseFailback, To: c.cfg.Preferred,
+			Blocked: slices.Concat([]string{}, c.failbackWaits())}
 		list = append(list, back)
 	}
 	return list

@@ -23,7 +23,8 @@ func (c *Controller) failback() {
 		to, seconds(c.now.Sub(c.judged[to].Since)), seconds(c.cfg.LagObjective), seconds(c.cfg.Dwell)))
 }
 
-// failbackWaits lists everything that an automatic failback still waits for, in the order in which it is looked at.
+// failbackWaits lists everything that an automatic failback still waits for, in the order in which
+// it is looked at.
 func (c *Controller) failbackWaits() []string {
 	var waits []string
 	to := c.cfg.Preferred
@@ -31,7 +32,8 @@ func (c *Controller) failbackWaits() []string {
 		waits = append(waits, "failback is manual: an operator must ask for it")
 	}
 	if c.state.Pinned {
-		waits = append(waits, "an operator chose "+string(c.state.Plan.Active)+": an operator must fail back")
+		waits = append(waits,
+			"an operator chose "+string(c.state.Plan.Active)+": an operator must fail back")
 	}
 	if c.state.Held != nil {
 		waits = append(waits, c.heldText())
@@ -58,7 +60,8 @@ func (c *Controller) failbackWaits() []string {
 	return waits
 }
 
-// noteFailbackWait reports an obstacle that will not pass by itself; the rest is for Explain, or the log would fill.
+// noteFailbackWait reports an obstacle that will not pass by itself; the rest is for Explain, or
+// the log would fill.
 func (c *Controller) noteFailbackWait() {
 	switch {
 	case c.budgetLeft() == 0:

@@ -54,8 +54,9 @@ func (c *Controller) votes(r proa.Region) []VantageView {
 	return views
 }
 
-// judge counts the votes on a region: the majority of those who report decides, provided that a majority of the configured
-// vantages report. A vantage beside the region has no say for "healthy" once one outside reports.
+// judge counts the votes on a region: the majority of those who report decides, provided that a
+// majority of the configured vantages report. A vantage beside the region has no say for "healthy"
+// once one outside reports.
 func (c *Controller) judge(r proa.Region) (proa.Health, string) {
 	votes := c.votes(r)
 	reporting, outside := 0, 0
@@ -118,9 +119,10 @@ func (c *Controller) refreshJudgements() {
 
 // link is one direction of replication as last heard.
 type link struct {
-	state   Replication
-	at      time.Time // when it was last renewed; zero: never
-	okSince time.Time // since when it has been known and under the objective without a break; zero: it is not
+	state Replication
+	at    time.Time // when it was last renewed; zero: never
+	// Since when it has been known and under the objective without a break; zero: it is not
+	okSince time.Time
 }
 
 // trouble says why the direction does not satisfy the objective, "" when it does.

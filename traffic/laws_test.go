@@ -18,7 +18,8 @@ type laws struct {
 	versions map[uint64]proa.Plan
 	switches []time.Time // of automatic switches
 	backs    []time.Time // of automatic failbacks
-	// preferredBad and linkBad are when the preferred region, or each direction, was last not in order as far as was reported.
+	// preferredBad and linkBad are when the preferred region, or each direction, was last not in
+	// order as far as was reported.
 	preferredBad time.Time
 	linkBad      map[proa.Region]time.Time
 	lastLink     map[proa.Region]time.Time
@@ -142,7 +143,8 @@ func (l *laws) fresh(r proa.Region) int {
 	return n
 }
 
-// checkBudget holds for every automatic switch that the budget binds: before it there were fewer than the budget in the window.
+// checkBudget holds for every automatic switch that the budget binds: before it there were fewer
+// than the budget in the window.
 func (l *laws) checkBudget(t *rapid.T, what string) {
 	used := 0
 	for _, at := range l.switches {

@@ -6,14 +6,16 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// Input is what the controller takes one of at each step: Tick, Observed, Replicated, Command, Reconfigured or Adopted.
+// Input is what the controller takes one of at each step: Tick, Observed, Replicated, Command,
+// Reconfigured or Adopted.
 type Input interface{ isInput() }
 
 // Tick says that time has passed. The shell sends one several times a second.
 type Tick struct{}
 
-// Observed is one or several vantage points' verdicts, counted together: the order of verdicts that arrive at once must not
-// decide. Each is sent at each change and renewed at least every StaleAfter/2.
+// Observed is one or several vantage points' verdicts, counted together: the order of verdicts that
+// arrive at once must not decide. Each is sent at each change and renewed at least every
+// StaleAfter/2.
 type Observed struct{ Verdicts []proa.Verdict }
 
 // Replicated is the state of one direction of replication, renewed at least every StaleAfter/2.
@@ -22,17 +24,21 @@ type Replicated struct{ State Replication }
 // Reconfigured replaces the policy. An invalid one is refused, and the old one stays.
 type Reconfigured struct{ Config Config }
 
-// Adopted brings in a state decided elsewhere (the nodes' replicated log). One that is not newer is refused.
+// Adopted brings in a state decided elsewhere (the nodes' replicated log). One that is not newer is
+// refused.
 type Adopted struct{ State State }
 
-// Replication is what data sync says of one direction: changes captured from From and applied to the other region.
+// Replication is what data sync says of one direction: changes captured from From and applied to
+// the other region.
 type Replication struct {
-	From  proa.Region   `json:"from"`
-	Known bool          `json:"known"` // false: the other fields say nothing
-	Lag   time.Duration `json:"lag"`   // age of the oldest captured change that the other region has not; 0 when none waits
+	From  proa.Region `json:"from"`
+	Known bool        `json:"known"` // false: the other fields say nothing
+	// Age of the oldest captured change that the other region has not; 0 when none waits
+	Lag time.Duration `json:"lag"`
 	// Backlog is the number of captured changes that the other region does not have yet.
 	Backlog int64 `json:"backlog"`
-	// CaughtUp says that the feed is being read live: no backfill, catch-up or repair is under way whose size is not in Backlog.
+	// CaughtUp says that the feed is being read live: no backfill, catch-up or repair is under way
+	// whose size is not in Backlog.
 	CaughtUp bool   `json:"caught_up"`
 	Reason   string `json:"reason,omitempty"` // why it is not known or not caught up
 }
@@ -42,14 +48,17 @@ type Action string
 
 // The operators' actions.
 const (
-	Switchover Action = "switchover" // planned: move to a healthy region once everything has been replicated to it
-	Failback   Action = "failback"   // switchover to the preferred region; ends an operator's pin
-	Force      Action = "force"      // move now, whatever health and data say; needs a reason, is on the record
-	Hold       Action = "hold"       // make no automatic switch
-	Release    Action = "release"    // end a hold, or a switchover that still waits
+	// Planned: move to a healthy region once everything has been replicated to it
+	Switchover Action = "switchover"
+	Failback   Action = "failback" // switchover to the preferred region; ends an operator's pin
+	// Move now, whatever health and data say; needs a reason, is on the record
+	Force   Action = "force"
+	Hold    Action = "hold"    // make no automatic switch
+	Release Action = "release" // end a hold, or a switchover that still waits
 )
 
-// Command is an operator's order. Refusals wrap proa.ErrConflict (not now) or proa.ErrInvalid (never).
+// Command is an operator's order. Refusals wrap proa.ErrConflict (not now) or proa.ErrInvalid
+// (never).
 type Command struct {
 	Action Action        `json:"action"`
 	To     proa.Region   `json:"to,omitempty"`     // Switchover and Force
@@ -65,10 +74,12 @@ func (Reconfigured) isInput() {}
 func (Adopted) isInput()      {}
 func (Command) isInput()      {}
 
-// Output is what the shell must do or tell, in the order given: StateChanged, PlanChanged, Event or Refused.
+// Output is what the shell must do or tell, in the order given: StateChanged, PlanChanged, Event or
+// Refused.
 type Output interface{ isOutput() }
 
-// StateChanged carries the whole durable state. The shell makes it durable before it acts on the outputs that follow.
+// StateChanged carries the whole durable state. The shell makes it durable before it acts on the
+// outputs that follow.
 type StateChanged struct{ State State }
 
 // PlanChanged carries the new plan and why it was made. Versions rise strictly.
@@ -128,11 +139,11 @@ type Evidence struct {
 // State is what must survive a restart.
 type State struct {
 	Plan proa.Plan `json:"plan"`
-	// Pinned says that an operator chose Plan.Active; there is no automatic failback until an operator fails back
-	// or the region itself fails.
+	// Pinned says that an operator chose Plan.Active; there is no automatic failback until an
+	// operator fails back or the region itself fails.
 	Pinned bool `json:"pinned,omitempty"`
-	// Forced says that an operator forced Plan.Active while it was not healthy: no automatic failover leaves it until it has
-	// been healthy once, or until a release.
+	// Forced says that an operator forced Plan.Active while it was not healthy: no automatic
+	// failover leaves it until it has been healthy once, or until a release.
 	Forced bool `json:"forced,omitempty"`
 	// Held is an operator's hold, nil when there is none.
 	Held *HoldState `json:"held,omitempty"`

@@ -20,10 +20,11 @@ type ServiceConfig struct {
 	Policy Config
 	// Store keeps the plan across restarts.
 	Store PlanStore
-	// Replication returns the state of both directions at once, without blocking. It is asked at each tick. nil: unknown.
+	// Replication returns the state of both directions at once, without blocking. It is asked at
+	// each tick. nil: unknown.
 	Replication func() []Replication
-	// Publish takes each plan, the one found at the start included, in order and on one goroutine: the name server
-	// first. It must not block.
+	// Publish takes each plan, the one found at the start included, in order and on one goroutine:
+	// the name server first. It must not block.
 	Publish []func(PlanChanged)
 	// OnEvent takes each event, in order and on one goroutine; nil for none. It must not block.
 	OnEvent func(Event)
@@ -43,11 +44,12 @@ const (
 	eventsLogName = "traffic"
 )
 
-// Service feeds the controller and carries its plans out: first to the store, then to the subscribers.
+// Service feeds the controller and carries its plans out: first to the store, then to the
+// subscribers.
 //
-// A plan whose saving fails is published all the same, with an error in the log, and saving is tried again at each tick: a full
-// disk must not keep traffic on a dead region. Should the node then restart before a save succeeds, it resumes the older plan
-// and uses the version again.
+// A plan whose saving fails is published all the same, with an error in the log, and saving is
+// tried again at each tick: a full disk must not keep traffic on a dead region. Should the node
+// then restart before a save succeeds, it resumes the older plan and uses the version again.
 type Service struct {
 	cfg     ServiceConfig
 	ctl     *Controller
@@ -70,7 +72,8 @@ type order struct {
 // NewService loads the saved state and prepares the controller. It starts nothing.
 func NewService(cfg ServiceConfig) (*Service, error) {
 	if cfg.Clock == nil || cfg.Logger == nil || cfg.Store == nil {
-		return nil, fmt.Errorf("traffic service: clock, logger and store are needed: %w", proa.ErrInvalidConfig)
+		return nil, fmt.Errorf("traffic service: clock, logger and store are needed: %w",
+			proa.ErrInvalidConfig)
 	}
 	if cfg.Tick <= 0 {
 		cfg.Tick = defaultTick
@@ -107,7 +110,8 @@ func (s *Service) Events() []Event {
 	return append([]Event(nil), s.events...)
 }
 
-// Observe takes a vantage's verdict. It never blocks; of several that wait, the newest of each vantage and region counts.
+// Observe takes a vantage's verdict. It never blocks; of several that wait, the newest of each
+// vantage and region counts.
 func (s *Service) Observe(v proa.Verdict) {
 	s.mu.Lock()
 	key := ballot{v.By, v.Region}
@@ -121,8 +125,9 @@ func (s *Service) Observe(v proa.Verdict) {
 	}
 }
 
-// Command gives an operator's order and returns the controller's refusal, nil when it was taken. A switchover that was taken
-// may still wait or be given up: Explain tells. It fails with ctx's error when Run does not run.
+// Command gives an operator's order and returns the controller's refusal, nil when it was taken. A
+// switchover that was taken may still wait or be given up: Explain tells. It fails with ctx's error
+// when Run does not run.
 func (s *Service) Command(ctx context.Context, cmd Command) error { return s.ask(ctx, cmd) }
 
 // Reconfigure replaces the policy; an invalid one is refused and the old one stays.
@@ -231,7 +236,8 @@ func (s *Service) publish(p PlanChanged) {
 }
 
 func (s *Service) note(e Event) {
-	s.cfg.Logger.Info(eventsLogName, "kind", string(e.Kind), "region", string(e.Region), "text", e.Text)
+	s.cfg.Logger.Info(eventsLogName, "kind", string(e.Kind), "region", string(e.Region), "text",
+		e.Text)
 	s.mu.Lock()
 	if len(s.events) == maxEvents {
 		copy(s.events, s.events[1:])

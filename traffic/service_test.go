@@ -43,7 +43,8 @@ func (m *memoryStore) set(err error) {
 	m.fail = err
 }
 
-// runService runs a service in the bubble; the plans that it published are in the returned slice after synctest.Wait.
+// runService runs a service in the bubble; the plans that it published are in the returned slice
+// after synctest.Wait.
 func runService(t *testing.T, cfg ServiceConfig) (*Service, *[]proa.Plan) {
 	t.Helper()
 	var plans []proa.Plan

@@ -15,8 +15,8 @@ import (
 type PlanStore interface {
 	// Load returns the saved state, the zero State when none was ever saved.
 	Load() (State, error)
-	// Save replaces the saved state. It has returned nil only after the state is on stable storage; a crash at
-	// any moment leaves the old state or the new one, whole.
+	// Save replaces the saved state. It has returned nil only after the state is on stable storage;
+	// a crash at any moment leaves the old state or the new one, whole.
 	Save(State) error
 }
 
@@ -28,8 +28,8 @@ type FileStore struct {
 // maxStateBytes bounds what Load reads.
 const maxStateBytes = 16 << 20
 
-// Load reads the file. A file that is not a saved state is an error with a hint and never an empty state: starting afresh
-// would bring versions back that have been used.
+// Load reads the file. A file that is not a saved state is an error with a hint and never an empty
+// state: starting afresh would bring versions back that have been used.
 func (f FileStore) Load() (State, error) {
 	var s State
 	fail := func(err error) (State, error) {
@@ -59,7 +59,8 @@ func (f FileStore) Load() (State, error) {
 	return s, nil
 }
 
-// Save writes a new file beside the old one, syncs it, renames it over the old one and syncs the folder.
+// Save writes a new file beside the old one, syncs it, renames it over the old one and syncs the
+// folder.
 func (f FileStore) Save(s State) error {
 	b, err := json.MarshalIndent(s, "", " ")
 	if err != nil {

@@ -70,7 +70,8 @@ func (b *zoneBuilder) checkOwner(n name, o *owner) error {
 	return nil
 }
 
-// checkServers refuses name servers inside the zone that cannot be reached: without an address, or behind an alias.
+// checkServers refuses name servers inside the zone that cannot be reached: without an address, or
+// behind an alias.
 func (b *zoneBuilder) checkServers(n name, o *owner, ns *rrset) error {
 	z := b.zone
 	for _, d := range ns.data {
@@ -104,7 +105,8 @@ func (z *Zone) cutAbove(n name) name {
 	return cut
 }
 
-// wildcardFor returns the wildcard that would answer for a name that does not exist, nil when there is none.
+// wildcardFor returns the wildcard that would answer for a name that does not exist, nil when there
+// is none.
 func (z *Zone) wildcardFor(n name) *owner {
 	for p := n; p != z.apex && len(p) > 1; {
 		p = p.parent()
@@ -123,7 +125,8 @@ func lowerName(n name) name {
 
 func typeText(t uint16) string { return mdns.Type(t).String() }
 
-// negativeTTL is how long a denial may be kept: the lower of the SOA's own TTL and its last field (RFC 2308 section 5).
+// negativeTTL is how long a denial may be kept: the lower of the SOA's own TTL and its last field
+// (RFC 2308 section 5).
 func negativeTTL(soa *rrset) uint32 {
 	d := soa.data[0]
 	return min(soa.ttl, binary.BigEndian.Uint32([]byte(d[len(d)-4:])))

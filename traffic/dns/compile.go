@@ -11,7 +11,8 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// Base is everything about a set of zones that does not depend on the plan, packed. It makes snapshots and does not change.
+// Base is everything about a set of zones that does not depend on the plan, packed. It makes
+// snapshots and does not change.
 type Base struct {
 	index
 	static pool
@@ -30,8 +31,8 @@ type move struct {
 	name name
 }
 
-// Compile packs zones and the records whose addresses depend on the plan. A record's name must lie in one of the zones, outside
-// delegations and not at an alias. Errors wrap proa.ErrInvalidConfig.
+// Compile packs zones and the records whose addresses depend on the plan. A record's name must lie
+// in one of the zones, outside delegations and not at an alias. Errors wrap proa.ErrInvalidConfig.
 func Compile(zones []*Zone, records []Record) (*Base, error) {
 	b := &Base{zones: slices.Clone(zones), records: records}
 	slices.SortStableFunc(b.zones, func(x, y *Zone) int {
@@ -43,7 +44,8 @@ func Compile(zones []*Zone, records []Record) (*Base, error) {
 		}
 	}
 	if len(b.zones) == 0 || len(b.zones) > maxZones {
-		return nil, fmt.Errorf("%d zones, want 1 to %d: %w", len(b.zones), maxZones, proa.ErrInvalidConfig)
+		return nil, fmt.Errorf("%d zones, want 1 to %d: %w", len(b.zones), maxZones,
+			proa.ErrInvalidConfig)
 	}
 	if err := b.placeRecords(); err != nil {
 		return nil, err
@@ -66,7 +68,8 @@ func Compile(zones []*Zone, records []Record) (*Base, error) {
 // maxZones bounds the zones of one server.
 const maxZones = 10_000
 
-// placeRecords finds the zone of each plan-dependent record and adds its names to a copy of the zone.
+// placeRecords finds the zone of each plan-dependent record and adds its names to a copy of the
+// zone.
 func (b *Base) placeRecords() error {
 	copied := map[int]bool{}
 	for _, r := range b.records {
@@ -88,7 +91,8 @@ func (b *Base) placeRecords() error {
 		}
 		z := b.zones[home]
 		if z.cutAbove(n) != "" || z.owners[n] != nil && z.owners[n].set(mdns.TypeCNAME) != nil {
-			return fmt.Errorf("record %s is below a delegation or has a CNAME: %w", r.Name, proa.ErrInvalidConfig)
+			return fmt.Errorf("record %s is below a delegation or has a CNAME: %w", r.Name,
+				proa.ErrInvalidConfig)
 		}
 		if slices.Contains(b.names, n) {
 			return fmt.Errorf("record %s is there twice: %w", r.Name, proa.ErrInvalidConfig)
@@ -121,7 +125,7 @@ func (b *Base) compileZone(zone int) error {
 	})
 	referrals := map[name]uint32{}
 	for _, n := range names {
-		v := node{zone: uint16(zone), wildcard: -1, live: -1, parent: -1} //nolint:gosec // at most maxZones
+		v := node{zone: uint16(zone), wildcard: -1, live: -1, parent: -1}
 		home := b.zoneOf(n)
 		if home != zone && n != b.zones[home].apex {
 			continue // a child zone that is served too answers here
@@ -138,8 +142,8 @@ func (b *Base) compileZone(zone int) error {
 	return nil
 }
 
-// replace puts a deeper zone's node in the place of a shallower one's. Under an apex the delegation stays, out of sight: it
-// goes on answering for DS, whose home is the parent zone.
+// replace puts a deeper zone's node in the place of a shallower one's. Under an apex the delegation
+// stays, out of sight: it goes on answering for DS, whose home is the parent zone.
 func (b *Base) replace(at int32, n name, v node, apex bool) {
 	was := b.nodes[at]
 	if apex {
@@ -154,7 +158,7 @@ func (b *Base) compileNode(zone int, n name, v *node, referrals map[name]uint32)
 	view := &b.views[zone]
 	z := view.zone
 	o := z.owners[n]
-	v.first = uint32(len(b.static.answers)) //nolint:gosec // bounded by maxRecords
+	v.first = uint32(len(b.static.answers))
 	if cut := z.cutAbove(n); cut != "" && cut != n {
 		v.flags, v.first, v.count = nodeCut|nodeBelow, referrals[cut], 1
 		return nil
@@ -166,12 +170,12 @@ func (b *Base) compileNode(zone int, n name, v *node, referrals map[name]uint32)
 				return err
 			}
 		}
-		referrals[n] = uint32(len(b.static.answers)) //nolint:gosec // as above
+		referrals[n] = uint32(len(b.static.answers))
 		if err := view.packReferral(&b.static, n); err != nil {
 			return err
 		}
 	} else if b.movesAt(view, n, o, zone) {
-		v.live = int32(len(b.moves)) //nolint:gosec // as above
+		v.live = int32(len(b.moves))
 		b.moves = append(b.moves, move{zone: zone, name: n})
 		return nil
 	} else if err := view.packOwner(&b.static, n, o); err != nil {
@@ -180,12 +184,12 @@ func (b *Base) compileNode(zone int, n name, v *node, referrals map[name]uint32)
 	if o.set(mdns.TypeDNAME) != nil {
 		v.flags |= nodeDNAME
 	}
-	v.count = uint16(len(b.static.answers) - int(v.first)) //nolint:gosec // at most the number of types
+	v.count = uint16(len(b.static.answers) - int(v.first))
 	return nil
 }
 
-// movesAt reports whether a name's answers depend on the plan: its own record, the text beside it, or an alias that leads to
-// one of them or to the apex, whose SOA moves.
+// movesAt reports whether a name's answers depend on the plan: its own record, the text beside it,
+// or an alias that leads to one of them or to the apex, whose SOA moves.
 func (b *Base) movesAt(v *view, n name, o *owner, zone int) bool {
 	moving := func(x name) bool {
 		for i, r := range b.names {
@@ -211,12 +215,12 @@ func (b *Base) movesAt(v *view, n name, o *owner, zone int) bool {
 // linkWildcards notes at each name its wildcard child.
 func (b *Base) linkWildcards() {
 	for at := range b.nodes {
-		n := name(b.nameOf(int32(at)))                         //nolint:gosec // bounded by maxRecords
-		if !n.isWildcard() || b.find([]byte(n)) != int32(at) { //nolint:gosec // as above
+		n := name(b.nameOf(int32(at)))
+		if !n.isWildcard() || b.find([]byte(n)) != int32(at) {
 			continue
 		}
 		if p := b.find([]byte(n.parent())); p >= 0 && b.nodes[p].zone == b.nodes[at].zone {
-			b.nodes[p].wildcard = int32(at) //nolint:gosec // as above
+			b.nodes[p].wildcard = int32(at)
 		}
 	}
 }

@@ -7,7 +7,8 @@ import (
 	mdns "github.com/miekg/dns"
 )
 
-// checkReply holds for every message: the reply, if any, unpacks, repeats the identity, is a response and keeps its limit.
+// checkReply holds for every message: the reply, if any, unpacks, repeats the identity, is a
+// response and keeps its limit.
 func checkReply(t *testing.T, s *Snapshot, msg []byte) {
 	t.Helper()
 	for _, r := range []reply{{limit: 1232}, {limit: 512, nsid: []byte("x")}, {tcp: true}} {

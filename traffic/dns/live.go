@@ -14,20 +14,22 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// Record is a name whose addresses follow the plan. TXT records at the name and at "_proa." below it say which region
-// is active, by which plan, since when and why.
+// Record is a name whose addresses follow the plan. TXT records at the name and at "_proa." below
+// it say which region is active, by which plan, since when and why.
 type Record struct {
 	// Name is the owner, inside a zone of the server.
 	Name string
 	// TTL is how long resolvers may keep the addresses: whole seconds, at most a week.
 	TTL time.Duration
-	// Addresses are each region's, IPv4 and IPv6. Every region needs at least one: the answer is never empty.
+	// Addresses are each region's, IPv4 and IPv6. Every region needs at least one: the answer is
+	// never empty.
 	Addresses map[proa.Region][]netip.Addr
 }
 
 func (r Record) validate() error {
 	if r.TTL < 0 || r.TTL > 7*24*time.Hour || r.TTL%time.Second != 0 {
-		return fmt.Errorf("record %s: TTL %s: want whole seconds up to a week: %w", r.Name, r.TTL, proa.ErrInvalidConfig)
+		return fmt.Errorf("record %s: TTL %s: want whole seconds up to a week: %w", r.Name, r.TTL,
+			proa.ErrInvalidConfig)
 	}
 	for _, region := range proa.Regions() {
 		list := r.Addresses[region]
@@ -37,7 +39,8 @@ func (r Record) validate() error {
 		}
 		for _, a := range list {
 			if !a.IsValid() || a.Zone() != "" {
-				return fmt.Errorf("record %s: region %s: address %s: %w", r.Name, region, a, proa.ErrInvalidConfig)
+				return fmt.Errorf("record %s: region %s: address %s: %w", r.Name, region, a,
+					proa.ErrInvalidConfig)
 			}
 		}
 	}
@@ -54,10 +57,10 @@ func textName(n name) name {
 
 const textLabel name = "\x05_proa"
 
-// sets returns the record's sets under a plan. A plan that names no region of the record gives all addresses: whatever is
-// wrong, users are sent somewhere.
+// sets returns the record's sets under a plan. A plan that names no region of the record gives all
+// addresses: whatever is wrong, users are sent somewhere.
 func (r Record) sets(plan proa.Plan) []rrset {
-	ttl := uint32(r.TTL / time.Second) //nolint:gosec // validated
+	ttl := uint32(r.TTL / time.Second)
 	list := r.Addresses[plan.Active]
 	if len(list) == 0 {
 		for _, region := range proa.Regions() {
@@ -117,7 +120,8 @@ func clip(s string, limit int) string {
 	return s + "..."
 }
 
-// Snapshot is everything that the server answers from, under one plan. It does not change once made.
+// Snapshot is everything that the server answers from, under one plan. It does not change once
+// made.
 type Snapshot struct {
 	// Plan is what the snapshot was made for.
 	Plan proa.Plan
@@ -151,8 +155,9 @@ func NewSnapshot(zones ...*Zone) (*Snapshot, error) {
 	return b.Snapshot(proa.Plan{})
 }
 
-// Snapshot packs what depends on the plan; its cost grows with the number of plan-dependent names only. The SOA serial of a zone
-// with such names is the file's plus the plan's version, so it rises with each plan (RFC 1982).
+// Snapshot packs what depends on the plan; its cost grows with the number of plan-dependent names
+// only. The SOA serial of a zone with such names is the file's plus the plan's version, so it rises
+// with each plan (RFC 1982).
 func (b *Base) Snapshot(plan proa.Plan) (*Snapshot, error) {
 	s := &Snapshot{Plan: plan, base: b}
 	views := make([]view, len(b.views))
@@ -178,7 +183,7 @@ func (b *Base) Snapshot(plan proa.Plan) (*Snapshot, error) {
 			return nil, err
 		}
 		s.live = append(s.live, liveNode{
-			first: uint32(first), count: uint16(len(s.moving.answers) - first), //nolint:gosec // few
+			first: uint32(first), count: uint16(len(s.moving.answers) - first),
 		})
 	}
 	return s, nil
@@ -203,7 +208,7 @@ func (s *Snapshot) packSOA(v *view, plan proa.Plan) soaState {
 	soa := *v.owner(apex).set(mdns.TypeSOA)
 	serial := v.zone.Serial
 	if len(v.live) > 0 {
-		serial += uint32(plan.Version % (math.MaxUint32 + 1)) //nolint:gosec // reduced
+		serial += uint32(plan.Version % (math.MaxUint32 + 1))
 		d := []byte(soa.data[0])
 		binary.BigEndian.PutUint32(d[len(d)-20:], serial)
 		soa.data = []string{string(d)}
@@ -227,4 +232,4 @@ func (s *Snapshot) packSOA(v *view, plan proa.Plan) soaState {
 }
 
 // behind reports whether serial a is before b (RFC 1982).
-func behind(a, b uint32) bool { return a != b && int32(b-a) > 0 } //nolint:gosec // wraps on purpose
+func behind(a, b uint32) bool { return a != b && int32(b-a) > 0 }

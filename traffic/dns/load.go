@@ -16,9 +16,9 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// LoadZone reads a standard master file (RFC 1035 section 5). The zone is the owner of its SOA, which comes first. Relative names
-// before any $ORIGIN are taken under the file's name without "db." and ".zone". $INCLUDE is refused.
-// A bad zone is a *ZoneError with file, line and column.
+// LoadZone reads a standard master file (RFC 1035 section 5). The zone is the owner of its SOA,
+// which comes first. Relative names before any $ORIGIN are taken under the file's name without
+// "db." and ".zone". $INCLUDE is refused. A bad zone is a *ZoneError with file, line and column.
 func LoadZone(path string) (*Zone, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -40,7 +40,8 @@ func originOf(path string) string {
 	return base
 }
 
-// ParseZone reads a master file from r. origin stands for relative names; file names the source in errors.
+// ParseZone reads a master file from r. origin stands for relative names; file names the source in
+// errors.
 func ParseZone(r io.Reader, origin, file string) (z *Zone, err error) {
 	src := &lineReader{r: bufio.NewReaderSize(r, 64<<10), at: position{1, 0}}
 	b := &zoneBuilder{zone: &Zone{file: file, owners: map[name]*owner{}}}

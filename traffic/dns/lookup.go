@@ -11,9 +11,10 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// Lookup asks one name server, host:port, for a name's IPv4 addresses and how long they may be kept: over UDP, and over TCP when the
-// answer is truncated. It fails with proa.ErrNotFound when the server denies the name or has no address, and with
-// proa.ErrUnavailable when it does not answer or answers with a failure.
+// Lookup asks one name server, host:port, for a name's IPv4 addresses and how long they may be
+// kept: over UDP, and over TCP when the answer is truncated. It fails with proa.ErrNotFound when
+// the server denies the name or has no address, and with proa.ErrUnavailable when it does not
+// answer or answers with a failure.
 func Lookup(ctx context.Context, server, name string) ([]netip.Addr, time.Duration, error) {
 	res, err := Exchange(ctx, server, name, mdns.TypeA)
 	if err != nil {

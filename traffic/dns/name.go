@@ -12,10 +12,12 @@ import (
 // maxName is the longest name on the wire, its root label included (RFC 1035 §2.3.4).
 const maxName = 255
 
-// name is a domain name in lower case as it stands on the wire, uncompressed: length-prefixed labels, then the root's zero.
+// name is a domain name in lower case as it stands on the wire, uncompressed: length-prefixed
+// labels, then the root's zero.
 type name string
 
-// parseName reads a name in presentation format; a missing last dot is added. Errors wrap proa.ErrInvalid.
+// parseName reads a name in presentation format; a missing last dot is added. Errors wrap
+// proa.ErrInvalid.
 func parseName(s string) (name, error) {
 	var buf [maxName + 1]byte
 	n, err := mdns.PackDomainName(mdns.Fqdn(s), buf[:], 0, nil, false)

@@ -43,11 +43,11 @@ func (k *packer) uint16(v uint16) {
 // pointer writes a compression pointer, complete when the query's name is known.
 func (k *packer) pointer(delta int) {
 	if k.qname != "" {
-		k.uint16(0xc000 | uint16(12+len(k.qname)+delta)) //nolint:gosec // at most maxDelta
+		k.uint16(0xc000 | uint16(12+len(k.qname)+delta))
 		return
 	}
-	k.pool.fixups = append(k.pool.fixups, uint16(k.offset())) //nolint:gosec // a body is below 64 KiB
-	k.uint16(uint16(int16(delta)))                            //nolint:gosec // read back as signed
+	k.pool.fixups = append(k.pool.fixups, uint16(k.offset()))
+	k.uint16(uint16(int16(delta)))
 }
 
 // name writes a name with as much of it as possible as a pointer.
@@ -86,12 +86,13 @@ func (k *packer) set(n name, s *rrset, ttl uint32) uint16 {
 		k.uint16(0)
 		k.rdata(s.kind, d)
 		size := len(k.pool.bytes) - at - 2
-		binary.BigEndian.PutUint16(k.pool.bytes[at:], uint16(size)) //nolint:gosec // never longer than uncompressed
+		binary.BigEndian.PutUint16(k.pool.bytes[at:], uint16(size))
 	}
-	return uint16(len(s.data)) //nolint:gosec // a set is below maxSetBytes
+	return uint16(len(s.data))
 }
 
-// rdata compresses names only in the types of RFC 1035 that everyone can read compressed (RFC 3597 section 4).
+// rdata compresses names only in the types of RFC 1035 that everyone can read compressed (RFC 3597
+// section 4).
 func (k *packer) rdata(kind uint16, d string) {
 	switch kind {
 	case mdns.TypeNS, mdns.TypeCNAME, mdns.TypePTR:
@@ -111,8 +112,8 @@ func (k *packer) rdata(kind uint16, d string) {
 
 // done closes the answer and adds it to the pool.
 func (k *packer) done(a answer) answer {
-	a.body, a.size = uint32(k.start), uint32(k.offset())                     //nolint:gosec // pools are below 4 GiB
-	a.fixups, a.nfix = uint32(k.fixups), uint16(len(k.pool.fixups)-k.fixups) //nolint:gosec // as above
+	a.body, a.size = uint32(k.start), uint32(k.offset())
+	a.fixups, a.nfix = uint32(k.fixups), uint16(len(k.pool.fixups)-k.fixups)
 	k.pool.answers = append(k.pool.answers, a)
 	return a
 }

@@ -8,11 +8,12 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// maxBody is the most that an answer's records may take: the rest of 65,535 bytes is for header, question, SOA and OPT.
+// maxBody is the most that an answer's records may take: the rest of 65,535 bytes is for header,
+// question, SOA and OPT.
 const maxBody = 64_000
 
-// packOwner packs one authoritative name's answers: one for each of its types, and for an alias one for each
-// type at its end and one for all others.
+// packOwner packs one authoritative name's answers: one for each of its types, and for an alias one
+// for each type at its end and one for all others.
 func (v *view) packOwner(p *pool, n name, o *owner) error {
 	for i := range o.sets {
 		kind := o.sets[i].kind
@@ -74,7 +75,8 @@ func (v *view) pack(p *pool, n name, kind uint16, r resolution) error {
 	return finishPack(k, a, n)
 }
 
-// packRenaming packs a DNAME for its own name and for all names below, so with the owner as a pointer to complete.
+// packRenaming packs a DNAME for its own name and for all names below, so with the owner as a
+// pointer to complete.
 func packRenaming(p *pool, n name, set *rrset) {
 	k := newPacker(p, n, true)
 	a := answer{kind: mdns.TypeDNAME, flags: flagAA}
@@ -99,8 +101,8 @@ func finishPack(k *packer, a answer, n name) error {
 	return nil
 }
 
-// referral writes a delegation's name servers and their addresses. Those below the delegation must be in the message
-// (RFC 9471); those elsewhere in the zone go into the droppable tail.
+// referral writes a delegation's name servers and their addresses. Those below the delegation must
+// be in the message (RFC 9471); those elsewhere in the zone go into the droppable tail.
 func (v *view) referral(k *packer, a *answer, cut name) {
 	ns := v.zone.owners[cut].set(mdns.TypeNS)
 	a.ns += k.set(cut, ns, ns.ttl)
@@ -123,7 +125,7 @@ func (v *view) referral(k *packer, a *answer, cut name) {
 			}
 		}
 		if !below {
-			a.tail = uint32(k.offset() - before) //nolint:gosec // below 64 KiB
+			a.tail = uint32(k.offset() - before)
 		}
 	}
 }

@@ -7,9 +7,11 @@ import (
 
 // answer is one pre-packed reply: what follows the question. Offsets and lengths are in its pool.
 type answer struct {
-	body   uint32 // where the records begin in the pool's bytes
-	size   uint32 // bytes of records, the droppable tail included
-	tail   uint32 // bytes at the end that may be dropped when the message is too long: addresses outside the delegation
+	body uint32 // where the records begin in the pool's bytes
+	size uint32 // bytes of records, the droppable tail included
+	// Bytes at the end that may be dropped when the message is too long: addresses outside the
+	// delegation
+	tail   uint32
 	fixups uint32 // the first compression pointer to complete
 	kind   uint16 // the query type that it answers; anyKind for all others
 	nfix   uint16 // compression pointers to complete
@@ -20,7 +22,8 @@ type answer struct {
 	flags  uint8
 }
 
-// anyKind marks the answer for every query type without an answer of its own. Type 0 is never asked for.
+// anyKind marks the answer for every query type without an answer of its own. Type 0 is never asked
+// for.
 const anyKind = 0
 
 // Flags of an answer.
@@ -32,10 +35,12 @@ const (
 
 )
 
-// pool holds pre-packed answers without pointers, so that the garbage collector has nothing to follow.
+// pool holds pre-packed answers without pointers, so that the garbage collector has nothing to
+// follow.
 //
-// A compression pointer can depend on the length of the query's name. Its place then holds delta, its distance from the end of
-// the name, as a signed number, and is listed in fixups: the pointer is 12 + len(name) + delta.
+// A compression pointer can depend on the length of the query's name. Its place then holds delta,
+// its distance from the end of the name, as a signed number, and is listed in fixups: the pointer
+// is 12 + len(name) + delta.
 type pool struct {
 	bytes   []byte
 	answers []answer
@@ -50,15 +55,18 @@ type node struct {
 	flags    uint8
 	wildcard int32 // the node of "*" below it, -1 for none
 	live     int32 // its place among the live nodes, -1 when its answers never change
-	parent   int32 // for the apex of a zone whose parent is served too: the parent's node of the same name; else -1
-	nameAt   uint32
+	// For the apex of a zone whose parent is served too: the parent's node of the same name; else
+	// -1
+	parent int32
+	nameAt uint32
 }
 
 // Flags of a node.
 const (
-	nodeCut   = 1 << iota // at or below a delegation: its answer is the referral, apart from DS at the delegation
-	nodeDNAME             // names below it are renamed
-	nodeBelow             // below a delegation, where even DS is a referral
+	// At or below a delegation: its answer is the referral, apart from DS at the delegation
+	nodeCut   = 1 << iota
+	nodeDNAME // names below it are renamed
+	nodeBelow // below a delegation, where even DS is a referral
 )
 
 // index finds nodes by name: an open hash table over names in one byte slice.
@@ -80,10 +88,10 @@ func newIndex(names int) *index {
 
 // add appends a node; find sees it when mapped is true.
 func (x *index) add(n name, v node, mapped bool) int32 {
-	v.nameAt = uint32(len(x.names)) //nolint:gosec // bounded by maxRecords * 256
+	v.nameAt = uint32(len(x.names))
 	x.names = append(append(x.names, byte(len(n))), n...)
 	x.nodes = append(x.nodes, v)
-	at := int32(len(x.nodes) - 1) //nolint:gosec // bounded by maxRecords
+	at := int32(len(x.nodes) - 1)
 	if mapped {
 		h := maphash.String(x.seed, string(n))
 		mask := uint64(len(x.slots) - 1)
@@ -91,7 +99,7 @@ func (x *index) add(n name, v node, mapped bool) int32 {
 		for x.slots[slot] != 0 {
 			slot = (slot + 1) & mask
 		}
-		x.slots[slot] = h&^0xffffffff | uint64(at+1) //nolint:gosec // at is not negative
+		x.slots[slot] = h&^0xffffffff | uint64(at+1)
 		x.depth = max(x.depth, n.labels())
 	}
 	return at
@@ -121,13 +129,14 @@ func (x *index) nameOf(at int32) []byte {
 	return x.names[i+1 : i+1+uint32(x.names[i])]
 }
 
-// complete fills in the compression pointers of a body that was copied to dst behind a name of qlen bytes.
+// complete fills in the compression pointers of a body that was copied to dst behind a name of qlen
+// bytes.
 func (p *pool) complete(dst []byte, a *answer, qlen int) {
 	for _, at := range p.fixups[a.fixups : a.fixups+uint32(a.nfix)] {
 		if int(at)+2 > len(dst) {
 			return // in the dropped tail
 		}
-		delta := int(int16(binary.BigEndian.Uint16(dst[at:])))             //nolint:gosec // stored as signed
-		binary.BigEndian.PutUint16(dst[at:], 0xc000|uint16(12+qlen+delta)) //nolint:gosec // kept below 0x4000
+		delta := int(int16(binary.BigEndian.Uint16(dst[at:])))
+		binary.BigEndian.PutUint16(dst[at:], 0xc000|uint16(12+qlen+delta))
 	}
 }

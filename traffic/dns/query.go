@@ -32,12 +32,13 @@ const (
 
 // query is what was understood of a message. It lives on the stack.
 type query struct {
-	id       uint16
-	bits     uint16 // the header's flags
-	kind     uint16
-	class    uint16
-	nameLen  int           // of the question's name
-	question int           // bytes of the whole question as received; 0: not understood, not to be echoed
+	id      uint16
+	bits    uint16 // the header's flags
+	kind    uint16
+	class   uint16
+	nameLen int // of the question's name
+	// Bytes of the whole question as received; 0: not understood, not to be echoed
+	question int
 	labels   int           // of the name, without the root's
 	starts   [128]uint8    // where each label begins in name
 	name     [maxName]byte // in lower case
@@ -48,8 +49,8 @@ type query struct {
 	udpSize  uint16        // what the sender can take
 }
 
-// parse reads a message and returns the response code that it calls for before any look at zones: rcodeOK goes on.
-// It allocates nothing and looks at nothing behind the first few records.
+// parse reads a message and returns the response code that it calls for before any look at zones:
+// rcodeOK goes on. It allocates nothing and looks at nothing behind the first few records.
 func (q *query) parse(msg []byte) int {
 	if len(msg) < headerLen {
 		return rcodeDrop
@@ -84,8 +85,9 @@ func (q *query) parse(msg []byte) int {
 	return q.parseAdditional(msg, headerLen+q.question, int(ar))
 }
 
-// lowerWords lowers ASCII letters eight at a time; len(b) is a multiple of eight. A byte is an upper-case letter when it is ASCII,
-// reaches bit 7 once 0x80-'A' is added, and does not when 0x7f-'Z' is.
+// lowerWords lowers ASCII letters eight at a time; len(b) is a multiple of eight. A byte is an
+// upper-case letter when it is ASCII, reaches bit 7 once 0x80-'A' is added, and does not when
+// 0x7f-'Z' is.
 func lowerWords(b []byte) {
 	const each = 0x0101010101010101
 	for ; len(b) >= 8; b = b[8:] {
@@ -99,7 +101,8 @@ func lowerWords(b []byte) {
 // maxAdditional is how many additional records a query may have: OPT and a signature.
 const maxAdditional = 4
 
-// parseQuestion reads name, type and class. A compressed name is malformed: there is nothing before it to point to.
+// parseQuestion reads name, type and class. A compressed name is malformed: there is nothing before
+// it to point to.
 func (q *query) parseQuestion(b []byte) bool {
 	i := 0
 	for {
@@ -113,7 +116,7 @@ func (q *query) parseQuestion(b []byte) bool {
 		if size > 63 || q.labels >= len(q.starts)-1 {
 			return false
 		}
-		q.starts[q.labels] = uint8(i) //nolint:gosec // below maxName
+		q.starts[q.labels] = uint8(i)
 		q.labels++
 		i += 1 + size
 	}
@@ -179,7 +182,8 @@ func (q *query) parseOptions(b []byte) bool {
 	return true
 }
 
-// skipName returns the length of a name that may end in a compression pointer, 0 when it is malformed.
+// skipName returns the length of a name that may end in a compression pointer, 0 when it is
+// malformed.
 func skipName(b []byte) int {
 	for i := 0; i < len(b) && i < maxName; {
 		switch c := b[i]; {

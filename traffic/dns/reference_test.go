@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// reference answers slowly and plainly from a list of records, by the letter of RFC 1034 section 4.3.2 and RFC 4592. It shares
-// no code with the server.
+// reference answers slowly and plainly from a list of records, by the letter of RFC 1034 section
+// 4.3.2 and RFC 4592. It shares no code with the server.
 type reference struct {
 	apex string
 	rrs  []mdns.RR
@@ -127,8 +127,8 @@ func (r reference) denial() mdns.RR {
 	return soa
 }
 
-// summary is what must agree: code, AA, and the sections as sets. Of the additional records only sets count, since two
-// name servers may share an address record.
+// summary is what must agree: code, AA, and the sections as sets. Of the additional records only
+// sets count, since two name servers may share an address record.
 func summary(m *mdns.Msg) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s aa=%v\n", mdns.RcodeToString[m.Rcode], m.Authoritative)

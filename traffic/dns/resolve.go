@@ -13,7 +13,8 @@ type link struct {
 	set   *rrset
 }
 
-// resolution is the answer to one name and type by the algorithm of RFC 1034 section 4.3.2 within one zone.
+// resolution is the answer to one name and type by the algorithm of RFC 1034 section 4.3.2 within
+// one zone.
 type resolution struct {
 	links    []link
 	cut      name // a referral to this delegation
@@ -36,7 +37,8 @@ func (v *view) owner(n name) *owner {
 	return v.zone.owners[n]
 }
 
-// resolve follows aliases from o, which stands for start, to the sets of the type. start is "" for a varying name.
+// resolve follows aliases from o, which stands for start, to the sets of the type. start is "" for
+// a varying name.
 func (v *view) resolve(start name, o *owner, kind uint16) resolution {
 	var r resolution
 	at := start
@@ -90,8 +92,8 @@ func (v *view) lookup(r *resolution, n name) *owner {
 	return nil
 }
 
-// rename applies a DNAME above n (RFC 6672 section 3.2): it adds the DNAME and the CNAME it stands for and
-// returns the new name, "" when there is none.
+// rename applies a DNAME above n (RFC 6672 section 3.2): it adds the DNAME and the CNAME it stands
+// for and returns the new name, "" when there is none.
 func (v *view) rename(r *resolution, n name) name {
 	if !n.under(v.zone.apex) {
 		return ""

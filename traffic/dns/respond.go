@@ -20,8 +20,9 @@ type reply struct {
 	hinfo  bool // ANY: the minimal answer of RFC 8482
 }
 
-// respond appends to dst the reply to msg, nothing when none is due. dst has room for the longest message of the transport. It
-// does not allocate. rcode and kind are for the counters; rcode is negative when there is no reply.
+// respond appends to dst the reply to msg, nothing when none is due. dst has room for the longest
+// message of the transport. It does not allocate. rcode and kind are for the counters; rcode is
+// negative when there is no reply.
 func (s *Snapshot) respond(dst, msg []byte, r reply) (out []byte, rcode int, kind uint16) {
 	var q query
 	r.rcode = q.parse(msg)
@@ -80,7 +81,8 @@ var (
 	noDomain = answer{flags: flagAA | flagSOA | flagNXDomain}
 )
 
-// closest returns the node of the query's name or, when there is none, of its closest encloser; -1 outside all zones.
+// closest returns the node of the query's name or, when there is none, of its closest encloser; -1
+// outside all zones.
 func (x *index) closest(q *query) (at int32, exact bool) {
 	full := q.name[:q.nameLen]
 	if q.labels <= x.depth {
@@ -174,7 +176,7 @@ func (r *reply) write(dst, msg []byte, q *query) []byte {
 		records := dst[start+10 : start+12]
 		binary.BigEndian.PutUint16(records, binary.BigEndian.Uint16(records)+1)
 	}
-	bits |= uint16(r.rcode & 15) //nolint:gosec // four bits
+	bits |= uint16(r.rcode & 15)
 	binary.BigEndian.PutUint16(dst[start:], q.id)
 	binary.BigEndian.PutUint16(dst[start+2:], bits)
 	return dst
@@ -237,8 +239,9 @@ func (r *reply) sections(dst []byte, start int, q *query, limit int) ([]byte, bo
 	return dst, true
 }
 
-// rename appends the CNAME that a DNAME stands for (RFC 6672 section 3.1). dname is the packed DNAME record, whose owner is a
-// pointer; qname is the query's name in its own case. The new name may be too long: then there is no CNAME.
+// rename appends the CNAME that a DNAME stands for (RFC 6672 section 3.1). dname is the packed
+// DNAME record, whose owner is a pointer; qname is the query's name in its own case. The new name
+// may be too long: then there is no CNAME.
 func (r *reply) rename(dst, dname, qname []byte) ([]byte, bool) {
 	target := dname[12:]
 	size := r.prefix + len(target)
@@ -248,7 +251,7 @@ func (r *reply) rename(dst, dname, qname []byte) ([]byte, bool) {
 	}
 	dst = append(dst, 0xc0, headerLen, 0, byte(mdns.TypeCNAME), 0, byte(mdns.ClassINET))
 	dst = append(dst, dname[6:10]...)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(size)) //nolint:gosec // at most maxName
+	dst = binary.BigEndian.AppendUint16(dst, uint16(size))
 	dst = append(dst, qname[:r.prefix]...)
 	return append(dst, target...), true
 }
@@ -264,18 +267,19 @@ func (r *reply) optSize(q *query) int {
 	return optLen
 }
 
-// opt appends the OPT record: our size, the upper bits of the code, DO as it came (RFC 3225), the server's identity when asked for.
+// opt appends the OPT record: our size, the upper bits of the code, DO as it came (RFC 3225), the
+// server's identity when asked for.
 func (r *reply) opt(dst []byte, q *query) []byte {
 	dst = append(dst, 0, 0, byte(mdns.TypeOPT))
-	dst = binary.BigEndian.AppendUint16(dst, uint16(max(512, r.limit))) //nolint:gosec // validated
-	dst = append(dst, byte(r.rcode>>4), 0, 0, 0)                        //nolint:gosec // eight bits
+	dst = binary.BigEndian.AppendUint16(dst, uint16(max(512, r.limit)))
+	dst = append(dst, byte(r.rcode>>4), 0, 0, 0)
 	if q.do {
 		dst[len(dst)-2] = bitDO >> 8
 	}
 	if !q.nsid || len(r.nsid) == 0 {
 		return append(dst, 0, 0)
 	}
-	size := uint16(len(r.nsid)) //nolint:gosec // validated
+	size := uint16(len(r.nsid))
 	dst = binary.BigEndian.AppendUint16(dst, 4+size)
 	dst = binary.BigEndian.AppendUint16(dst, mdns.EDNS0NSID)
 	dst = binary.BigEndian.AppendUint16(dst, size)

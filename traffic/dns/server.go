@@ -1,8 +1,9 @@
-// Package dns is the authoritative name server. It answers from the last snapshot that was published, and from nothing else:
-// it imports neither health checks nor clouds nor replication, and goes on when all of them are dead.
+// Package dns is the authoritative name server. It answers from the last snapshot that was
+// published, and from nothing else: it imports neither health checks nor clouds nor replication,
+// and goes on when all of them are dead.
 //
-// A snapshot holds answers in wire format, so that a reply is a lookup and a copy without allocation. Publishing swaps one
-// pointer: a query sees the old answers or the new ones, whole.
+// A snapshot holds answers in wire format, so that a reply is a lookup and a copy without
+// allocation. Publishing swaps one pointer: a query sees the old answers or the new ones, whole.
 package dns
 
 import (
@@ -25,8 +26,8 @@ import (
 
 // Config is a name server.
 type Config struct {
-	// Listen are the addresses, host:port, each served over UDP and TCP. Name addresses and not 0.0.0.0 on a machine with
-	// several: a reply leaves from the address that the system chooses.
+	// Listen are the addresses, host:port, each served over UDP and TCP. Name addresses and not
+	// 0.0.0.0 on a machine with several: a reply leaves from the address that the system chooses.
 	Listen []string
 	// Zones are what is served.
 	Zones []*Zone
@@ -34,15 +35,18 @@ type Config struct {
 	Records []Record
 	// Plan is in force until another is published.
 	Plan proa.Plan
-	// NSID is the server's identity, told to those who ask (RFC 5001); at most 128 bytes, "" for none.
+	// NSID is the server's identity, told to those who ask (RFC 5001); at most 128 bytes, "" for
+	// none.
 	NSID string
-	// UDPLimit is the longest reply over UDP, 512 to 4096 bytes. 0 is 1232, which no path fragments (RFC 9715).
+	// UDPLimit is the longest reply over UDP, 512 to 4096 bytes. 0 is 1232, which no path fragments
+	// (RFC 9715).
 	UDPLimit int
 	// Workers answer UDP for each address. 0 is one a processor.
 	Workers int
 	// TCPIdle is how long a TCP connection may be silent. 0 is ten seconds.
 	TCPIdle time.Duration
-	// TCPTotal and TCPPerClient bound the open TCP connections, altogether and from one address. 0 is 512 and 32.
+	// TCPTotal and TCPPerClient bound the open TCP connections, altogether and from one address. 0
+	// is 512 and 32.
 	TCPTotal, TCPPerClient int
 	// Logger takes what an operator should know; never a line a query.
 	Logger *slog.Logger
@@ -129,7 +133,8 @@ func (c *Config) complete() error {
 	return nil
 }
 
-// Apply publishes the snapshot of a plan. It fails with proa.ErrStalePlan when a newer plan is in force.
+// Apply publishes the snapshot of a plan. It fails with proa.ErrStalePlan when a newer plan is in
+// force.
 func (s *Server) Apply(plan proa.Plan) error {
 	next, err := s.base.Snapshot(plan)
 	if err != nil {
@@ -138,14 +143,15 @@ func (s *Server) Apply(plan proa.Plan) error {
 	return s.Publish(next)
 }
 
-// Publish swaps the snapshot; the next query is answered from it. One whose plan, or whose serial of any zone (RFC 1982), is
-// behind the present one is refused with proa.ErrStalePlan.
+// Publish swaps the snapshot; the next query is answered from it. One whose plan, or whose serial
+// of any zone (RFC 1982), is behind the present one is refused with proa.ErrStalePlan.
 func (s *Server) Publish(next *Snapshot) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
 	was := s.current.Load()
 	if next.Plan.Version < was.Plan.Version {
-		return fmt.Errorf("publish plan %d: plan %d is served: %w", next.Plan.Version, was.Plan.Version, proa.ErrStalePlan)
+		return fmt.Errorf("publish plan %d: plan %d is served: %w", next.Plan.Version,
+			was.Plan.Version, proa.ErrStalePlan)
 	}
 	for i, z := range next.base.zones {
 		for j, o := range was.base.zones {
@@ -162,8 +168,8 @@ func (s *Server) Publish(next *Snapshot) error {
 // Current returns the snapshot that is served.
 func (s *Server) Current() *Snapshot { return s.current.Load() }
 
-// Bind opens all sockets. It fails when an address is taken, naming it, and then holds none. Run calls it when it
-// has not been called.
+// Bind opens all sockets. It fails when an address is taken, naming it, and then holds none. Run
+// calls it when it has not been called.
 func (s *Server) Bind() error {
 	if len(s.sockets) > 0 {
 		return nil
@@ -182,7 +188,8 @@ func (s *Server) Bind() error {
 	return nil
 }
 
-// bindOne opens TCP first: it shows a port that another server of this kind holds, whose UDP sockets could be shared.
+// bindOne opens TCP first: it shows a port that another server of this kind holds, whose UDP
+// sockets could be shared.
 func (s *Server) bindOne(listen string) (socket, error) {
 	var sock socket
 	want, err := net.ResolveTCPAddr("tcp", listen)
@@ -259,7 +266,8 @@ func (s *Server) Run(ctx context.Context) error {
 		w++
 		group.Go(func() error { return s.serveTCP(ctx, sock.tcp, c) })
 	}
-	s.cfg.Logger.Info("name server listens", "addresses", fmt.Sprint(s.Addrs()), "zones", s.zoneNames())
+	s.cfg.Logger.Info("name server listens", "addresses", fmt.Sprint(s.Addrs()), "zones",
+		s.zoneNames())
 	return group.Wait()
 }
 
@@ -271,7 +279,8 @@ func (s *Server) zoneNames() []string {
 	return names
 }
 
-// handle answers one message; a panic costs that message and is counted. Rate limiting by client belongs here, before respond.
+// handle answers one message; a panic costs that message and is counted. Rate limiting by client
+// belongs here, before respond.
 func (s *Server) handle(dst, msg []byte, tcp bool, c *counters) (out []byte) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -280,7 +289,8 @@ func (s *Server) handle(dst, msg []byte, tcp bool, c *counters) (out []byte) {
 			out = nil
 		}
 	}()
-	out, rcode, kind := s.current.Load().respond(dst, msg, reply{limit: s.cfg.UDPLimit, tcp: tcp, nsid: s.nsid})
+	out, rcode, kind := s.current.Load().respond(dst, msg, reply{limit: s.cfg.UDPLimit, tcp: tcp,
+		nsid: s.nsid})
 	c.count(rcode, kind, tcp, out)
 	return out
 }

@@ -8,17 +8,19 @@ import (
 
 // Stats counts what a server did since its start.
 type Stats struct {
-	Queries   uint64            `json:"queries"` // messages answered
-	TCP       uint64            `json:"tcp"`     // of those, over TCP
-	Dropped   uint64            `json:"dropped"` // messages that must not be answered
-	Panics    uint64            `json:"panics"`  // bugs that cost one message each
-	Truncated uint64            `json:"truncated"`
-	Refused   uint64            `json:"refused_connections"` // TCP connections past a limit
-	Types     map[string]uint64 `json:"types"`               // by query type; "other" for types from 256 up
-	Rcodes    map[string]uint64 `json:"rcodes"`
+	Queries   uint64 `json:"queries"` // messages answered
+	TCP       uint64 `json:"tcp"`     // of those, over TCP
+	Dropped   uint64 `json:"dropped"` // messages that must not be answered
+	Panics    uint64 `json:"panics"`  // bugs that cost one message each
+	Truncated uint64 `json:"truncated"`
+	Refused   uint64 `json:"refused_connections"` // TCP connections past a limit
+	// By query type; "other" for types from 256 up
+	Types  map[string]uint64 `json:"types"`
+	Rcodes map[string]uint64 `json:"rcodes"`
 }
 
-// counters are one worker's; nobody else writes them, so that counting costs no cache line of another's.
+// counters are one worker's; nobody else writes them, so that counting costs no cache line of
+// another's.
 type counters struct {
 	tcp, dropped, panics, truncated atomic.Uint64
 	types                           [257]atomic.Uint64
@@ -51,7 +53,7 @@ func (c *counters) addTo(s *Stats) {
 		if n := c.types[i].Load(); n > 0 {
 			text := "other"
 			if i < 256 {
-				text = typeText(uint16(i)) //nolint:gosec // below 256
+				text = typeText(uint16(i))
 			}
 			s.Types[text] += n
 		}

@@ -79,7 +79,8 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, c *counters) 
 // maxTCPQuery bounds a query over TCP; a longer one ends the connection.
 const maxTCPQuery = 8192
 
-// serveConn answers the queries of one connection in their order (RFC 7766: pipelined queries wait in the buffer).
+// serveConn answers the queries of one connection in their order (RFC 7766: pipelined queries wait
+// in the buffer).
 func (s *Server) serveConn(ctx context.Context, conn *net.TCPConn, c *counters) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
@@ -100,7 +101,7 @@ func (s *Server) serveConn(ctx context.Context, conn *net.TCPConn, c *counters) 
 		if len(reply) <= 2 {
 			return // nothing to say to this message: this is not a resolver
 		}
-		binary.BigEndian.PutUint16(reply, uint16(len(reply)-2)) //nolint:gosec // at most 65535
+		binary.BigEndian.PutUint16(reply, uint16(len(reply)-2))
 		if _, err := out.Write(reply); err != nil {
 			return
 		}

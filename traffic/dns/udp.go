@@ -7,7 +7,8 @@ import (
 	"net/netip"
 )
 
-// maxQuery is the longest query that is looked at over UDP: a question of 255 bytes, EDNS with options and a signature.
+// maxQuery is the longest query that is looked at over UDP: a question of 255 bytes, EDNS with
+// options and a signature.
 const maxQuery = 4096
 
 // portableConn serves UDP through package net, on systems without a faster way.
@@ -26,7 +27,8 @@ func bindPortable(address netip.AddrPort, workers int) ([]packetConn, error) {
 	return list, nil
 }
 
-// Close implements packetConn; the workers share the socket, so that all but the first find it closed.
+// Close implements packetConn; the workers share the socket, so that all but the first find it
+// closed.
 func (p portableConn) Close() error {
 	if err := p.conn.Close(); !errors.Is(err, net.ErrClosed) {
 		return err

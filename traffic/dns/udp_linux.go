@@ -14,14 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batch is how many messages one system call takes and gives. 16, 32 and 64 measured within 3 % of each other.
+// batch is how many messages one system call takes and gives. 16, 32 and 64 measured within 3 % of
+// each other.
 const batch = 32
 
 // pollInterval is how often a blocked worker looks whether it should end.
 const pollInterval = 200 * time.Millisecond
 
-// rawConn serves UDP on a socket of its own that the runtime's poller never sees, with recvmmsg and sendmmsg. Measured against
-// package net on one core: 609k queries a second instead of 434k, of which the poller alone costs 13 %.
+// rawConn serves UDP on a socket of its own that the runtime's poller never sees, with recvmmsg and
+// sendmmsg. Measured against package net on one core: 609k queries a second instead of 434k, of
+// which the poller alone costs 13 %.
 type rawConn struct {
 	fd     int
 	closed atomic.Bool
@@ -67,7 +69,8 @@ func rawSocket(address netip.AddrPort, shared bool) (int, error) {
 	}
 	if err == nil {
 		wait := unix.NsecToTimeval(pollInterval.Nanoseconds())
-		err = os.NewSyscallError("setsockopt", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait))
+		err = os.NewSyscallError("setsockopt", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET,
+			unix.SO_RCVTIMEO, &wait))
 	}
 	if err == nil {
 		err = os.NewSyscallError("bind", unix.Bind(fd, sockaddr))
@@ -76,7 +79,8 @@ func rawSocket(address netip.AddrPort, shared bool) (int, error) {
 		_ = unix.Close(fd)
 		return -1, err
 	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20) // as much of it as the system allows
+	// As much of it as the system allows
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
 	return fd, nil
 }
 
@@ -137,21 +141,24 @@ func (r *rawConn) serve(ctx context.Context, s *Server, c *counters) error {
 	return nil
 }
 
-// receive takes what is there, and waits only when there is nothing: the first try is without a word to the scheduler. The
-// blocking call must be announced to it (Syscall6 and not RawSyscall6), or the garbage collector would wait for a query.
+// receive takes what is there, and waits only when there is nothing: the first try is without a
+// word to the scheduler. The blocking call must be announced to it (Syscall6 and not RawSyscall6),
+// or the garbage collector would wait for a query.
 func (r *rawConn) receive(v *vector) (int, syscall.Errno) {
 	for i := range v.hdrs {
 		v.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
 	}
 	first := uintptr(unsafe.Pointer(&v.hdrs[0]))
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(r.fd), first, batch, unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(r.fd), first, batch,
+		unix.MSG_DONTWAIT, 0, 0)
 	if errno == unix.EAGAIN {
-		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, uintptr(r.fd), first, batch, unix.MSG_WAITFORONE, 0, 0)
+		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, uintptr(r.fd), first, batch,
+			unix.MSG_WAITFORONE, 0, 0)
 	}
 	if errno != 0 {
 		return 0, errno
 	}
-	return int(n), 0 //nolint:gosec // at most batch
+	return int(n), 0
 }
 
 // answerBatch answers the first n messages of in and returns how many replies are in out.
@@ -175,7 +182,8 @@ func (s *Server) answerBatch(in, out *vector, n int, c *counters) int {
 	return k
 }
 
-// send gives the kernel the first k replies. One that it will not take is left out; its client asks again.
+// send gives the kernel the first k replies. One that it will not take is left out; its client asks
+// again.
 func (r *rawConn) send(v *vector, k int) {
 	for from := 0; from < k; {
 		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(r.fd),
@@ -185,7 +193,7 @@ func (r *rawConn) send(v *vector, k int) {
 		case errno != 0:
 			from++
 		default:
-			from += int(n) //nolint:gosec // at most batch
+			from += int(n)
 		}
 	}
 }

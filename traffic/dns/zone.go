@@ -70,7 +70,8 @@ func (e *ZoneError) Error() string {
 // Unwrap makes a ZoneError a proa.ErrInvalidConfig.
 func (e *ZoneError) Unwrap() error { return proa.ErrInvalidConfig }
 
-// NewZone makes a zone of records in presentation format, one a string: "www.example.org. 300 IN A 192.0.2.1".
+// NewZone makes a zone of records in presentation format, one a string: "www.example.org. 300 IN A
+// 192.0.2.1".
 func NewZone(origin string, records ...string) (*Zone, error) {
 	return ParseZone(strings.NewReader(strings.Join(records, "\n")+"\n"), origin, "")
 }
@@ -85,7 +86,8 @@ type zoneBuilder struct {
 const maxRecords = 20_000_000
 
 func (b *zoneBuilder) fail(at position, format string, args ...any) error {
-	return &ZoneError{File: b.zone.file, Line: at.line, Column: at.column, Reason: fmt.Sprintf(format, args...)}
+	return &ZoneError{File: b.zone.file, Line: at.line, Column: at.column,
+		Reason: fmt.Sprintf(format, args...)}
 }
 
 // add takes one record. The first one must be the SOA, whose owner is the zone.
@@ -124,16 +126,18 @@ func (b *zoneBuilder) add(rr mdns.RR, at position) error {
 		return b.fail(at, "%v", err)
 	}
 	if size := b.store(n, h.Rrtype, h.Ttl, data, at); size > maxSetBytes {
-		return b.fail(at, "%s %s: the set takes %d bytes, more than a message holds", n, typeText(h.Rrtype), size)
+		return b.fail(at, "%s %s: the set takes %d bytes, more than a message holds", n,
+			typeText(h.Rrtype), size)
 	}
 	return nil
 }
 
-// maxSetBytes leaves room in a message of 65,535 bytes for a question, a chain of aliases and an OPT record.
+// maxSetBytes leaves room in a message of 65,535 bytes for a question, a chain of aliases and an
+// OPT record.
 const maxSetBytes = 60_000
 
-// store files one record and returns what its set takes in an answer at most. Exact repeats are dropped, and a set has
-// the lowest of its TTLs (RFC 2181 section 5.2).
+// store files one record and returns what its set takes in an answer at most. Exact repeats are
+// dropped, and a set has the lowest of its TTLs (RFC 2181 section 5.2).
 func (b *zoneBuilder) store(n name, kind uint16, ttl uint32, data string, at position) int {
 	o := b.zone.owners[n]
 	if o == nil {

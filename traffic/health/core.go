@@ -22,10 +22,12 @@ type site struct {
 	renewed time.Time
 }
 
-// core is one vantage point's judgement of all endpoints. It is pure: the shell starts the probes that it asks for.
+// core is one vantage point's judgement of all endpoints. It is pure: the shell starts the probes
+// that it asks for.
 //
-// It distrusts itself in two ways. A region is called unhealthy only once something else has been reached since that region's
-// first failure: a vantage whose own link is cut must not tell. And time-outs count for nothing while the process itself runs late.
+// It distrusts itself in two ways. A region is called unhealthy only once something else has been
+// reached since that region's first failure: a vantage whose own link is cut must not tell. And
+// time-outs count for nothing while the process itself runs late.
 type core struct {
 	cfg      Config
 	sites    []*site
@@ -35,7 +37,7 @@ type core struct {
 
 func newCore(cfg Config, now time.Time) *core {
 	c := &core{cfg: cfg}
-	rng := rand.New(rand.NewPCG(cfg.Seed, 0x70726f61)) //nolint:gosec // jitter, not a secret
+	rng := rand.New(rand.NewPCG(cfg.Seed, 0x70726f61))
 	for _, e := range cfg.Endpoints {
 		s := &site{cfg: e, verdict: proa.Verdict{
 			Region: e.Region, Health: proa.Unknown, Reason: "not probed yet", Since: now, By: cfg.Vantage,
@@ -49,7 +51,8 @@ func newCore(cfg Config, now time.Time) *core {
 	return c
 }
 
-// step lets time pass: it returns the probes to start, the verdicts to report and when to come back.
+// step lets time pass: it returns the probes to start, the verdicts to report and when to come
+// back.
 func (c *core) step(now time.Time) (start []ref, report []proa.Verdict, next time.Time) {
 	c.watchSelf(now)
 	c.crossCheck()
@@ -108,7 +111,8 @@ func (c *core) done(now time.Time, r ref, o Outcome) {
 	c.sites[r.endpoint].checks[r.check].done(now, r.id, o)
 }
 
-// urge asks for a probe of every network check of an endpoint at once: its tripwire broke, or a peer asks. step must follow.
+// urge asks for a probe of every network check of an endpoint at once: its tripwire broke, or a
+// peer asks. step must follow.
 func (c *core) urge(endpoint int) {
 	s := c.sites[endpoint]
 	for j, m := range s.checks {
@@ -118,7 +122,8 @@ func (c *core) urge(endpoint int) {
 	}
 }
 
-// crossCheck probes the other endpoints at the first failure of one, so that the proof of our own sight is there in time.
+// crossCheck probes the other endpoints at the first failure of one, so that the proof of our own
+// sight is there in time.
 func (c *core) crossCheck() {
 	for i := range c.sites {
 		first := c.firstFailure(i)
@@ -138,7 +143,8 @@ func (c *core) crossCheck() {
 	}
 }
 
-// firstFailure is when the oldest present failure of an endpoint's network checks began; zero when none fails.
+// firstFailure is when the oldest present failure of an endpoint's network checks began; zero when
+// none fails.
 func (c *core) firstFailure(endpoint int) time.Time {
 	var first time.Time
 	s := c.sites[endpoint]
@@ -153,7 +159,8 @@ func (c *core) firstFailure(endpoint int) time.Time {
 	return first
 }
 
-// proof reports whether something other than the endpoint was reached by a probe begun since, and still is.
+// proof reports whether something other than the endpoint was reached by a probe begun since, and
+// still is.
 func (c *core) proof(endpoint int, since time.Time) bool {
 	others := false
 	for i, s := range c.sites {
@@ -173,7 +180,8 @@ func (c *core) proof(endpoint int, since time.Time) bool {
 	return !others // with a single endpoint there is nothing to compare with
 }
 
-// judge combines an endpoint's checks: one that counts and is unhealthy decides, then one that is required and unknown.
+// judge combines an endpoint's checks: one that counts and is unhealthy decides, then one that is
+// required and unknown.
 func (c *core) judge(endpoint int) (proa.Health, string) {
 	s := c.sites[endpoint]
 	unknown, well := "", ""
@@ -231,12 +239,13 @@ func (c *core) status() []CheckStatus {
 
 // Endpoint is one region's way in and the checks that judge it.
 type Endpoint struct {
-	// Region is the region that the endpoint serves. An endpoint without one is a reference: its passing proves that this vantage
-	// point sees the network, and there is no verdict on it.
+	// Region is the region that the endpoint serves. An endpoint without one is a reference: its
+	// passing proves that this vantage point sees the network, and there is no verdict on it.
 	Region proa.Region
 	// Checks are all needed for "healthy", except monitors without data and advisory ones.
 	Checks []CheckConfig
-	// Tripwire is the host:port to keep an idle connection to, whose breaking asks for a probe at once; "" for none.
+	// Tripwire is the host:port to keep an idle connection to, whose breaking asks for a probe at
+	// once; "" for none.
 	Tripwire string
 }
 
@@ -258,11 +267,13 @@ type Config struct {
 	Vantage string
 	// Endpoints are the regions' endpoints and the references.
 	Endpoints []Endpoint
-	// Report takes each verdict, at each change and every Renew, on one goroutine. It must not block.
+	// Report takes each verdict, at each change and every Renew, on one goroutine. It must not
+	// block.
 	Report func(proa.Verdict)
 	// Renew is the time after which an unchanged verdict is reported again. 0 is one second.
 	Renew time.Duration
-	// Late is how late this process may wake up before it takes time-outs as its own fault. 0 is 250 ms.
+	// Late is how late this process may wake up before it takes time-outs as its own fault. 0 is
+	// 250 ms.
 	Late time.Duration
 	// Seed is the jitter's.
 	Seed uint64
@@ -276,7 +287,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("health: vantage, report and clock are needed: %w", proa.ErrInvalidConfig)
 	}
 	if len(c.Endpoints) == 0 || len(c.Endpoints) > maxEndpoints {
-		return fmt.Errorf("health: %d endpoints, want 1 to %d: %w", len(c.Endpoints), maxEndpoints, proa.ErrInvalidConfig)
+		return fmt.Errorf("health: %d endpoints, want 1 to %d: %w", len(c.Endpoints), maxEndpoints,
+			proa.ErrInvalidConfig)
 	}
 	for _, e := range c.Endpoints {
 		if len(e.Checks) == 0 || len(e.Checks) > maxChecks {
@@ -285,7 +297,8 @@ func (c Config) Validate() error {
 		}
 		for _, check := range e.Checks {
 			if check.Probe == nil {
-				return fmt.Errorf("health: region %q: check without a probe: %w", e.Region, proa.ErrInvalidConfig)
+				return fmt.Errorf("health: region %q: check without a probe: %w", e.Region,
+					proa.ErrInvalidConfig)
 			}
 			if err := check.Timing.Validate(); err != nil {
 				return fmt.Errorf("health: %s: %w", check.Probe.Name(), err)

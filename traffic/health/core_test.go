@@ -346,7 +346,8 @@ func TestMonitorCountsWhenItFiresAndNotWhenItIsSilent(t *testing.T) {
 	}
 }
 
-// TestFrozenProcessBlamesItself drives the core by hand: the process sleeps for ten seconds with probes in flight.
+// TestFrozenProcessBlamesItself drives the core by hand: the process sleeps for ten seconds with
+// probes in flight.
 func TestFrozenProcessBlamesItself(t *testing.T) {
 	cfg := Config{
 		Vantage: "node-1", Renew: time.Second, Late: 250 * time.Millisecond,

@@ -10,8 +10,9 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// forbidden are the addresses that no probe may reach: they give credentials to whoever asks from inside a cloud.
-// 168.63.129.16 is Azure's platform address, fd00:ec2::/32 AWS's over IPv6, 100.100.100.200 Alibaba's.
+// forbidden are the addresses that no probe may reach: they give credentials to whoever asks from
+// inside a cloud. 168.63.129.16 is Azure's platform address, fd00:ec2::/32 AWS's over IPv6,
+// 100.100.100.200 Alibaba's.
 var forbidden = []netip.Prefix{
 	netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("fe80::/10"),
@@ -25,8 +26,8 @@ var forbidden = []netip.Prefix{
 	netip.MustParsePrefix("255.255.255.255/32"),
 }
 
-// guardedDialer refuses forbidden addresses at the moment of connecting, after the name has been resolved, so that a name cannot
-// point elsewhere between check and use.
+// guardedDialer refuses forbidden addresses at the moment of connecting, after the name has been
+// resolved, so that a name cannot point elsewhere between check and use.
 func guardedDialer() *net.Dialer {
 	return &net.Dialer{Control: func(_, address string, _ syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
@@ -47,10 +48,11 @@ func allowed(a netip.Addr) error {
 	return nil
 }
 
-// ownErrors are failures of this machine. EHOSTUNREACH is not among them: a router says it of a host that is gone, and a cut
-// of our own link shows in the cross-check of the other endpoints.
+// ownErrors are failures of this machine. EHOSTUNREACH is not among them: a router says it of a
+// host that is gone, and a cut of our own link shows in the cross-check of the other endpoints.
 var ownErrors = []error{
-	syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+	syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS,
+	syscall.ENOMEM,
 	syscall.EADDRNOTAVAIL, syscall.EACCES, syscall.EPERM, syscall.EAFNOSUPPORT,
 }
 

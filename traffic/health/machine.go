@@ -12,13 +12,16 @@ import (
 type Timing struct {
 	// Interval is the time between the starts of two probes of a check that is well.
 	Interval time.Duration
-	// Jitter is the part of Interval by which each wait varies, 0 to 0.5: vantages must not march in step.
+	// Jitter is the part of Interval by which each wait varies, 0 to 0.5: vantages must not march
+	// in step.
 	Jitter float64
 	// Timeout is how long a probe may take.
 	Timeout time.Duration
-	// Suspect is how long a probe may be silent before rechecks start beside it, so that the time-outs of a hang overlap.
+	// Suspect is how long a probe may be silent before rechecks start beside it, so that the
+	// time-outs of a hang overlap.
 	Suspect time.Duration
-	// Recheck is the spacing of the rechecks that follow a first failure, a suspect probe or a tripwire.
+	// Recheck is the spacing of the rechecks that follow a first failure, a suspect probe or a
+	// tripwire.
 	Recheck time.Duration
 	// Fall is the number of consecutive failures that make a check unhealthy.
 	Fall int
@@ -26,10 +29,12 @@ type Timing struct {
 	Rise int
 }
 
-// DefaultTiming finds a refused connection in half a second and a hang in 1.4 s, medians; see the README for the arithmetic.
+// DefaultTiming finds a refused connection in half a second and a hang in 1.4 s, medians; see the
+// README for the arithmetic.
 func DefaultTiming() Timing {
 	return Timing{
-		Interval: time.Second, Jitter: 0.1, Timeout: 700 * time.Millisecond, Suspect: 150 * time.Millisecond,
+		Interval: time.Second, Jitter: 0.1, Timeout: 700 * time.Millisecond,
+		Suspect: 150 * time.Millisecond,
 		Recheck: 50 * time.Millisecond, Fall: 3, Rise: 3,
 	}
 }
@@ -46,11 +51,13 @@ func DefaultMonitorTiming() Timing {
 func (t Timing) Validate() error {
 	switch {
 	case t.Interval <= 0 || t.Timeout <= 0 || t.Suspect <= 0 || t.Recheck <= 0:
-		return fmt.Errorf("timing: interval, timeout, suspect and recheck must be positive: %w", proa.ErrInvalidConfig)
+		return fmt.Errorf("timing: interval, timeout, suspect and recheck must be positive: %w",
+			proa.ErrInvalidConfig)
 	case t.Jitter < 0 || t.Jitter > 0.5:
 		return fmt.Errorf("timing: jitter %v: want 0 to 0.5: %w", t.Jitter, proa.ErrInvalidConfig)
 	case t.Fall < 1 || t.Fall > 16 || t.Rise < 1 || t.Rise > 16:
-		return fmt.Errorf("timing: fall %d, rise %d: want 1 to 16: %w", t.Fall, t.Rise, proa.ErrInvalidConfig)
+		return fmt.Errorf("timing: fall %d, rise %d: want 1 to 16: %w", t.Fall, t.Rise,
+			proa.ErrInvalidConfig)
 	}
 	return nil
 }
@@ -58,7 +65,8 @@ func (t Timing) Validate() error {
 // Result is what one probe found.
 type Result uint8
 
-// The results. Blind says that the probe tells nothing of the endpoint: the fault is the prober's own, or a monitor has no data.
+// The results. Blind says that the probe tells nothing of the endpoint: the fault is the prober's
+// own, or a monitor has no data.
 const (
 	Pass Result = iota
 	Fail
@@ -80,7 +88,8 @@ type flight struct {
 	started time.Time
 }
 
-// machine is the rise and fall of one check. It is pure: time and probe results come in, probes to start go out.
+// machine is the rise and fall of one check. It is pure: time and probe results come in, probes to
+// start go out.
 type machine struct {
 	timing  Timing
 	rng     *rand.Rand
@@ -90,12 +99,14 @@ type machine struct {
 	fails   int
 	passes  int
 	flights []flight
-	grid    time.Time // the next regular probe's time without jitter, so that checks of one endpoint stay apart
+	// The next regular probe's time without jitter, so that checks of one endpoint stay apart
+	grid    time.Time
 	next    time.Time // when the next regular probe is due
 	last    time.Time // when the last probe was started
 	recheck bool      // a tripwire or a peer asks for a probe at once
 	seen    time.Time // when a probe last told something
-	// passStart is the start of the latest probe that passed, failStart that of the first failure of the present streak.
+	// passStart is the start of the latest probe that passed, failStart that of the first failure
+	// of the present streak.
 	passStart, failStart time.Time
 	expires              time.Time
 	nextID               uint64

@@ -1,8 +1,9 @@
 // Package health probes the regions from one vantage point and reports a verdict on each.
 //
-// A verdict says unhealthy only on evidence: enough consecutive failures of a check that counts, and proof that this vantage point
-// itself sees the network. A fault of the prober's own (no route, no file descriptors, running late) and a monitor that
-// cannot be reached give unknown, never unhealthy.
+// A verdict says unhealthy only on evidence: enough consecutive failures of a check that counts,
+// and proof that this vantage point itself sees the network. A fault of the prober's own (no route,
+// no file descriptors, running late) and a monitor that cannot be reached give unknown, never
+// unhealthy.
 package health
 
 import (
@@ -16,7 +17,8 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// Probe asks one endpoint once. It honours ctx, whose deadline is the check's time-out, and never panics.
+// Probe asks one endpoint once. It honours ctx, whose deadline is the check's time-out, and never
+// panics.
 type Probe interface {
 	Name() string // "tcp 127.0.64.1:8443", for people
 	Probe(ctx context.Context) Outcome
@@ -58,7 +60,8 @@ func New(cfg Config) (*Prober, error) {
 // Status lists every check as last seen. It never blocks.
 func (p *Prober) Status() []CheckStatus { return *p.status.Load() }
 
-// Recheck asks for a probe of a region at once, as a peer does that has seen one fail. It never blocks.
+// Recheck asks for a probe of a region at once, as a peer does that has seen one fail. It never
+// blocks.
 func (p *Prober) Recheck(r proa.Region) {
 	for i, e := range p.cfg.Endpoints {
 		if e.Region == r {
@@ -137,8 +140,8 @@ func (p *Prober) show() {
 	p.status.Store(&s)
 }
 
-// tripwire keeps an idle connection to the endpoint and asks for a probe when it breaks: the kernel of a dying
-// process closes it at once, long before the next probe is due.
+// tripwire keeps an idle connection to the endpoint and asks for a probe when it breaks: the kernel
+// of a dying process closes it at once, long before the next probe is due.
 func (p *Prober) tripwire(ctx context.Context, endpoint int, address string) {
 	pause := p.cfg.Endpoints[endpoint].Checks[0].Timing.Interval
 	for ctx.Err() == nil {

@@ -50,7 +50,8 @@ type HTTPConfig struct {
 	Host string
 	// Header is added to the request.
 	Header http.Header
-	// Status lists what passes; empty: any 2xx. Redirects are not followed: a 3xx passes only when it is listed.
+	// Status lists what passes; empty: any 2xx. Redirects are not followed: a 3xx passes only when
+	// it is listed.
 	Status []int
 	// Contains must be in the first 5,120 bytes of the body; "" for anything.
 	Contains string
@@ -75,7 +76,8 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 		return nil, fmt.Errorf("health check: %w: %w", proa.ErrInvalidConfig, err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return nil, fmt.Errorf("health check %q: want http://host/path or https://host/path: %w", cfg.URL, proa.ErrInvalidConfig)
+		return nil, fmt.Errorf("health check %q: want http://host/path or https://host/path: %w",
+			cfg.URL, proa.ErrInvalidConfig)
 	}
 	if cfg.Method == "" {
 		cfg.Method = http.MethodGet
@@ -91,7 +93,7 @@ func NewHTTP(cfg HTTPConfig) (*HTTP, error) {
 		MaxResponseHeaderBytes: 16 << 10,
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12, ServerName: serverName, RootCAs: cfg.RootCAs,
-			InsecureSkipVerify: cfg.InsecureSkipVerify, //nolint:gosec // asked for by name in the configuration
+			InsecureSkipVerify: cfg.InsecureSkipVerify,
 		},
 	}
 	return &HTTP{cfg: cfg, client: &http.Client{
@@ -146,12 +148,14 @@ func (h *HTTP) judge(res *http.Response) Outcome {
 		return failed(err)
 	}
 	if h.cfg.Contains != "" && !bytes.Contains(body, []byte(h.cfg.Contains)) {
-		return Outcome{Result: Fail, Reason: fmt.Sprintf("status %s, but %.80q is not in the body", res.Status, h.cfg.Contains)}
+		return Outcome{Result: Fail, Reason: fmt.Sprintf("status %s, but %.80q is not in the body",
+			res.Status, h.cfg.Contains)}
 	}
 	return Outcome{Result: Pass, Reason: "status " + res.Status}
 }
 
-// Monitor passes while a cloud's own alarm is quiet. A monitor that cannot be asked or has no data is blind.
+// Monitor passes while a cloud's own alarm is quiet. A monitor that cannot be asked or has no data
+// is blind.
 type Monitor struct {
 	Of   string // "cloudwatch", "monitor"
 	From cloud.Monitor
@@ -169,7 +173,8 @@ func (m Monitor) Probe(ctx context.Context) Outcome {
 	case !alarm.Known:
 		return Outcome{Result: Blind, Reason: "no data" + because(alarm.Reason)}
 	case alarm.Firing:
-		return Outcome{Result: Fail, Reason: "alarm since " + alarm.Since.UTC().Format(time.RFC3339) + because(alarm.Reason)}
+		return Outcome{Result: Fail,
+			Reason: "alarm since " + alarm.Since.UTC().Format(time.RFC3339) + because(alarm.Reason)}
 	}
 	return Outcome{Result: Pass, Reason: "quiet" + because(alarm.Reason)}
 }

@@ -199,7 +199,8 @@ func TestProbesPanicIsBlind(t *testing.T) {
 	}
 }
 
-// TestTripwireFindsACrash closes a real listener and its connections, as the kernel does for a killed process.
+// TestTripwireFindsACrash closes a real listener and its connections, as the kernel does for a
+// killed process.
 func TestTripwireFindsACrash(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
