@@ -149,7 +149,7 @@ func (d drilled) Unreplicated(ctx context.Context, r proa.Region) ([]string, err
 	}
 	var ids []string
 	for _, u := range list.Unreplicated {
-		ids = append(ids, u.ID)
+		ids = append(ids, u.Key["id"].Str)
 	}
 	return ids, nil
 }
@@ -163,7 +163,7 @@ func (d drilled) Conflicts(ctx context.Context, since time.Time) ([]string, erro
 	}
 	var ids []string
 	for _, c := range list.Conflicts {
-		ids = append(ids, c.ID)
+		ids = append(ids, c.Key["id"].Str)
 	}
 	return ids, nil
 }

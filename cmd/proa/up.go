@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/config"
 	"github.com/proa-cloud/proa/examples/orders"
 	"github.com/proa-cloud/proa/internal/supervisor"

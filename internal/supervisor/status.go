@@ -4,9 +4,9 @@ import (
 	"context"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/node"
 )
 
 // Status is what `proa status -o json` prints. Others script against it: fields are added, never renamed. What is not known is null,
@@ -17,7 +17,7 @@ type Status struct {
 	Console   *string                      `json:"console"` // URL, null while there is none
 	Plan      *proa.Plan                   `json:"plan"`
 	Regions   map[proa.Region]RegionStatus `json:"regions"`
-	Verified  *Verified                    `json:"verified"`
+	Verified  *node.Verified               `json:"verified"`
 	Processes []Process                    `json:"processes"`
 	// Partitioned lists the regions that data sync is cut from.
 	Partitioned []proa.Region `json:"partitioned"`
@@ -38,37 +38,11 @@ type RegionStatus struct {
 	Unreplicated *int64 `json:"unreplicated"`
 }
 
-// Verified is the last comparison of both sides.
-type Verified struct {
-	Through     time.Time `json:"through"` // both sides were equal, or differed as said, at this moment
-	Keys        int64     `json:"keys"`
-	Differences int64     `json:"differences"`
-	InFlight    int64     `json:"in_flight"`
-}
-
 // Process is one process of the system.
 type Process struct {
 	Name     string `json:"name"`
 	PID      int    `json:"pid"`
 	RSSBytes int64  `json:"rss_bytes"`
-}
-
-// NodeStatus is the node's part, as its control API gives it.
-type NodeStatus struct {
-	Zone     string                     `json:"zone"`
-	DNS      []string                   `json:"dns"`
-	Plan     *proa.Plan                 `json:"plan"`
-	Regions  map[proa.Region]NodeRegion `json:"regions"`
-	Verified *Verified                  `json:"verified"`
-}
-
-// NodeRegion is what a node knows of one region.
-type NodeRegion struct {
-	Health       proa.Health `json:"health"`
-	Reason       string      `json:"reason"`
-	LagMS        *int64      `json:"lag_ms"`
-	Backlog      *int64      `json:"backlog"`
-	Unreplicated *int64      `json:"unreplicated"`
 }
 
 // Status asks the node and the operating system. It answers within a second whatever is dead.
@@ -78,16 +52,16 @@ func (s *Supervisor) Status(ctx context.Context) Status {
 		Zone: s.cfg.Proa.Zone, DNS: []string{a.DNS}, Regions: map[proa.Region]RegionStatus{},
 		Processes: s.processes(), Partitioned: []proa.Region{},
 	}
-	node, err := s.nodeStatus(ctx)
+	seen, err := s.nodeStatus(ctx)
 	if err != nil {
 		out.NodeError = err.Error()
 	}
-	out.Plan, out.Verified = node.Plan, node.Verified
+	out.Plan, out.Verified = seen.Plan, seen.Verified
 	for _, r := range proa.Regions() {
-		seen := node.Regions[r]
+		region := seen.Regions[r]
 		status := RegionStatus{
-			Health: seen.Health, Reason: seen.Reason, Gateway: "http://" + a.Gateway(r),
-			LagMS: seen.LagMS, Backlog: seen.Backlog, Unreplicated: seen.Unreplicated,
+			Health: region.Health, Reason: region.Reason, Gateway: "http://" + a.Gateway(r),
+			LagMS: region.LagMS, Backlog: region.Backlog, Unreplicated: region.Unreplicated,
 		}
 		if status.Health == "" {
 			status.Health, status.Reason = proa.Unknown, "the node does not answer"
@@ -103,12 +77,12 @@ func (s *Supervisor) Status(ctx context.Context) Status {
 	return out
 }
 
-func (s *Supervisor) nodeStatus(ctx context.Context) (NodeStatus, error) {
+func (s *Supervisor) nodeStatus(ctx context.Context) (node.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
 	defer cancel()
 	state := State{Addresses: s.state.Addresses, Credentials: s.state.Credentials}
 	c := &Client{Dir: s.cfg.Dir, State: state, http: http.DefaultClient}
-	var n NodeStatus
+	var n node.Status
 	return n, c.Node(ctx, http.MethodGet, "/v1/status", nil, &n)
 }
 

@@ -320,7 +320,7 @@ func (j *journey) bothAtOnce(t *testing.T) {
 		if winner == "dynamo" {
 			loser = "cosmos"
 		}
-		if !slices.ContainsFunc(journal, func(c conflict) bool { return c.ID == id && c.loserHas("from", loser) }) {
+		if !slices.ContainsFunc(journal, func(c conflict) bool { return c.Key["id"]["S"] == id && c.loserHas("from", loser) }) {
 			t.Errorf("%s: %s won, and the journal does not have the other's write", id, winner)
 		}
 	}
@@ -328,7 +328,7 @@ func (j *journey) bothAtOnce(t *testing.T) {
 
 // conflict is the part of the journal's JSON that the journey reads.
 type conflict struct {
-	ID    string `json:"id"` // the hash key's text
+	Key   map[string]map[string]any `json:"key"`
 	Loser struct {
 		Item map[string]map[string]any `json:"item"`
 	} `json:"loser"`
@@ -337,7 +337,9 @@ type conflict struct {
 	} `json:"winner"`
 }
 
-func (c conflict) loserHas(attribute, value string) bool { return c.Loser.Item[attribute]["S"] == value }
+func (c conflict) loserHas(attribute, value string) bool {
+	return c.Loser.Item[attribute]["S"] == value
+}
 
 func (j *journey) conflicts(t *testing.T) []conflict {
 	t.Helper()
@@ -394,7 +396,7 @@ func (j *journey) loseAWS(t *testing.T) {
 func (j *journey) everyOrderIsThereOrListed(t *testing.T, before []write) {
 	var diff struct {
 		Unreplicated []struct {
-			ID string `json:"id"`
+			Key map[string]map[string]string `json:"key"`
 		} `json:"unreplicated"`
 	}
 	until(t, j.limit(5*time.Second), "proa diff", func() error {
@@ -406,7 +408,7 @@ func (j *journey) everyOrderIsThereOrListed(t *testing.T, before []write) {
 	})
 	listed := map[string]bool{}
 	for _, u := range diff.Unreplicated {
-		listed[u.ID] = true
+		listed[u.Key["id"]["S"]] = true
 	}
 	missing, hidden := 0, 0
 	for _, w := range before {
@@ -503,7 +505,7 @@ func (j *journey) splitBrain(t *testing.T) {
 			continue
 		}
 		found := slices.ContainsFunc(journal, func(c conflict) bool {
-			return c.ID == id && c.loserHas("note", loser) && c.Winner.Item["note"]["S"] == order.Note
+			return c.Key["id"]["S"] == id && c.loserHas("note", loser) && c.Winner.Item["note"]["S"] == order.Note
 		})
 		if !found {
 			t.Errorf("%s: %q won, and the journal does not hold both versions", id, order.Note)

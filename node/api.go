@@ -1,0 +1,140 @@
+package node
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/proa-cloud/proa"
+)
+
+const (
+	maxBody     = 64 << 10
+	maxRequests = 256 // at once
+)
+
+// api is the node's control API: HTTP, JSON, every route behind a bearer token. The announcement route has a token of its own, which
+// functions hold and which opens nothing else.
+type api struct {
+	node *node
+	ln   net.Listener
+	http *http.Server
+}
+
+func (n *node) listen() (*api, error) {
+	addr := n.cfg.Node.Control
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, &proa.Error{Op: "listen on " + addr, Err: err, Hint: "give another address in node.control"}
+	}
+	a := &api{node: n, ln: ln}
+	control, announce := n.cfg.Node.ControlToken, n.cfg.Node.AnnounceToken
+	mux := http.NewServeMux()
+	for pattern, handle := range map[string]handler{
+		"GET /v1/status":    a.status,
+		"GET /v1/explain":   a.explain,
+		"GET /v1/conflicts": a.conflicts,
+		"GET /v1/diff":      a.diff,
+		"POST /v1/verify":   a.verify,
+		"POST /v1/traffic":  a.command,
+		"GET /v1/metrics":   a.metrics,
+	} {
+		mux.Handle(pattern, requireToken(control, serve(handle)))
+	}
+	mux.Handle("POST /v1/announce", requireToken(announce, serve(a.announce)))
+	a.http = &http.Server{
+		Handler:           http.MaxBytesHandler(limitRequests(mux), maxBody),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	return a, nil
+}
+
+func (a *api) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if a.http.Shutdown(ctx) != nil {
+			a.http.Close()
+		}
+	})
+	defer stop()
+	if err := a.http.Serve(a.ln); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control API: %w", err)
+	}
+	return nil
+}
+
+// handler answers one request with a body to encode, or an error.
+type handler func(r *http.Request) (any, error)
+
+func serve(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := h(r)
+		w.Header().Set("Content-Type", "application/json")
+		if err != nil {
+			w.WriteHeader(statusOf(err))
+			body = map[string]string{"error": err.Error()}
+		}
+		_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody is left to tell
+	})
+}
+
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, proa.ErrInvalid), errors.Is(err, proa.ErrNotFound):
+		return http.StatusBadRequest
+	case errors.Is(err, proa.ErrConflict):
+		return http.StatusConflict
+	case errors.Is(err, proa.ErrThrottled):
+		return http.StatusTooManyRequests
+	}
+	return http.StatusInternalServerError
+}
+
+// requireToken refuses whoever does not send the token. An empty token opens nothing.
+func requireToken(token proa.Secret, next http.Handler) http.Handler {
+	want := []byte("Bearer " + token.Reveal())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if token.IsZero() || subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, `{"error":"missing or wrong token"}`, http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limitRequests answers 503 past maxRequests at once.
+func limitRequests(next http.Handler) http.Handler {
+	slots := make(chan struct{}, maxRequests)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			next.ServeHTTP(w, r)
+		default:
+			http.Error(w, `{"error":"too many requests at once"}`, http.StatusServiceUnavailable)
+		}
+	})
+}
+
+// decode reads a JSON body strictly.
+func decode(r *http.Request, into any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("request body: %w: %w", proa.ErrInvalid, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("request body: more than one value: %w", proa.ErrInvalid)
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync"
+	"github.com/proa-cloud/proa/datasync/resolve/journal"
+	"github.com/proa-cloud/proa/datasync/verify"
+	"github.com/proa-cloud/proa/traffic"
+	"github.com/proa-cloud/proa/traffic/dns"
+	"github.com/proa-cloud/proa/traffic/health"
+)
+
+// Status is GET /v1/status: what the node knows. What is not known is null, never zero.
+type Status struct {
+	Zone     string                       `json:"zone"`
+	DNS      []string                     `json:"dns"`
+	Plan     *proa.Plan                   `json:"plan"`
+	Regions  map[proa.Region]RegionStatus `json:"regions"`
+	Verified *Verified                    `json:"verified"`
+}
+
+// RegionStatus is one region's part of a Status.
+type RegionStatus struct {
+	Health proa.Health `json:"health"`
+	Reason string      `json:"reason"`
+	// LagMS and Backlog are of changes captured from this region and not yet applied to the other.
+	LagMS   *int64 `json:"lag_ms"`
+	Backlog *int64 `json:"backlog"`
+	// Unreplicated counts acknowledged writes of this region that the other does not have.
+	Unreplicated *int64 `json:"unreplicated"`
+}
+
+// Verified is the last comparison of both sides. Keys counts items and objects.
+type Verified struct {
+	Through     time.Time `json:"through"`
+	Keys        int64     `json:"keys"`
+	Differences int64     `json:"differences"`
+	InFlight    int64     `json:"in_flight"`
+}
+
+// DiffReply is GET /v1/diff?region=aws|azure&limit=N.
+type DiffReply struct {
+	Region       proa.Region             `json:"region"`
+	Total        int                     `json:"total"`
+	Unreplicated []datasync.Unreplicated `json:"unreplicated"`
+}
+
+// ConflictsReply is GET /v1/conflicts?table=&since=&limit=: the newest first.
+type ConflictsReply struct {
+	Conflicts []journal.Conflict `json:"conflicts"`
+}
+
+// VerifyReply is POST /v1/verify: keys counts items and objects.
+type VerifyReply struct {
+	Verified
+	Took  float64             `json:"took_seconds"`
+	First []verify.Difference `json:"first"`
+}
+
+func (a *api) status(*http.Request) (any, error) {
+	n := a.node
+	plan := n.traffic.Plan()
+	s := Status{Zone: n.cfg.Zone, DNS: n.cfg.Node.DNS, Plan: &plan, Regions: map[proa.Region]RegionStatus{}}
+	explained := n.traffic.Explain()
+	for _, r := range proa.Regions() {
+		region := RegionStatus{Health: explained.Regions[r].Health, Reason: explained.Regions[r].Reason}
+		d, err := n.sync.Replication(r)
+		if err == nil {
+			region.LagMS, region.Backlog = known(d)
+		}
+		if _, total, err := n.sync.Unreplicated(r, 1); err == nil {
+			count := int64(total)
+			region.Unreplicated = &count
+		}
+		s.Regions[r] = region
+	}
+	if v := n.sync.Verified(); v != nil {
+		s.Verified = verified(*v)
+	}
+	return s, nil
+}
+
+// known gives lag and backlog of a direction whose feed is being read. While it cannot be, the lag is unknown, and so
+// is a backlog of nothing: only what had been captured is certain.
+func known(d datasync.Direction) (lagMS, backlog *int64) {
+	count := int64(d.Backlog)
+	if !d.Known {
+		if count == 0 {
+			return nil, nil
+		}
+		return nil, &count
+	}
+	lag := d.Lag.Milliseconds()
+	return &lag, &count
+}
+
+func verified(v verify.Result) *Verified {
+	return &Verified{Through: v.Through, Keys: v.Keys + v.Objects, Differences: v.Differences, InFlight: v.InFlight}
+}
+
+func (a *api) explain(*http.Request) (any, error) { return a.node.traffic.Explain(), nil }
+
+func (a *api) diff(r *http.Request) (any, error) {
+	region, err := proa.ParseRegion(r.FormValue("region"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", proa.ErrInvalid, err)
+	}
+	limit, err := number(r, "limit", 10000, 100000)
+	if err != nil {
+		return nil, err
+	}
+	list, total, err := a.node.sync.Unreplicated(region, limit)
+	if err != nil {
+		return nil, err
+	}
+	if list == nil {
+		list = []datasync.Unreplicated{}
+	}
+	return DiffReply{Region: region, Total: total, Unreplicated: list}, nil
+}
+
+// page is the most that the journal gives at once.
+const page = 1000
+
+func (a *api) conflicts(r *http.Request) (any, error) {
+	limit, err := number(r, "limit", 100, 100000)
+	if err != nil {
+		return nil, err
+	}
+	q := journal.Query{Table: r.FormValue("table")}
+	if s := r.FormValue("since"); s != "" {
+		if q.Since, err = time.Parse(time.RFC3339Nano, s); err != nil {
+			return nil, fmt.Errorf("since: want a time such as 2026-01-02T15:04:05Z: %w", proa.ErrInvalid)
+		}
+	}
+	reply := ConflictsReply{Conflicts: []journal.Conflict{}}
+	for len(reply.Conflicts) < limit {
+		q.Limit = min(page, limit-len(reply.Conflicts))
+		found, err := a.node.sync.Conflicts(q)
+		if err != nil {
+			return nil, err
+		}
+		reply.Conflicts = append(reply.Conflicts, found...)
+		if len(found) < q.Limit {
+			break
+		}
+		q.Before = found[len(found)-1].ID
+	}
+	return reply, nil
+}
+
+func number(r *http.Request, name string, otherwise, most int) (int, error) {
+	s := r.FormValue(name)
+	if s == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("%s %q: want a number from 1 to %d: %w", name, s, most, proa.ErrInvalid)
+	}
+	return n, nil
+}
+
+func (a *api) verify(r *http.Request) (any, error) {
+	result, err := a.node.sync.Verify(r.Context(), datasync.VerifyOptions{})
+	if err != nil {
+		return nil, err
+	}
+	reply := VerifyReply{Verified: *verified(result), Took: result.Took, First: result.First}
+	if reply.First == nil {
+		reply.First = []verify.Difference{}
+	}
+	return reply, nil
+}
+
+// command takes an operator's order to the traffic controller; its refusal is the answer.
+func (a *api) command(r *http.Request) (any, error) {
+	var cmd traffic.Command
+	if err := decode(r, &cmd); err != nil {
+		return nil, err
+	}
+	return struct{}{}, a.node.traffic.Command(r.Context(), cmd)
+}
+
+// announce keeps a function's word that its region acknowledged a write. Fields of a newer proa are ignored.
+func (a *api) announce(r *http.Request) (any, error) {
+	var announcement proa.Announcement
+	if err := json.NewDecoder(r.Body).Decode(&announcement); err != nil {
+		return nil, fmt.Errorf("announcement: %w: %w", proa.ErrInvalid, err)
+	}
+	return struct{}{}, a.node.sync.Announce(r.Context(), announcement)
+}
+
+// Metrics is GET /v1/metrics.
+type Metrics struct {
+	DNS      dns.Stats            `json:"dns"`
+	DataSync datasync.Status      `json:"datasync"`
+	Checks   []health.CheckStatus `json:"checks"`
+	Events   []traffic.Event      `json:"events"`
+}
+
+func (a *api) metrics(*http.Request) (any, error) {
+	status, err := a.node.sync.Status()
+	if err != nil {
+		return nil, err
+	}
+	return Metrics{DNS: a.node.dns.Stats(), DataSync: status, Checks: a.node.prober.Status(), Events: a.node.traffic.Events()}, nil
+}
