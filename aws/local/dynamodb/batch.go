@@ -39,7 +39,8 @@ func (s *Server) batchGet(in *batchGetInput) (any, error) {
 	}
 	switch {
 	case len(in.RequestItems) == 0:
-		return nil, constraint("'{}'", "requestItems", "Member must have length greater than or equal to 1")
+		return nil, constraint("'{}'", "requestItems", "Member must have length greater than or equal "+
+			"to 1")
 	case total > maxBatchGet:
 		return nil, invalid("Too many items requested for the BatchGetItem call")
 	}
@@ -64,8 +65,10 @@ func (s *Server) batchGet(in *batchGetInput) (any, error) {
 	return out, nil
 }
 
-// getKeys reads the keys of one table while there is room in the answer and capacity; it returns those that it left.
-func (s *Server) getKeys(given string, r keysRequest, u *usage, room *int) ([]proa.Item, []wireMap, error) {
+// getKeys reads the keys of one table while there is room in the answer and capacity; it returns
+// those that it left.
+func (s *Server) getKeys(given string, r keysRequest, u *usage, room *int) ([]proa.Item, []wireMap,
+	error) {
 	name, err := tableName(&given)
 	if err != nil {
 		return nil, nil, err
@@ -74,7 +77,8 @@ func (s *Server) getKeys(given string, r keysRequest, u *usage, room *int) ([]pr
 		return nil, nil, constraint("'[]'", "requestItems."+given+".member.keys",
 			"Member must have length greater than or equal to 1")
 	}
-	p, err := projection(r.ProjectionExpression, r.expressions, legacy{AttributesToGet: r.AttributesToGet})
+	p, err := projection(r.ProjectionExpression, r.expressions,
+		legacy{AttributesToGet: r.AttributesToGet})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -165,7 +169,8 @@ func (s *Server) batchWrite(in *batchWriteInput) (any, error) {
 	}
 	switch {
 	case len(in.RequestItems) == 0:
-		return nil, constraint("'{}'", "requestItems", "Member must have length greater than or equal to 1")
+		return nil, constraint("'{}'", "requestItems", "Member must have length greater than or equal "+
+			"to 1")
 	case total > maxBatchWrite:
 		return nil, invalid("Too many items requested for the BatchWriteItem call")
 	}
@@ -195,7 +200,8 @@ func (s *Server) planBatch(given string, list []writeRequest) ([]*mutation, erro
 		return nil, err
 	}
 	if len(list) == 0 {
-		return nil, constraint("'[]'", "requestItems."+given+".member", "Member must have length greater than or equal to 1")
+		return nil, constraint("'[]'", "requestItems."+given+".member",
+			"Member must have length greater than or equal to 1")
 	}
 	plan := make([]*mutation, len(list))
 	for i, r := range list {
@@ -210,7 +216,8 @@ func (s *Server) planBatch(given string, list []writeRequest) ([]*mutation, erro
 		case r.DeleteRequest != nil:
 			m.key, err = r.DeleteRequest.Key.item()
 		default:
-			return nil, invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+			return nil, invalid("Supplied AttributeValue is empty, must contain exactly one of the " +
+				"supported datatypes")
 		}
 		if err != nil {
 			return nil, err
@@ -242,8 +249,10 @@ func (s *Server) checkBatch(name string, plan []*mutation) error {
 	return nil
 }
 
-// runBatch carries out the writes side by side, so that they share an fsync, and returns those that were throttled.
-func (s *Server) runBatch(in *batchWriteInput, plans map[string][]*mutation, u *usage) (map[string][]writeRequest, error) {
+// runBatch carries out the writes side by side, so that they share an fsync, and returns those that
+// were throttled.
+func (s *Server) runBatch(in *batchWriteInput, plans map[string][]*mutation,
+	u *usage) (map[string][]writeRequest, error) {
 	type result struct {
 		given    string
 		i        int

@@ -7,7 +7,8 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// The vendor's units: a write unit is 1 KB, a read unit is 4 KB read consistently, and half that otherwise.
+// The vendor's units: a write unit is 1 KB, a read unit is 4 KB read consistently, and half that
+// otherwise.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 const (
 	writeUnitBytes = 1 << 10
@@ -61,7 +62,8 @@ func (u *usage) addWrite(table string, units float64) {
 	u.write[table] += units
 }
 
-// report renders the usage as ReturnConsumedCapacity asks; split also tells reads from writes, as transactions do.
+// report renders the usage as ReturnConsumedCapacity asks; split also tells reads from writes, as
+// transactions do.
 func (u *usage) report(want string, split bool) []consumed {
 	if want == "" || want == "NONE" {
 		return nil

@@ -13,8 +13,8 @@ import (
 	"github.com/proa-cloud/proa/internal/store"
 )
 
-// watermark is the ticket up to which batches are on stable storage. The log is synced in order, so a ticket covers all
-// lower ones.
+// watermark is the ticket up to which batches are on stable storage. The log is synced in order, so
+// a ticket covers all lower ones.
 type watermark struct {
 	mu     sync.Mutex
 	moved  *sync.Cond
@@ -73,9 +73,10 @@ func (c change) noop() bool {
 	return (c.old == nil) == (c.new == nil) && c.old.Equal(c.new)
 }
 
-// commit writes changes, their expiries, stream records and counters as one batch and returns its ticket once the batch is
-// applied. The caller holds the changes' stripes and their tables' locks, may release them then, and must await the ticket
-// before it answers. Extra writes more into the same batch.
+// commit writes changes, their expiries, stream records and counters as one batch and returns its
+// ticket once the batch is applied. The caller holds the changes' stripes and their tables' locks,
+// may release them then, and must await the ticket before it answers. Extra writes more into the
+// same batch.
 func (s *Server) commit(changes []change, extra func(*pebble.Batch) error) (*commitment, error) {
 	batch := s.db.NewBatch()
 	for _, c := range changes {
@@ -168,9 +169,13 @@ func stripeIndex(table uint64, k proa.Key) int {
 	return int((uint64(partition(k.Hash)) + table*0x9E3779B1) % numStripes)
 }
 
-func (s *Server) stripeOf(table uint64, k proa.Key) *stripe { return &s.stripes[stripeIndex(table, k)] }
+func (s *Server) stripeOf(table uint64, k proa.Key) *stripe {
+	return &s.stripes[stripeIndex(table,
+		k)]
+}
 
-// lockStripes locks the stripes of all keys in one order, so that no two callers wait for each other.
+// lockStripes locks the stripes of all keys in one order, so that no two callers wait for each
+// other.
 func (s *Server) lockStripes(indexes []int) (unlock func()) {
 	slices.Sort(indexes)
 	indexes = slices.Compact(indexes)

@@ -25,8 +25,9 @@ func reopen(t *testing.T, fs vfs.FS) *fixture {
 	return newFixtureWith(t, dynamodb.Config{FS: fs, Dir: "d"})
 }
 
-// TestAcknowledgedWritesSurviveACrash cuts the power at random moments under concurrent load. What was acknowledged before is
-// there with its stream record; of what was not, either both or neither; transactions are whole.
+// TestAcknowledgedWritesSurviveACrash cuts the power at random moments under concurrent load. What
+// was acknowledged before is there with its stream record; of what was not, either both or neither;
+// transactions are whole.
 func TestAcknowledgedWritesSurviveACrash(t *testing.T) {
 	for round := range 5 {
 		t.Run(strconv.Itoa(round), func(t *testing.T) { crashOnce(t, int64(round)) })
@@ -67,27 +68,31 @@ func crashOnce(t *testing.T, seed int64) {
 		before[k] = v
 	}
 	mu.Unlock()
-	crashed := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: int(seed * 25), RNG: rand.New(rand.NewPCG(uint64(seed), 0))})
+	crashed := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: int(seed * 25),
+		RNG: rand.New(rand.NewPCG(uint64(seed), 0))})
 	close(stop)
 	wg.Wait()
 	verifyCrash(t, reopen(t, crashed), before)
 }
 
-// writePair puts key w and key w-pair to the same number: in one transaction every third time, else one after the other.
+// writePair puts key w and key w-pair to the same number: in one transaction every third time, else
+// one after the other.
 func writePair(f *fixture, w, i int) error {
 	ctx, table := context.Background(), "tab"
 	item := func(suffix string) attrs {
 		return attrs{"id": str(strconv.Itoa(w) + suffix), "v": num(strconv.Itoa(i))}
 	}
 	if i%3 == 0 {
-		_, err := f.tables.TransactWriteItems(ctx, &ddb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-			{Put: &types.Put{TableName: &table, Item: item("")}},
-			{Put: &types.Put{TableName: &table, Item: item("-pair")}},
-		}})
+		_, err := f.tables.TransactWriteItems(ctx,
+			&ddb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+				{Put: &types.Put{TableName: &table, Item: item("")}},
+				{Put: &types.Put{TableName: &table, Item: item("-pair")}},
+			}})
 		return err
 	}
 	for _, suffix := range []string{"-pair", ""} {
-		if _, err := f.tables.PutItem(ctx, &ddb.PutItemInput{TableName: &table, Item: item(suffix)}); err != nil {
+		if _, err := f.tables.PutItem(ctx, &ddb.PutItemInput{TableName: &table,
+			Item: item(suffix)}); err != nil {
 			return err
 		}
 	}
@@ -156,7 +161,8 @@ func TestEverythingIsThereAfterARestart(t *testing.T) {
 	f.createTable(t, "tab", "id", "r:N", types.StreamViewTypeNewAndOldImages)
 	name := "tab"
 	for i := range 20 {
-		f.put(t, name, attrs{"id": str("a"), "r": num(fmt.Sprint(i - 10)), "exp": num(fmt.Sprint(clk.Now().Unix() + 100))})
+		f.put(t, name, attrs{"id": str("a"), "r": num(fmt.Sprint(i - 10)),
+			"exp": num(fmt.Sprint(clk.Now().Unix() + 100))})
 	}
 	arn := f.streamARN(t, name)
 	if _, err := f.tables.TagResource(ctx, &ddb.TagResourceInput{
@@ -166,16 +172,20 @@ func TestEverythingIsThereAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := f.tables.UpdateTimeToLive(ctx, &ddb.UpdateTimeToLiveInput{
-		TableName: &name, TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("exp"), Enabled: aws.Bool(true)},
+		TableName: &name,
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("exp"),
+			Enabled: aws.Bool(true)},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	token := &ddb.TransactWriteItemsInput{ClientRequestToken: aws.String("once"), TransactItems: []types.TransactWriteItem{{
-		Update: &types.Update{
-			TableName: &name, Key: attrs{"id": str("t"), "r": num("1")}, UpdateExpression: aws.String("ADD n :one"),
-			ExpressionAttributeValues: attrs{":one": num("1")},
-		},
-	}}}
+	token := &ddb.TransactWriteItemsInput{ClientRequestToken: aws.String("once"),
+		TransactItems: []types.TransactWriteItem{{
+			Update: &types.Update{
+				TableName: &name, Key: attrs{"id": str("t"), "r": num("1")},
+				UpdateExpression:          aws.String("ADD n :one"),
+				ExpressionAttributeValues: attrs{":one": num("1")},
+			},
+		}}}
 	if _, err := f.tables.TransactWriteItems(ctx, token); err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +204,8 @@ func TestEverythingIsThereAfterARestart(t *testing.T) {
 	if _, err := g.tables.TransactWriteItems(ctx, token); err != nil {
 		t.Fatal(err)
 	}
-	got, err := g.tables.GetItem(ctx, &ddb.GetItemInput{TableName: &name, Key: attrs{"id": str("t"), "r": num("1")}})
+	got, err := g.tables.GetItem(ctx, &ddb.GetItemInput{TableName: &name, Key: attrs{"id": str("t"),
+		"r": num("1")}})
 	if err != nil || got.Item["n"].(*types.AttributeValueMemberN).Value != "1" {
 		t.Errorf("the replayed transaction ran again: %v %v", got, err)
 	}

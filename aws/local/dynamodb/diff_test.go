@@ -41,7 +41,8 @@ func startPeer(t *testing.T) string {
 	}
 	dir := filepath.Join(cache, "proa-peers", "dynamodb-local")
 	if libs, _ := filepath.Glob(filepath.Join(dir, "lib", "DynamoDBLocal-*.jar")); len(libs) == 0 {
-		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "pom.xml"), []byte(peerPOM), 0o644)); err != nil {
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "pom.xml"),
+			[]byte(peerPOM), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		mvn := exec.Command("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=lib")
@@ -56,8 +57,10 @@ func startPeer(t *testing.T) string {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	java := exec.Command("java", "-Xmx512m", "-Djava.library.path=lib", "-Dsqlite4java.library.path=lib", "-cp", "lib/*",
-		"com.amazonaws.services.dynamodbv2.local.main.ServerRunner", "-inMemory", "-sharedDb", "-disableTelemetry",
+	java := exec.Command("java", "-Xmx512m", "-Djava.library.path=lib",
+		"-Dsqlite4java.library.path=lib", "-cp", "lib/*",
+		"com.amazonaws.services.dynamodbv2.local.main.ServerRunner", "-inMemory", "-sharedDb",
+		"-disableTelemetry",
 		"-port", strconv.Itoa(port))
 	java.Dir = dir
 	if err := java.Start(); err != nil {
@@ -95,7 +98,8 @@ func ask(t *testing.T, url, op, body string) answer {
 	}
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	req.Header.Set("X-Amz-Target", "DynamoDB_20120810."+op)
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/us-east-1/dynamodb/aws4_request, "+
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 "+
+		"Credential=AKIDEXAMPLE/20260101/us-east-1/dynamodb/aws4_request, "+
 		"SignedHeaders=host, Signature=0")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -166,7 +170,10 @@ func numbers(v any) {
 				v[name] = c
 			}
 			if set, ok := e.([]any); ok && (name == "SS" || name == "NS" || name == "BS") {
-				slices.SortFunc(set, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+				slices.SortFunc(set, func(a, b any) int {
+					return strings.Compare(fmt.Sprint(a),
+						fmt.Sprint(b))
+				})
 			}
 			numbers(e)
 		}
@@ -177,7 +184,8 @@ func numbers(v any) {
 	}
 }
 
-// difference is one way in which DynamoDB Local is known not to be the service, or in which we are knowingly neither.
+// difference is one way in which DynamoDB Local is known not to be the service, or in which we are
+// knowingly neither.
 type difference struct {
 	request string // pattern of the request line; "" is any
 	theirs  string // pattern of DynamoDB Local's "status kind: message" or body
@@ -231,8 +239,8 @@ func clip(s string) string {
 	return s
 }
 
-// TestSameAsDynamoDBLocal puts one corpus of requests to DynamoDB Local and to us. Every difference must be explained in
-// knownDifferences, and every explanation must be needed.
+// TestSameAsDynamoDBLocal puts one corpus of requests to DynamoDB Local and to us. Every difference
+// must be explained in knownDifferences, and every explanation must be needed.
 func TestSameAsDynamoDBLocal(t *testing.T) {
 	peer := startPeer(t)
 	f := newFixture(t)
@@ -249,7 +257,8 @@ func TestSameAsDynamoDBLocal(t *testing.T) {
 			explained++
 			continue
 		}
-		t.Errorf("%s: %s %s\n  theirs: %s\n  ours:   %s\n", c.file, c.op, clip(c.body), clip(theirs.line()), clip(ours.line()))
+		t.Errorf("%s: %s %s\n  theirs: %s\n  ours:   %s\n", c.file, c.op, clip(c.body),
+			clip(theirs.line()), clip(ours.line()))
 		if theirs.Kind == ours.Kind && theirs.Message == ours.Message {
 			t.Logf("body: %s", clip(gocmp.Diff(theirs.Body, ours.Body)))
 		}
@@ -264,7 +273,8 @@ func TestSameAsDynamoDBLocal(t *testing.T) {
 
 func explain(c caseLine, theirs, ours answer) int {
 	return slices.IndexFunc(knownDifferences, func(d difference) bool {
-		return matches(d.request, c.op+" "+c.body) && matches(d.theirs, theirs.line()) && matches(d.ours, ours.line())
+		return matches(d.request, c.op+" "+c.body) && matches(d.theirs, theirs.line()) && matches(d.ours,
+			ours.line())
 	})
 }
 

@@ -24,7 +24,8 @@ type apiError struct {
 	reasons []cancelReason // TransactionCanceledException
 }
 
-// cancelReason says why one action of a transaction did not go through; Code "None" when it would have.
+// cancelReason says why one action of a transaction did not go through; Code "None" when it would
+// have.
 type cancelReason struct {
 	Code    string
 	Message string    `json:",omitempty"`
@@ -39,7 +40,8 @@ func invalid(format string, args ...any) *apiError {
 
 // constraint is the refusal of one request member by the vendor's input model.
 func constraint(value, member, rule string) *apiError {
-	return invalid("1 validation error detected: Value %s at '%s' failed to satisfy constraint: %s", value, member, rule)
+	return invalid("1 validation error detected: Value %s at '%s' failed to satisfy constraint: %s",
+		value, member, rule)
 }
 
 func notSerializable(format string, args ...any) *apiError {
@@ -60,7 +62,8 @@ func conditionFailed(item proa.Item) *apiError {
 	return e
 }
 
-// asAPIError maps any error to the vendor's. What is not the client's fault becomes an InternalServerError without detail.
+// asAPIError maps any error to the vendor's. What is not the client's fault becomes an
+// InternalServerError without detail.
 func asAPIError(err error) (*apiError, bool) {
 	var api *apiError
 	if errors.As(err, &api) {

@@ -13,7 +13,8 @@ import (
 	"strings"
 )
 
-// maxBody is past the vendor's largest request (BatchWriteItem's 16 MB) with room for JSON's overhead.
+// maxBody is past the vendor's largest request (BatchWriteItem's 16 MB) with room for JSON's
+// overhead.
 const maxBody = 24 << 20
 
 const (
@@ -139,7 +140,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		refusal, clients := asAPIError(err)
 		if !clients {
-			s.cfg.Logger.Error("request failed", "target", r.Header.Get("X-Amz-Target"), "request_id", id, "error", err)
+			s.cfg.Logger.Error("request failed", "target", r.Header.Get("X-Amz-Target"), "request_id", id,
+				"error", err)
 		}
 		status, out = orDefault(refusal.status, http.StatusBadRequest), refusal.body()
 	}
@@ -164,7 +166,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return nil, &apiError{kind: nsCoral + "RequestEntityTooLargeException", status: http.StatusRequestEntityTooLarge}
+			return nil, &apiError{kind: nsCoral + "RequestEntityTooLargeException",
+				status: http.StatusRequestEntityTooLarge}
 		}
 		return nil, notSerializable("the request's body ended early")
 	}

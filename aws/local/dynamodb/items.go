@@ -116,7 +116,8 @@ func (s *Server) mutate(m *mutation) (old, new proa.Item, err error) {
 	return old, new, errors.Join(err, s.durable.wait(ticket))
 }
 
-func (s *Server) mutateLocked(t *table, key proa.Key, m *mutation) (old, new proa.Item, c *commitment, err error) {
+func (s *Server) mutateLocked(t *table, key proa.Key, m *mutation) (old, new proa.Item,
+	c *commitment, err error) {
 	if old, err = readItem(s.db, itemKey(t.meta.ID, key)); err != nil {
 		return nil, nil, nil, err
 	}
@@ -157,12 +158,15 @@ func (in *writeInput) check() (*mutation, error) {
 		return nil, err
 	}
 	err = errors.Join(
-		oneOf(in.ReturnValues, "returnValues", returnAllNew, returnUpdatedOld, returnAllOld, returnNone, returnUpdatedNew),
+		oneOf(in.ReturnValues, "returnValues", returnAllNew, returnUpdatedOld, returnAllOld, returnNone,
+			returnUpdatedNew),
 		checkCapacityOption(in.ReturnConsumedCapacity),
 		oneOf(in.ReturnItemCollectionMetrics, "returnItemCollectionMetrics", "SIZE", returnNone),
-		oneOf(in.ReturnValuesOnConditionCheckFailure, "returnValuesOnConditionCheckFailure", returnAllOld, returnNone),
+		oneOf(in.ReturnValuesOnConditionCheckFailure, "returnValuesOnConditionCheckFailure", returnAllOld,
+			returnNone),
 	)
-	return &mutation{table: name, oldOnFail: in.ReturnValuesOnConditionCheckFailure == returnAllOld}, err
+	return &mutation{table: name, oldOnFail: in.ReturnValuesOnConditionCheckFailure == returnAllOld},
+		err
 }
 
 // parse parses the mutation's expressions.
@@ -184,7 +188,8 @@ func (in *writeInput) parse(m *mutation, update *string) error {
 		}
 	}
 	if in.ConditionExpression != nil {
-		if m.condition, err = expr.ParseCondition("ConditionExpression", *in.ConditionExpression, b); err != nil {
+		if m.condition, err = expr.ParseCondition("ConditionExpression", *in.ConditionExpression,
+			b); err != nil {
 			return err
 		}
 	}

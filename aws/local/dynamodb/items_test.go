@@ -51,28 +51,37 @@ func TestEveryResponseCarriesRequestIDAndChecksum(t *testing.T) {
 		status             int
 	}{
 		{"DynamoDB_20120810.ListTables", "{}", "", 200},
-		{"DynamoDB_20120810.DescribeTable", `{"TableName":"nosuch"}`, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", 400},
+		{"DynamoDB_20120810.DescribeTable", `{"TableName":"nosuch"}`,
+			"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", 400},
 		{"DynamoDB_20120810.DescribeTable", `{}`, "com.amazon.coral.validate#ValidationException", 400},
-		{"DynamoDB_20120810.DescribeTable", `{"TableName":1}`, "com.amazon.coral.service#SerializationException", 400},
+		{"DynamoDB_20120810.DescribeTable", `{"TableName":1}`,
+			"com.amazon.coral.service#SerializationException", 400},
 		{"DynamoDB_20120810.DescribeTable", `{`, "com.amazon.coral.service#SerializationException", 400},
-		{"DynamoDB_20120810.ExecuteStatement", `{}`, "com.amazon.coral.service#UnknownOperationException", 400},
+		{"DynamoDB_20120810.ExecuteStatement", `{}`, "com.amazon.coral.service#UnknownOperationException",
+			400},
 		{"DynamoDBStreams_20120810.ListStreams", `{}`, "", 200},
 		{"", "", "com.amazon.coral.service#UnknownOperationException", 400},
-		{"DynamoDB_20120810.PutItem", strings.Repeat(" ", 25<<20), "com.amazon.coral.service#RequestEntityTooLargeException", 413},
-		{"DynamoDB_20120810.PutItem", strings.Repeat("[", 100000), "com.amazon.coral.service#SerializationException", 400},
-		{"DynamoDB_20120810.PutItem", `{"TableName":"tab","Item":{"id":` + strings.Repeat(`{"L":[`, 4000) + strings.Repeat(`]}`, 4000) + `}}`,
+		{"DynamoDB_20120810.PutItem", strings.Repeat(" ", 25<<20),
+			"com.amazon.coral.service#RequestEntityTooLargeException", 413},
+		{"DynamoDB_20120810.PutItem", strings.Repeat("[", 100000),
+			"com.amazon.coral.service#SerializationException", 400},
+		{"DynamoDB_20120810.PutItem", `{"TableName":"tab","Item":{"id":` + strings.Repeat(`{"L":[`,
+			4000) + strings.Repeat(`]}`, 4000) + `}}`,
 			"com.amazon.coral.validate#ValidationException", 400},
 	} {
 		resp, out := call(t, f.url, tt.target, tt.body)
 		sum := strconv.FormatUint(uint64(crc32.ChecksumIEEE(out)), 10)
-		if resp.StatusCode != tt.status || resp.Header.Get("X-Amz-Crc32") != sum || len(resp.Header.Get("X-Amzn-RequestId")) != 52 ||
-			resp.Header.Get("Content-Type") != "application/x-amz-json-1.0" || !bytes.Contains(out, []byte(tt.kind)) {
+		if resp.StatusCode != tt.status || resp.Header.Get("X-Amz-Crc32") != sum ||
+			len(resp.Header.Get("X-Amzn-RequestId")) != 52 ||
+			resp.Header.Get("Content-Type") != "application/x-amz-json-1.0" || !bytes.Contains(out,
+			[]byte(tt.kind)) {
 			t.Errorf("%s %.40s: %d %v %.200s", tt.target, tt.body, resp.StatusCode, resp.Header, out)
 		}
 	}
 }
 
-// TestItemsSurviveByteForByte is the property that replication rests on: canonical DynamoDB JSON goes in and comes out.
+// TestItemsSurviveByteForByte is the property that replication rests on: canonical DynamoDB JSON
+// goes in and comes out.
 func TestItemsSurviveByteForByte(t *testing.T) {
 	f := newFixture(t)
 	f.createTable(t, "tab", "id", "", "")
@@ -83,7 +92,8 @@ func TestItemsSurviveByteForByte(t *testing.T) {
 		}
 		item["id"] = proa.String("k")
 		want := item.AppendJSON(nil)
-		resp, out := call(t, f.url, "DynamoDB_20120810.PutItem", `{"TableName":"tab","Item":`+string(want)+`}`)
+		resp, out := call(t, f.url, "DynamoDB_20120810.PutItem",
+			`{"TableName":"tab","Item":`+string(want)+`}`)
 		if resp.StatusCode != 200 {
 			r.Fatalf("%s", out)
 		}
@@ -136,7 +146,8 @@ func TestConditionFailureReturnsTheItemWhenAsked(t *testing.T) {
 	f.createTable(t, "tab", "id", "", "")
 	f.put(t, "tab", attrs{"id": str("a"), "v": num("1")})
 	_, err := f.tables.PutItem(ctx, &ddb.PutItemInput{
-		TableName: aws.String("tab"), Item: attrs{"id": str("a")}, ConditionExpression: aws.String("attribute_not_exists(id)"),
+		TableName: aws.String("tab"), Item: attrs{"id": str("a")},
+		ConditionExpression:                 aws.String("attribute_not_exists(id)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
 	var failed *types.ConditionalCheckFailedException
@@ -158,9 +169,11 @@ func TestOnlyOneOfManyConditionalWritersWins(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				_, err := f.tables.UpdateItem(ctx, &ddb.UpdateItemInput{
-					TableName: aws.String("tab"), Key: attrs{"id": str("a")}, UpdateExpression: aws.String("SET v = :next"),
-					ConditionExpression:       aws.String("attribute_not_exists(v) OR v = :now"),
-					ExpressionAttributeValues: attrs{":now": num(strconv.Itoa(round)), ":next": num(strconv.Itoa(round + 1))},
+					TableName: aws.String("tab"), Key: attrs{"id": str("a")},
+					UpdateExpression:    aws.String("SET v = :next"),
+					ConditionExpression: aws.String("attribute_not_exists(v) OR v = :now"),
+					ExpressionAttributeValues: attrs{":now": num(strconv.Itoa(round)),
+						":next": num(strconv.Itoa(round + 1))},
 				})
 				if err == nil {
 					wins.Add(1)
@@ -174,7 +187,8 @@ func TestOnlyOneOfManyConditionalWritersWins(t *testing.T) {
 	}
 }
 
-// TestTransactionsKeepTheSum moves amounts between accounts from many connections; every transactional read sees the same sum.
+// TestTransactionsKeepTheSum moves amounts between accounts from many connections; every
+// transactional read sees the same sum.
 func TestTransactionsKeepTheSum(t *testing.T) {
 	ctx, f := context.Background(), newFixture(t)
 	f.createTable(t, "tab", "id", "", "")
@@ -184,7 +198,8 @@ func TestTransactionsKeepTheSum(t *testing.T) {
 	}
 	move := func(i int, amount string) types.TransactWriteItem {
 		return types.TransactWriteItem{Update: &types.Update{
-			TableName: aws.String("tab"), Key: attrs{"id": str(strconv.Itoa(i))}, UpdateExpression: aws.String("ADD v :n"),
+			TableName: aws.String("tab"), Key: attrs{"id": str(strconv.Itoa(i))},
+			UpdateExpression:          aws.String("ADD v :n"),
 			ExpressionAttributeValues: attrs{":n": num(amount)},
 		}}
 	}
@@ -193,9 +208,10 @@ func TestTransactionsKeepTheSum(t *testing.T) {
 		wg.Go(func() {
 			for i := range 25 {
 				from := (w + i) % accounts
-				_, err := f.tables.TransactWriteItems(ctx, &ddb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-					move(from, "-7"), move((from+1)%accounts, "7"),
-				}})
+				_, err := f.tables.TransactWriteItems(ctx,
+					&ddb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+						move(from, "-7"), move((from+1)%accounts, "7"),
+					}})
 				if err != nil {
 					t.Error(err)
 				}
@@ -229,13 +245,15 @@ func TestCancellationSaysWhichActionFailed(t *testing.T) {
 	ctx, f := context.Background(), newFixture(t)
 	f.createTable(t, "tab", "id", "", "")
 	f.put(t, "tab", attrs{"id": str("a"), "v": num("1")})
-	_, err := f.tables.TransactWriteItems(ctx, &ddb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-		{Put: &types.Put{TableName: aws.String("tab"), Item: attrs{"id": str("b")}}},
-		{ConditionCheck: &types.ConditionCheck{
-			TableName: aws.String("tab"), Key: attrs{"id": str("a")}, ConditionExpression: aws.String("attribute_not_exists(id)"),
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		}},
-	}})
+	_, err := f.tables.TransactWriteItems(ctx,
+		&ddb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+			{Put: &types.Put{TableName: aws.String("tab"), Item: attrs{"id": str("b")}}},
+			{ConditionCheck: &types.ConditionCheck{
+				TableName: aws.String("tab"), Key: attrs{"id": str("a")},
+				ConditionExpression:                 aws.String("attribute_not_exists(id)"),
+				ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+			}},
+		}})
 	var cancelled *types.TransactionCanceledException
 	if !errors.As(err, &cancelled) {
 		t.Fatal(err)
@@ -250,7 +268,8 @@ func TestCancellationSaysWhichActionFailed(t *testing.T) {
 	if len(cancelled.CancellationReasons[1].Item) != 2 {
 		t.Errorf("item %v", cancelled.CancellationReasons[1].Item)
 	}
-	out, err := f.tables.GetItem(ctx, &ddb.GetItemInput{TableName: aws.String("tab"), Key: attrs{"id": str("b")}})
+	out, err := f.tables.GetItem(ctx, &ddb.GetItemInput{TableName: aws.String("tab"),
+		Key: attrs{"id": str("b")}})
 	if err != nil || out.Item != nil {
 		t.Errorf("the cancelled put is there: %v %v", out, err)
 	}
@@ -261,8 +280,10 @@ func TestClientRequestTokenMakesATransactionIdempotent(t *testing.T) {
 	f.createTable(t, "tab", "id", "", "")
 	add := func(n string) error {
 		_, err := f.tables.TransactWriteItems(ctx, &ddb.TransactWriteItemsInput{
-			ClientRequestToken: aws.String("token"), TransactItems: []types.TransactWriteItem{{Update: &types.Update{
-				TableName: aws.String("tab"), Key: attrs{"id": str("a")}, UpdateExpression: aws.String("ADD v :n"),
+			ClientRequestToken: aws.String("token"),
+			TransactItems: []types.TransactWriteItem{{Update: &types.Update{
+				TableName: aws.String("tab"), Key: attrs{"id": str("a")},
+				UpdateExpression:          aws.String("ADD v :n"),
 				ExpressionAttributeValues: attrs{":n": num(n)},
 			}}},
 		})
@@ -279,7 +300,8 @@ func TestClientRequestTokenMakesATransactionIdempotent(t *testing.T) {
 	if err := errors.Join(f.Sweep(ctx), add("2")); err != nil {
 		t.Errorf("after ten minutes: %v", err)
 	}
-	out, err := f.tables.GetItem(ctx, &ddb.GetItemInput{TableName: aws.String("tab"), Key: attrs{"id": str("a")}})
+	out, err := f.tables.GetItem(ctx, &ddb.GetItemInput{TableName: aws.String("tab"),
+		Key: attrs{"id": str("a")}})
 	if err != nil || out.Item["v"].(*types.AttributeValueMemberN).Value != "3" {
 		t.Errorf("%v %v", out, err)
 	}
@@ -290,7 +312,8 @@ func TestPagesCoverATableOnce(t *testing.T) {
 	f.createTable(t, "tab", "id", "r:N", "")
 	const items = 60
 	for i := range items {
-		f.put(t, "tab", attrs{"id": str(fmt.Sprint(i % 7)), "r": num(fmt.Sprint(i - 30)), "big": str(strings.Repeat("x", 40<<10))})
+		f.put(t, "tab", attrs{"id": str(fmt.Sprint(i % 7)), "r": num(fmt.Sprint(i - 30)),
+			"big": str(strings.Repeat("x", 40<<10))})
 	}
 	seen := map[string]int{}
 	add := func(list []attrs) {
@@ -311,7 +334,8 @@ func TestPagesCoverATableOnce(t *testing.T) {
 		clear(seen)
 	}
 	pages := 0
-	for p := ddb.NewScanPaginator(f.tables, &ddb.ScanInput{TableName: aws.String("tab")}); p.HasMorePages(); pages++ {
+	for p := ddb.NewScanPaginator(f.tables,
+		&ddb.ScanInput{TableName: aws.String("tab")}); p.HasMorePages(); pages++ {
 		out, err := p.NextPage(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -323,7 +347,8 @@ func TestPagesCoverATableOnce(t *testing.T) {
 	}
 	for segment := range int32(5) {
 		p := ddb.NewScanPaginator(f.tables, &ddb.ScanInput{
-			TableName: aws.String("tab"), Segment: aws.Int32(segment), TotalSegments: aws.Int32(5), Limit: aws.Int32(3),
+			TableName: aws.String("tab"), Segment: aws.Int32(segment), TotalSegments: aws.Int32(5),
+			Limit: aws.Int32(3),
 		})
 		for p.HasMorePages() {
 			out, err := p.NextPage(ctx)
@@ -337,7 +362,8 @@ func TestPagesCoverATableOnce(t *testing.T) {
 	for _, forward := range []bool{true, false} {
 		for id := range 7 {
 			p := ddb.NewQueryPaginator(f.tables, &ddb.QueryInput{
-				TableName: aws.String("tab"), KeyConditionExpression: aws.String("id = :i"), Limit: aws.Int32(2),
+				TableName: aws.String("tab"), KeyConditionExpression: aws.String("id = :i"),
+				Limit:                     aws.Int32(2),
 				ExpressionAttributeValues: attrs{":i": str(fmt.Sprint(id))}, ScanIndexForward: &forward,
 			})
 			last := 0
@@ -363,17 +389,21 @@ func TestPagesCoverATableOnce(t *testing.T) {
 func TestProvisionedCapacityThrottles(t *testing.T) {
 	ctx, f := context.Background(), newFixture(t)
 	_, err := f.tables.CreateTable(ctx, &ddb.CreateTableInput{
-		TableName:             aws.String("tab"),
-		AttributeDefinitions:  []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: "S"}},
-		KeySchema:             []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: "HASH"}},
-		ProvisionedThroughput: &types.ProvisionedThroughput{ReadCapacityUnits: aws.Int64(1), WriteCapacityUnits: aws.Int64(1)},
+		TableName: aws.String("tab"),
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"),
+			AttributeType: "S"}},
+		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("id"),
+			KeyType: "HASH"}},
+		ProvisionedThroughput: &types.ProvisionedThroughput{ReadCapacityUnits: aws.Int64(1),
+			WriteCapacityUnits: aws.Int64(1)},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	big := attrs{"id": str("a"), "x": str(strings.Repeat("x", 299<<10))}
 	f.put(t, "tab", big) // spends the 300 seconds of burst
-	_, err = f.tables.PutItem(ctx, &ddb.PutItemInput{TableName: aws.String("tab"), Item: attrs{"id": str("b")}})
+	_, err = f.tables.PutItem(ctx, &ddb.PutItemInput{TableName: aws.String("tab"),
+		Item: attrs{"id": str("b")}})
 	var throttled *types.ProvisionedThroughputExceededException
 	if !errors.As(err, &throttled) {
 		t.Fatalf("past the burst: %v", err)
@@ -389,21 +419,24 @@ func TestBatchesAnswerForEveryKey(t *testing.T) {
 	keys := []attrs{}
 	for i := range 25 {
 		key := attrs{"id": str(fmt.Sprint(i))}
-		in.RequestItems["tab"] = append(in.RequestItems["tab"], types.WriteRequest{PutRequest: &types.PutRequest{Item: key}})
+		in.RequestItems["tab"] = append(in.RequestItems["tab"],
+			types.WriteRequest{PutRequest: &types.PutRequest{Item: key}})
 		keys = append(keys, key)
 	}
 	if out, err := f.tables.BatchWriteItem(ctx, in); err != nil || len(out.UnprocessedItems) != 0 {
 		t.Fatal(out, err)
 	}
-	out, err := f.tables.BatchGetItem(ctx, &ddb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
-		"tab": {Keys: append(keys, attrs{"id": str("none")})},
-	}})
+	out, err := f.tables.BatchGetItem(ctx,
+		&ddb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
+			"tab": {Keys: append(keys, attrs{"id": str("none")})},
+		}})
 	if err != nil || len(out.Responses["tab"]) != 25 || len(out.UnprocessedKeys) != 0 {
 		t.Errorf("%v %v", out, err)
 	}
 }
 
-// BenchmarkDurablePut measures acknowledged, fsynced writes of 300 bytes with eight workers over HTTP on loopback.
+// BenchmarkDurablePut measures acknowledged, fsynced writes of 300 bytes with eight workers over
+// HTTP on loopback.
 func BenchmarkDurablePut(b *testing.B) {
 	for _, stream := range []types.StreamViewType{"", types.StreamViewTypeNewAndOldImages} {
 		b.Run("stream="+string(stream), func(b *testing.B) {
@@ -415,7 +448,8 @@ func BenchmarkDurablePut(b *testing.B) {
 			for range 8 {
 				wg.Go(func() {
 					for i := n.Add(1); i <= int64(b.N); i = n.Add(1) {
-						f.put(b, "tab", attrs{"id": str(fmt.Sprint(i % 10000)), "v": num(fmt.Sprint(i)), "x": str(strings.Repeat("x", 280))})
+						f.put(b, "tab", attrs{"id": str(fmt.Sprint(i % 10000)), "v": num(fmt.Sprint(i)),
+							"x": str(strings.Repeat("x", 280))})
 					}
 				})
 			}

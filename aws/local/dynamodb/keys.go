@@ -51,7 +51,8 @@ func prefixEnd(b []byte) []byte {
 	return nil
 }
 
-// partition is the place of a hash key in the table's unordered space; segments of a parallel scan are ranges of it.
+// partition is the place of a hash key in the table's unordered space; segments of a parallel scan
+// are ranges of it.
 func partition(hash proa.Value) uint32 {
 	h := fnv.New64a()
 	h.Write([]byte(hash.Str))
@@ -91,7 +92,8 @@ func appendRange(b []byte, v proa.Value) []byte {
 	return append(b, v.Str...)
 }
 
-// appendNumber appends a canonical number: sign, exponent, digits; a negative one's are complemented.
+// appendNumber appends a canonical number: sign, exponent, digits; a negative one's are
+// complemented.
 func appendNumber(b []byte, s string) []byte {
 	if s == "0" {
 		return append(b, 0x80)

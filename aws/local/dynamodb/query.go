@@ -10,8 +10,8 @@ import (
 	"github.com/proa-cloud/proa/aws/local/dynamodb/expr"
 )
 
-// maxPageBytes is how much a query or scan reads before it stops and hands out a key to go on from. The item that reaches it
-// is still in the page.
+// maxPageBytes is how much a query or scan reads before it stops and hands out a key to go on from.
+// The item that reaches it is still in the page.
 const maxPageBytes = 1 << 20
 
 // readInput is what Query and Scan share.
@@ -71,7 +71,8 @@ func (in *readInput) options(p *page) error {
 		return err
 	}
 	err = errors.Join(
-		oneOf(in.Select, "select", "SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"),
+		oneOf(in.Select, "select", "SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES",
+			"ALL_PROJECTED_ATTRIBUTES"),
 		checkCapacityOption(in.ReturnConsumedCapacity),
 	)
 	if err != nil {
@@ -93,7 +94,8 @@ func (in *readInput) checkSelect() error {
 	case in.Select == "ALL_PROJECTED_ATTRIBUTES" && in.IndexName == nil:
 		return invalid("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 	case in.Select == "SPECIFIC_ATTRIBUTES" && !projected:
-		return invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
+		return invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get " +
+			"SPECIFIC_ATTRIBUTES")
 	case in.Select == "COUNT" && projected:
 		return invalid("Cannot specify the ProjectionExpression when choosing to get only the Count")
 	case in.Select == "ALL_ATTRIBUTES" && projected:
@@ -126,7 +128,8 @@ func (s *Server) query(in *queryInput) (any, error) {
 		return nil, err
 	}
 	if in.KeyConditionExpression == nil {
-		return nil, invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+		return nil, invalid("Either the KeyConditions or KeyConditionExpression parameter must be " +
+			"specified in the request.")
 	}
 	t, err := s.open(p.table, notFound("Requested resource not found"))
 	if err != nil {
@@ -155,11 +158,13 @@ func (p *page) narrow(t *table, k expr.KeyCondition, start wireMap) error {
 	if p.filter != nil {
 		for _, name := range p.filter.Names() {
 			if name == schema.HashName || name == schema.RangeName {
-				return invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", name)
+				return invalid("Filter Expression can only contain non-primary key attributes: Primary key "+
+					"attribute: %s", name)
 			}
 		}
 	}
-	if err := checkKey(proa.Schema{HashName: schema.HashName, HashKind: schema.HashKind}, proa.Key{Hash: k.Hash}); err != nil {
+	if err := checkKey(proa.Schema{HashName: schema.HashName, HashKind: schema.HashKind},
+		proa.Key{Hash: k.Hash}); err != nil {
 		return err
 	}
 	prefix := partitionPrefix(t.meta.ID, k.Hash)
@@ -189,7 +194,8 @@ func (p *page) narrow(t *table, k expr.KeyCondition, start wireMap) error {
 		return err
 	}
 	if !key.Hash.Equal(k.Hash) || schema.RangeName != "" && !k.Matches(key.Range) {
-		return invalid("The provided starting key is outside query boundaries based on provided conditions")
+		return invalid("The provided starting key is outside query boundaries based on provided " +
+			"conditions")
 	}
 	p.after(itemKey(t.meta.ID, key))
 	return nil
@@ -214,12 +220,14 @@ func startKey(s proa.Schema, start wireMap) (proa.Key, error) {
 	}
 	k, err := exactKey(s, item)
 	if err != nil {
-		return k, invalid("The provided starting key is invalid: The provided key element does not match the schema")
+		return k, invalid("The provided starting key is invalid: The provided key element does not " +
+			"match the schema")
 	}
 	return k, nil
 }
 
-// read reads one page. The ticket is asked for after the snapshot is taken and awaited before the page is handed out.
+// read reads one page. The ticket is asked for after the snapshot is taken and awaited before the
+// page is handed out.
 func (s *Server) read(t *table, p *page, in *readInput, ticket func() uint64) (any, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: p.low, UpperBound: p.high})
 	if err != nil {
@@ -240,7 +248,8 @@ func (s *Server) read(t *table, p *page, in *readInput, ticket func() uint64) (a
 	return out, s.durable.wait(upTo)
 }
 
-// scan walks the iterator until the page is full; it returns the bytes read, filtered-out items included.
+// scan walks the iterator until the page is full; it returns the bytes read, filtered-out items
+// included.
 func (p *page) scan(it *pebble.Iterator, schema proa.Schema) (*pageOutput, int, error) {
 	out := &pageOutput{}
 	if !p.countOnly {
@@ -298,7 +307,8 @@ func (in *scanInput) segments() (segment, total int, err error) {
 	case in.Segment == nil && in.TotalSegments == nil:
 		return 0, 1, nil
 	case in.TotalSegments == nil:
-		return 0, 0, invalid("The TotalSegments parameter is required but was not present in the request " +
+		return 0, 0, invalid("The TotalSegments parameter is required but was not present in the " +
+			"request " +
 			"when Segment parameter is present")
 	case in.Segment == nil:
 		return 0, 0, invalid("The Segment parameter is required but was not present in the request " +
@@ -307,13 +317,17 @@ func (in *scanInput) segments() (segment, total int, err error) {
 	segment, total = *in.Segment, *in.TotalSegments
 	switch {
 	case total < 1:
-		return 0, 0, constraint(quote(total), "totalSegments", "Member must have value greater than or equal to 1")
+		return 0, 0, constraint(quote(total), "totalSegments", "Member must have value greater than or "+
+			"equal to 1")
 	case total > maxSegments:
-		return 0, 0, constraint(quote(total), "totalSegments", "Member must have value less than or equal to 1000000")
+		return 0, 0, constraint(quote(total), "totalSegments", "Member must have value less than or "+
+			"equal to 1000000")
 	case segment < 0:
-		return 0, 0, constraint(quote(segment), "segment", "Member must have value greater than or equal to 0")
+		return 0, 0, constraint(quote(segment), "segment", "Member must have value greater than or "+
+			"equal to 0")
 	case segment >= total:
-		return 0, 0, invalid("The Segment parameter is zero-based and must be less than parameter TotalSegments: "+
+		return 0, 0, invalid("The Segment parameter is zero-based and must be less than parameter "+
+			"TotalSegments: "+
 			"Segment: %d is not less than TotalSegments: %d", segment, total)
 	}
 	return segment, total, nil
@@ -328,7 +342,8 @@ func (s *Server) scan(in *scanInput) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filters := []source{{"FilterExpression", in.FilterExpression}, {"ProjectionExpression", in.ProjectionExpression}}
+	filters := []source{{"FilterExpression", in.FilterExpression}, {"ProjectionExpression",
+		in.ProjectionExpression}}
 	if err := in.refuse(filters...); err != nil {
 		return nil, err
 	}

@@ -1,9 +1,10 @@
-// Package dynamodb is Amazon DynamoDB and DynamoDB Streams on this machine: the vendor's wire protocol, expressions, limits
-// and errors over a durable store.
+// Package dynamodb is Amazon DynamoDB and DynamoDB Streams on this machine: the vendor's wire
+// protocol, expressions, limits and errors over a durable store.
 //
-// A write is acknowledged after it, its stream record and its counters are on stable storage, all in one batch; concurrent
-// writes share an fsync. A reader sees only what is on stable storage. Writes of one key are ordered; stream records of one
-// shard become visible in the order of their sequence numbers, so a reader that has seen one will never be shown an older one.
+// A write is acknowledged after it, its stream record and its counters are on stable storage, all
+// in one batch; concurrent writes share an fsync. A reader sees only what is on stable storage.
+// Writes of one key are ordered; stream records of one shard become visible in the order of their
+// sequence numbers, so a reader that has seen one will never be shown an older one.
 //
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/Welcome.html
 package dynamodb
@@ -34,9 +35,9 @@ type Config struct {
 	Region    string // for ARNs and stream records; "us-east-1" when empty
 
 	StreamShards    int           // open shards of a stream; 4 when 0
-	ShardAge        time.Duration // a shard older than this is closed and a child opened, as the vendor does; 4 h when 0
+	ShardAge        time.Duration // older shards are closed and children opened; the vendor's 4 h when 0
 	StreamRetention time.Duration // how long stream records can be read; the vendor's 24 h when 0
-	SweepInterval   time.Duration // how often Run expires items, rolls shards and trims streams; 1 s when 0
+	SweepInterval   time.Duration // how often Run does a Sweep; 1 s when 0
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -89,7 +90,8 @@ type stripe struct {
 	ticket atomic.Uint64 // of the last batch that touched the stripe
 }
 
-// New opens the database, creating it when missing, and loads what tables and streams there are. It starts nothing.
+// New opens the database, creating it when missing, and loads what tables and streams there are. It
+// starts nothing.
 func New(cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -126,7 +128,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// Sweep does once what Run does repeatedly.
+// Sweep expires items, rolls shards and trims streams once.
 func (s *Server) Sweep(ctx context.Context) error {
 	var errs []error
 	for _, t := range s.allTables() {

@@ -8,8 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// RollShards closes every open shard of the table's stream and opens a child of each, as the vendor does every few hours.
-// A table without a stream is refused with ErrNoStream.
+// RollShards closes every open shard of the table's stream and opens a child of each, as the vendor
+// does every few hours. A table without a stream is refused with ErrNoStream.
 func (s *Server) RollShards(table string) error {
 	t := s.lookup(table)
 	if t == nil {
@@ -65,8 +65,10 @@ func (s *Server) rollLocked(st *stream, due func(shard) bool) (*commitment, erro
 	return s.applyStream(st, m, nil)
 }
 
-// applyStream stores a stream's new description, with what else extra writes. The caller holds commitMu.
-func (s *Server) applyStream(st *stream, m streamMeta, extra func(*pebble.Batch) error) (*commitment, error) {
+// applyStream stores a stream's new description, with what else extra writes. The caller holds
+// commitMu.
+func (s *Server) applyStream(st *stream, m streamMeta,
+	extra func(*pebble.Batch) error) (*commitment, error) {
 	batch := s.db.NewBatch()
 	err := m.put(batch)
 	if err == nil && extra != nil {
@@ -122,7 +124,8 @@ func (s *Server) dropStream(st *stream) error {
 	s.mu.Unlock()
 	batch := s.db.NewBatch()
 	records := prefixed(prefixRecord, st.id)
-	err := errors.Join(batch.DeleteRange(records, prefixEnd(records), nil), batch.Delete(prefixed(prefixStream, st.id), nil))
+	err := errors.Join(batch.DeleteRange(records, prefixEnd(records), nil),
+		batch.Delete(prefixed(prefixStream, st.id), nil))
 	if err != nil {
 		return errors.Join(err, batch.Close())
 	}
@@ -152,7 +155,8 @@ func (s *Server) trim(st *stream, m streamMeta, oldestMS int64) error {
 	return c.await()
 }
 
-func (s *Server) trimLocked(st *stream, through map[uint32]uint64, gone func(shard) bool) (*commitment, error) {
+func (s *Server) trimLocked(st *stream, through map[uint32]uint64,
+	gone func(shard) bool) (*commitment, error) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	m := st.meta
@@ -179,7 +183,8 @@ func (s *Server) trimLocked(st *stream, through map[uint32]uint64, gone func(sha
 	})
 }
 
-// lastBefore returns the sequence number of the shard's last record from before a second; 0 when there is none.
+// lastBefore returns the sequence number of the shard's last record from before a second; 0 when
+// there is none.
 func (s *Server) lastBefore(stream uint64, sh shard, second int64) (last uint64, err error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{
 		LowerBound: recordKey(stream, sh.Num, sh.Trimmed+1), UpperBound: recordKey(stream, sh.Num+1, 0),

@@ -31,15 +31,18 @@ func (f *fixture) streamARN(t testing.TB, table string) string {
 
 func (f *fixture) shards(t testing.TB, arn string) []st.Shard {
 	t.Helper()
-	d, err := f.streams.DescribeStream(context.Background(), &dynamodbstreams.DescribeStreamInput{StreamArn: &arn})
+	d, err := f.streams.DescribeStream(context.Background(),
+		&dynamodbstreams.DescribeStreamInput{StreamArn: &arn})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d.StreamDescription.Shards
 }
 
-func (f *fixture) iterator(arn, shard string, kind st.ShardIteratorType, seq string) (string, error) {
-	in := &dynamodbstreams.GetShardIteratorInput{StreamArn: &arn, ShardId: &shard, ShardIteratorType: kind}
+func (f *fixture) iterator(arn, shard string, kind st.ShardIteratorType, seq string) (string,
+	error) {
+	in := &dynamodbstreams.GetShardIteratorInput{StreamArn: &arn, ShardId: &shard,
+		ShardIteratorType: kind}
 	if seq != "" {
 		in.SequenceNumber = &seq
 	}
@@ -59,7 +62,8 @@ func (f *fixture) drain(t testing.TB, arn, shard string) []st.Record {
 	}
 	var all []st.Record
 	for next := &it; next != nil; {
-		out, err := f.streams.GetRecords(context.Background(), &dynamodbstreams.GetRecordsInput{ShardIterator: next})
+		out, err := f.streams.GetRecords(context.Background(),
+			&dynamodbstreams.GetRecordsInput{ShardIterator: next})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +89,8 @@ func (f *fixture) records(t testing.TB, table string) []st.Record {
 
 func TestStreamViewsHoldWhatTheyPromise(t *testing.T) {
 	for _, view := range []types.StreamViewType{
-		types.StreamViewTypeKeysOnly, types.StreamViewTypeNewImage, types.StreamViewTypeOldImage, types.StreamViewTypeNewAndOldImages,
+		types.StreamViewTypeKeysOnly, types.StreamViewTypeNewImage, types.StreamViewTypeOldImage,
+		types.StreamViewTypeNewAndOldImages,
 	} {
 		t.Run(string(view), func(t *testing.T) {
 			ctx, f := context.Background(), newFixture(t)
@@ -95,12 +100,14 @@ func TestStreamViewsHoldWhatTheyPromise(t *testing.T) {
 			f.put(t, name, attrs{"id": str("a"), "v": num("2")})
 			f.put(t, name, attrs{"id": str("a"), "v": num("2.0")}) // changes nothing
 			if _, err := f.tables.UpdateItem(ctx, &ddb.UpdateItemInput{
-				TableName: &name, Key: attrs{"id": str("a")}, UpdateExpression: aws.String("SET v = v REMOVE w"),
+				TableName: &name, Key: attrs{"id": str("a")}, UpdateExpression: aws.String("SET v = v REMOVE " +
+					"w"),
 			}); err != nil {
 				t.Fatal(err)
 			}
 			for range 2 { // the second finds nothing to delete
-				if _, err := f.tables.DeleteItem(ctx, &ddb.DeleteItemInput{TableName: &name, Key: attrs{"id": str("a")}}); err != nil {
+				if _, err := f.tables.DeleteItem(ctx, &ddb.DeleteItemInput{TableName: &name,
+					Key: attrs{"id": str("a")}}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -112,7 +119,8 @@ func TestStreamViewsHoldWhatTheyPromise(t *testing.T) {
 				if r.Dynamodb.ApproximateCreationDateTime.UnixNano()%1e9 != 0 {
 					t.Errorf("created at %v, want whole seconds", r.Dynamodb.ApproximateCreationDateTime)
 				}
-				got = append(got, fmt.Sprintf("%s %s>%s", r.EventName, number(r.Dynamodb.OldImage), number(r.Dynamodb.NewImage)))
+				got = append(got, fmt.Sprintf("%s %s>%s", r.EventName, number(r.Dynamodb.OldImage),
+					number(r.Dynamodb.NewImage)))
 			}
 			old := view == types.StreamViewTypeOldImage || view == types.StreamViewTypeNewAndOldImages
 			new := view == types.StreamViewTypeNewImage || view == types.StreamViewTypeNewAndOldImages
@@ -123,7 +131,8 @@ func TestStreamViewsHoldWhatTheyPromise(t *testing.T) {
 				return ""
 			}
 			want := []string{
-				"INSERT >" + pick(new, "1"), "MODIFY " + pick(old, "1") + ">" + pick(new, "2"), "REMOVE " + pick(old, "2") + ">",
+				"INSERT >" + pick(new, "1"), "MODIFY " + pick(old, "1") + ">" + pick(new, "2"), "REMOVE " +
+					pick(old, "2") + ">",
 			}
 			if d := cmp.Diff(want, got); d != "" {
 				t.Error(d)
@@ -145,7 +154,9 @@ func TestTimeToLiveDeletesAsTheService(t *testing.T) {
 	name, now := "tab", f.clock.Now().Unix()
 	f.put(t, name, attrs{"id": str("before"), "exp": num(fmt.Sprint(now + 5))})
 	_, err := f.tables.UpdateTimeToLive(ctx, &ddb.UpdateTimeToLiveInput{
-		TableName: &name, TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("exp"), Enabled: aws.Bool(true)},
+		TableName: &name,
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("exp"),
+			Enabled: aws.Bool(true)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +166,8 @@ func TestTimeToLiveDeletesAsTheService(t *testing.T) {
 	f.put(t, name, attrs{"id": str("extended"), "exp": num(fmt.Sprint(now + 5))})
 	f.put(t, name, attrs{"id": str("extended"), "exp": num(fmt.Sprint(now + 500))})
 	f.put(t, name, attrs{"id": str("text"), "exp": str(fmt.Sprint(now + 5))})
-	f.put(t, name, attrs{"id": str("ancient"), "exp": num("1000")}) // more than five years ago: a mistake, not an expiry
+	f.put(t, name, attrs{"id": str("ancient"),
+		"exp": num("1000")}) // more than five years ago: a mistake, not an expiry
 	f.clock.Advance(10 * time.Second)
 	if err := f.Sweep(ctx); err != nil {
 		t.Fatal(err)
@@ -166,7 +178,8 @@ func TestTimeToLiveDeletesAsTheService(t *testing.T) {
 			continue
 		}
 		gone[r.Dynamodb.Keys["id"].(*st.AttributeValueMemberS).Value] = true
-		if r.UserIdentity == nil || *r.UserIdentity.Type != "Service" || *r.UserIdentity.PrincipalId != "dynamodb.amazonaws.com" {
+		if r.UserIdentity == nil || *r.UserIdentity.Type != "Service" ||
+			*r.UserIdentity.PrincipalId != "dynamodb.amazonaws.com" {
 			t.Errorf("identity %+v", r.UserIdentity)
 		}
 	}
@@ -207,8 +220,10 @@ func TestShardsRollWithLineageAndEnd(t *testing.T) {
 		}
 		if closed != nil {
 			ended[*sh.ShardId] = *closed
-		} else if end := ended[*sh.ParentShardId]; end == "" || end >= *sh.SequenceNumberRange.StartingSequenceNumber {
-			t.Errorf("child starts at %s, its parent ends at %q", *sh.SequenceNumberRange.StartingSequenceNumber, end)
+		} else if end := ended[*sh.ParentShardId]; end == "" ||
+			end >= *sh.SequenceNumberRange.StartingSequenceNumber {
+			t.Errorf("child starts at %s, its parent ends at %q",
+				*sh.SequenceNumberRange.StartingSequenceNumber, end)
 		}
 		for _, r := range f.drain(t, arn, *sh.ShardId) {
 			id := r.Dynamodb.Keys["id"].(*st.AttributeValueMemberS).Value
@@ -232,19 +247,23 @@ func TestShardsRollWithLineageAndEnd(t *testing.T) {
 		t.Errorf("closed shard: %v %v, want no next iterator", out, err)
 	}
 	d, err := f.streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{
-		StreamArn: &arn, ShardFilter: &st.ShardFilter{Type: st.ShardFilterTypeChildShards, ShardId: shards[0].ShardId},
+		StreamArn: &arn, ShardFilter: &st.ShardFilter{Type: st.ShardFilterTypeChildShards,
+			ShardId: shards[0].ShardId},
 	})
-	if err != nil || len(d.StreamDescription.Shards) != 1 || *d.StreamDescription.Shards[0].ParentShardId != *shards[0].ShardId {
+	if err != nil || len(d.StreamDescription.Shards) != 1 ||
+		*d.StreamDescription.Shards[0].ParentShardId != *shards[0].ShardId {
 		t.Errorf("child filter: %+v, %v", d, err)
 	}
-	page, err := f.streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: &arn, Limit: aws.Int32(5)})
+	page, err := f.streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: &arn,
+		Limit: aws.Int32(5)})
 	if err != nil || *page.StreamDescription.LastEvaluatedShardId != *shards[4].ShardId {
 		t.Fatalf("first page: %v %v", page, err)
 	}
 	page, err = f.streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{
 		StreamArn: &arn, ExclusiveStartShardId: page.StreamDescription.LastEvaluatedShardId,
 	})
-	if err != nil || len(page.StreamDescription.Shards) != 3 || page.StreamDescription.LastEvaluatedShardId != nil {
+	if err != nil || len(page.StreamDescription.Shards) != 3 ||
+		page.StreamDescription.LastEvaluatedShardId != nil {
 		t.Errorf("second page: %v %v", page, err)
 	}
 }
@@ -260,7 +279,8 @@ func TestIteratorsStartWhereAsked(t *testing.T) {
 	shard := *f.shards(t, arn)[0].ShardId
 	all := f.drain(t, arn, shard)
 	second := *all[1].Dynamodb.SequenceNumber
-	if len(second) < 21 || strings.Trim(second, "0123456789") != "" || second <= *all[0].Dynamodb.SequenceNumber {
+	if len(second) < 21 || strings.Trim(second, "0123456789") != "" ||
+		second <= *all[0].Dynamodb.SequenceNumber {
 		t.Errorf("sequence numbers %s, %s", *all[0].Dynamodb.SequenceNumber, second)
 	}
 	latest, err := f.iterator(arn, shard, st.ShardIteratorTypeLatest, "")
@@ -304,7 +324,8 @@ func TestIteratorsStartWhereAsked(t *testing.T) {
 	if !errors.As(err, &expired) {
 		t.Errorf("after 15 minutes: %v", err)
 	}
-	_, err = f.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: aws.String("nonsense")})
+	_, err = f.streams.GetRecords(ctx,
+		&dynamodbstreams.GetRecordsInput{ShardIterator: aws.String("nonsense")})
 	if err == nil || !strings.Contains(err.Error(), "ValidationException: Invalid ShardIterator") {
 		t.Errorf("nonsense: %v", err)
 	}
@@ -312,7 +333,8 @@ func TestIteratorsStartWhereAsked(t *testing.T) {
 
 func TestRecordsAreTrimmedAfterADay(t *testing.T) {
 	ctx := context.Background()
-	f := newFixtureWith(t, dynamodb.Config{FS: vfs.NewMem(), Dir: "d", StreamShards: 1, ShardAge: 1000 * time.Hour})
+	f := newFixtureWith(t, dynamodb.Config{FS: vfs.NewMem(), Dir: "d", StreamShards: 1,
+		ShardAge: 1000 * time.Hour})
 	f.createTable(t, "tab", "id", "", types.StreamViewTypeNewImage)
 	f.put(t, "tab", attrs{"id": str("a"), "v": num("1")})
 	arn := f.streamARN(t, "tab")
@@ -329,7 +351,8 @@ func TestRecordsAreTrimmedAfterADay(t *testing.T) {
 		t.Fatal(err)
 	}
 	var trimmed *st.TrimmedDataAccessException
-	if _, err := f.iterator(arn, shard, st.ShardIteratorTypeAtSequenceNumber, first); !errors.As(err, &trimmed) {
+	if _, err := f.iterator(arn, shard, st.ShardIteratorTypeAtSequenceNumber, first); !errors.As(err,
+		&trimmed) {
 		t.Errorf("AT a trimmed record: %v", err)
 	}
 	_, err = f.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: &old})
@@ -364,7 +387,8 @@ func TestStreamOutlivesDisablingAndTable(t *testing.T) {
 	name := "tab"
 	f.put(t, name, attrs{"id": str("a"), "v": num("1")})
 	first := f.streamARN(t, name)
-	off := &ddb.UpdateTableInput{TableName: &name, StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(false)}}
+	off := &ddb.UpdateTableInput{TableName: &name,
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(false)}}
 	if _, err := f.tables.UpdateTable(ctx, off); err != nil {
 		t.Fatal(err)
 	}
@@ -408,7 +432,8 @@ func TestStreamOutlivesDisablingAndTable(t *testing.T) {
 	}
 }
 
-// TestReaderNeverSkipsARecord polls a shard while many writers commit: what a reader gets is without gaps and in order.
+// TestReaderNeverSkipsARecord polls a shard while many writers commit: what a reader gets is
+// without gaps and in order.
 func TestReaderNeverSkipsARecord(t *testing.T) {
 	ctx := context.Background()
 	f := newFixtureWith(t, dynamodb.Config{Dir: t.TempDir(), StreamShards: 1})
@@ -429,15 +454,19 @@ func TestReaderNeverSkipsARecord(t *testing.T) {
 	}
 	next := map[string]int{}
 	last, got := "", 0
-	for deadline := time.Now().Add(30 * time.Second); got < writers*each && time.Now().Before(deadline); {
-		out, err := f.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: &it, Limit: aws.Int32(7)})
+	for deadline := time.Now().Add(30 * time.Second); got < writers*each &&
+		time.Now().Before(deadline); {
+		out, err := f.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: &it,
+			Limit: aws.Int32(7)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range out.Records {
 			id := r.Dynamodb.Keys["id"].(*st.AttributeValueMemberS).Value
-			if v := number(r.Dynamodb.NewImage); v != fmt.Sprint(next[id]) || *r.Dynamodb.SequenceNumber <= last {
-				t.Fatalf("key %s: %s at %s after %s, want %d", id, v, *r.Dynamodb.SequenceNumber, last, next[id])
+			if v := number(r.Dynamodb.NewImage); v != fmt.Sprint(next[id]) ||
+				*r.Dynamodb.SequenceNumber <= last {
+				t.Fatalf("key %s: %s at %s after %s, want %d", id, v, *r.Dynamodb.SequenceNumber, last,
+					next[id])
 			}
 			next[id]++
 			last = *r.Dynamodb.SequenceNumber

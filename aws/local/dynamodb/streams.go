@@ -22,7 +22,8 @@ const (
 	viewBoth = "NEW_AND_OLD_IMAGES"
 )
 
-// streamMeta is what is stored of a stream. A stream outlives its table and its disabling by the retention.
+// streamMeta is what is stored of a stream. A stream outlives its table and its disabling by the
+// retention.
 type streamMeta struct {
 	ID         uint64
 	Table      string
@@ -36,7 +37,8 @@ type streamMeta struct {
 	Shards     []shard // by number; parents before children
 }
 
-// shard is an ordered part of a stream: the records of the keys of one slot between two sequence numbers.
+// shard is an ordered part of a stream: the records of the keys of one slot between two sequence
+// numbers.
 type shard struct {
 	Num       uint32
 	Slot      int
@@ -73,7 +75,8 @@ func (st *stream) openShard(k proa.Key) shard {
 	return st.meta.Shards[len(st.meta.Shards)-1]
 }
 
-// newStream describes a stream whose shards open at the next sequence number. The caller holds commitMu.
+// newStream describes a stream whose shards open at the next sequence number. The caller holds
+// commitMu.
 func (s *Server) newStream(t tableMeta, view string) *stream {
 	s.last.stream++
 	s.last.sequence++
@@ -89,7 +92,8 @@ func (s *Server) newStream(t tableMeta, view string) *stream {
 }
 
 func (m *streamMeta) addShard(slot int, parent int64, start uint64, nowMS int64) {
-	m.Shards = append(m.Shards, shard{Num: m.NextShard, Slot: slot, Parent: parent, CreatedMS: nowMS, Start: start})
+	m.Shards = append(m.Shards, shard{Num: m.NextShard, Slot: slot, Parent: parent, CreatedMS: nowMS,
+		Start: start})
 	m.NextShard++
 }
 
@@ -106,7 +110,10 @@ func (s *Server) disable(m streamMeta) streamMeta {
 	return m
 }
 
-func (s *Server) streamARN(m streamMeta) string { return s.tableARN(m.Table) + "/stream/" + m.Label }
+func (s *Server) streamARN(m streamMeta) string {
+	return s.tableARN(m.Table) + "/stream/" +
+		m.Label
+}
 
 // shardID is unique within the account, as the vendor's are.
 func (m streamMeta) shardID(num int64) string {
@@ -115,7 +122,8 @@ func (m streamMeta) shardID(num int64) string {
 	return fmt.Sprintf("shardId-%020d-%08x", m.CreatedMS*1000+num, h.Sum32())
 }
 
-// sequenceBase makes sequence numbers decimal strings of 21 digits, the vendor's least, that order as text.
+// sequenceBase makes sequence numbers decimal strings of 21 digits, the vendor's least, that order
+// as text.
 const sequenceBase = "1"
 
 func sequenceText(n uint64) string { return fmt.Sprintf("%s%020d", sequenceBase, n) }
@@ -132,7 +140,8 @@ type record struct {
 
 // newRecord makes the record of a change that is no no-op.
 func newRecord(c change, view string, now time.Time) record {
-	r := record{second: now.Unix(), event: 'M', expired: c.expired, keys: c.table.meta.Schema.Attributes(c.key)}
+	r := record{second: now.Unix(), event: 'M', expired: c.expired,
+		keys: c.table.meta.Schema.Attributes(c.key)}
 	switch {
 	case c.old == nil:
 		r.event = 'I'
@@ -233,7 +242,8 @@ type wireStreamRecord struct {
 func (s *Server) wire(r record, m streamMeta, seq uint64) wireRecord {
 	id := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, m.ID), seq)
 	out := wireRecord{
-		EventID: hex.EncodeToString(id), EventVersion: "1.1", EventSource: "aws:dynamodb", AWSRegion: s.cfg.Region,
+		EventID: hex.EncodeToString(id), EventVersion: "1.1", EventSource: "aws:dynamodb",
+		AWSRegion: s.cfg.Region,
 		EventName: map[byte]string{'I': "INSERT", 'M': "MODIFY", 'R': "REMOVE"}[r.event],
 		DynamoDB: wireStreamRecord{
 			ApproximateCreationDateTime: r.second, Keys: r.keys, NewImage: r.new, OldImage: r.old,

@@ -68,7 +68,8 @@ func (s *Server) listStreams(in *listStreamsInput) (any, error) {
 	}
 	slices.SortFunc(all, func(a, b entry) int { return strings.Compare(a.StreamArn, b.StreamArn) })
 	if in.ExclusiveStartStreamArn != nil {
-		all = slices.DeleteFunc(all, func(e entry) bool { return e.StreamArn <= *in.ExclusiveStartStreamArn })
+		all = slices.DeleteFunc(all,
+			func(e entry) bool { return e.StreamArn <= *in.ExclusiveStartStreamArn })
 	}
 	out := map[string]any{"Streams": all[:min(limit, len(all))]}
 	if len(all) > limit {
@@ -120,7 +121,8 @@ func (s *Server) describeStream(in *describeStreamInput) (any, error) {
 		keys = append(keys, keySchemaElement{m.Schema.RangeName, "RANGE"})
 	}
 	d := map[string]any{
-		"StreamArn": s.streamARN(m), "StreamLabel": m.Label, "StreamStatus": status, "StreamViewType": m.View,
+		"StreamArn": s.streamARN(m), "StreamLabel": m.Label, "StreamStatus": status,
+		"StreamViewType":          m.View,
 		"CreationRequestDateTime": seconds(m.CreatedMS), "TableName": m.Table, "KeySchema": keys,
 		"Shards": shards[:min(limit, len(shards))],
 	}
@@ -159,9 +161,11 @@ func (in *describeStreamInput) choose(m streamMeta) ([]shardEntry, error) {
 	if in.ExclusiveStartShardID == nil {
 		return all, nil
 	}
-	at := slices.IndexFunc(all, func(e shardEntry) bool { return e.ShardID == *in.ExclusiveStartShardID })
+	at := slices.IndexFunc(all,
+		func(e shardEntry) bool { return e.ShardID == *in.ExclusiveStartShardID })
 	if at < 0 { // trimmed meanwhile, or not in the filter: shard ids of one stream order by age
-		at = slices.IndexFunc(all, func(e shardEntry) bool { return e.ShardID > *in.ExclusiveStartShardID }) - 1
+		at = slices.IndexFunc(all,
+			func(e shardEntry) bool { return e.ShardID > *in.ExclusiveStartShardID }) - 1
 		if at < -1 {
 			return []shardEntry{}, nil
 		}
@@ -225,7 +229,8 @@ func (s *Server) getShardIterator(in *shardIteratorInput) (any, error) {
 	}
 	sh, ok := m.findShard(*in.ShardID)
 	if !ok {
-		return nil, notFound("Requested resource not found: Shard: %s in Stream: %s not found", *in.ShardID, *in.StreamArn)
+		return nil, notFound("Requested resource not found: Shard: %s in Stream: %s not found",
+			*in.ShardID, *in.StreamArn)
 	}
 	next, err := s.place(sh, *in.ShardIteratorType, in.SequenceNumber)
 	if err != nil {
@@ -258,7 +263,8 @@ func (s *Server) place(sh shard, kind string, sequence *string) (uint64, error) 
 
 func placeAt(sh shard, after bool, sequence *string) (uint64, error) {
 	if sequence == nil {
-		return 0, invalid("SequenceNumber must be specified for ShardIteratorType AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER")
+		return 0, invalid("SequenceNumber must be specified for ShardIteratorType AT_SEQUENCE_NUMBER " +
+			"or AFTER_SEQUENCE_NUMBER")
 	}
 	text, ok := strings.CutPrefix(*sequence, sequenceBase)
 	n, err := strconv.ParseUint(text, 10, 64)
@@ -299,8 +305,10 @@ func (s *Server) getRecords(in *getRecordsInput) (any, error) {
 	case limit > maxRecords:
 		return nil, constraint(quote(limit), "limit", "Member must have value less than or equal to 1000")
 	case s.nowMS()-it.IssuedMS > iteratorLife.Milliseconds():
-		return nil, serviceError("ExpiredIteratorException", "Iterator expired. The iterator was created at time %s, "+
-			"while right now it is %s, which is further in the future than the tolerated delay of %d milliseconds.",
+		return nil, serviceError("ExpiredIteratorException", "Iterator expired. The iterator was "+
+			"created at time %s, "+
+			"while right now it is %s, which is further in the future than the tolerated delay of %d "+
+			"milliseconds.",
 			time.UnixMilli(it.IssuedMS).UTC().Format(time.RFC3339), s.cfg.Clock().UTC().Format(time.RFC3339),
 			iteratorLife.Milliseconds())
 	}
@@ -318,7 +326,8 @@ func (s *Server) getRecords(in *getRecordsInput) (any, error) {
 	return s.readRecords(m, sh, it, limit)
 }
 
-// readRecords reads on in a shard. A shard that was closed before the snapshot and is read to its end has no next iterator.
+// readRecords reads on in a shard. A shard that was closed before the snapshot and is read to its
+// end has no next iterator.
 func (s *Server) readRecords(m streamMeta, sh shard, it iterator, limit int) (any, error) {
 	iter, err := s.db.NewIter(&pebble.IterOptions{
 		LowerBound: recordKey(m.ID, sh.Num, it.Next), UpperBound: recordKey(m.ID, sh.Num+1, 0),

@@ -41,8 +41,8 @@ func (n tableSize) encode() []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(n.bytes))
 }
 
-// table is one table. A request holds mu shared while it reads the description or writes items; what changes the description
-// holds it alone.
+// table is one table. A request holds mu shared while it reads the description or writes items;
+// what changes the description holds it alone.
 type table struct {
 	mu      sync.RWMutex
 	meta    tableMeta
@@ -204,7 +204,8 @@ func seconds(ms int64) float64 { return float64(ms) / 1000 }
 
 func (s *Server) nowMS() int64 { return s.cfg.Clock().UnixMilli() }
 
-// bucket is a token bucket of capacity units with the vendor's 300 seconds of burst. The zero bucket is unlimited.
+// bucket is a token bucket of capacity units with the vendor's 300 seconds of burst. The zero
+// bucket is unlimited.
 type bucket struct {
 	mu     sync.Mutex
 	perSec float64
@@ -220,7 +221,8 @@ func (b *bucket) set(perSec int64, now time.Time) {
 	b.perSec, b.tokens, b.at = float64(perSec), float64(perSec)*burstSeconds, now
 }
 
-// take spends units; it refuses only when none are left, so that what costs more than the bucket holds can pass at all.
+// take spends units; it refuses only when none are left, so that what costs more than the bucket
+// holds can pass at all.
 func (b *bucket) take(units float64, now time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -232,8 +234,10 @@ func (b *bucket) take(units float64, now time.Time) error {
 		b.at = now
 	}
 	if b.tokens <= 0 {
-		return serviceError("ProvisionedThroughputExceededException", "The level of configured provisioned throughput "+
-			"for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.")
+		return serviceError("ProvisionedThroughputExceededException",
+			"The level of configured provisioned throughput "+
+				"for the table was exceeded. Consider increasing your provisioning level with the UpdateTable "+
+				"API.")
 	}
 	b.tokens -= units
 	return nil

@@ -56,7 +56,8 @@ func (in *createTableInput) check() (tableMeta, error) {
 	case in.KeySchema == nil:
 		return m, constraint("null", "keySchema", "Member must not be null")
 	case len(in.GlobalSecondaryIndexes)+len(in.LocalSecondaryIndexes) > 0:
-		return m, invalid("One or more parameter values were invalid: Secondary indexes are not supported here")
+		return m, invalid("One or more parameter values were invalid: Secondary indexes are not " +
+			"supported here")
 	}
 	err = errors.Join(
 		oneOf(in.BillingMode, "billingMode", billProvisioned, billOnDemand),
@@ -79,23 +80,27 @@ func (in *createTableInput) check() (tableMeta, error) {
 func (t *throughput) apply(m *tableMeta) error {
 	if m.OnDemand {
 		if t != nil {
-			return invalid("One or more parameter values were invalid: Neither ReadCapacityUnits nor WriteCapacityUnits " +
+			return invalid("One or more parameter values were invalid: Neither ReadCapacityUnits nor " +
+				"WriteCapacityUnits " +
 				"can be specified when BillingMode is PAY_PER_REQUEST")
 		}
 		m.ReadUnits, m.WriteUnits = 0, 0
 		return nil
 	}
 	if t == nil || t.ReadCapacityUnits == nil || t.WriteCapacityUnits == nil {
-		return invalid("One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits " +
+		return invalid("One or more parameter values were invalid: ReadCapacityUnits and " +
+			"WriteCapacityUnits " +
 			"must both be specified when BillingMode is PROVISIONED")
 	}
 	m.ReadUnits, m.WriteUnits = *t.ReadCapacityUnits, *t.WriteCapacityUnits
 	const member = "provisionedThroughput."
 	switch {
 	case m.ReadUnits < 1:
-		return constraint(quote(int(m.ReadUnits)), member+"readCapacityUnits", "Member must have value greater than or equal to 1")
+		return constraint(quote(int(m.ReadUnits)), member+"readCapacityUnits",
+			"Member must have value greater than or equal to 1")
 	case m.WriteUnits < 1:
-		return constraint(quote(int(m.WriteUnits)), member+"writeCapacityUnits", "Member must have value greater than or equal to 1")
+		return constraint(quote(int(m.WriteUnits)), member+"writeCapacityUnits",
+			"Member must have value greater than or equal to 1")
 	}
 	return nil
 }
@@ -113,11 +118,13 @@ func (sp *streamSpec) check() error {
 		return invalid("One or more parameter values were invalid: " +
 			"StreamViewType cannot be specified when StreamEnabled is false")
 	}
-	return oneOf(sp.StreamViewType, "streamSpecification.streamViewType", viewNew, viewOld, viewBoth, viewKeys)
+	return oneOf(sp.StreamViewType, "streamSpecification.streamViewType", viewNew, viewOld, viewBoth,
+		viewKeys)
 }
 
 // schemaOf builds the key schema from the request's two lists.
-func schemaOf(name string, keys []keySchemaElement, defs []attributeDefinition) (proa.Schema, error) {
+func schemaOf(name string, keys []keySchemaElement, defs []attributeDefinition) (proa.Schema,
+	error) {
 	s := proa.Schema{Table: name}
 	kinds := map[string]proa.Kind{}
 	for _, d := range defs {
@@ -144,17 +151,21 @@ func schemaOf(name string, keys []keySchemaElement, defs []attributeDefinition) 
 		}
 		s.RangeName, s.RangeKind = keys[1].AttributeName, kinds[keys[1].AttributeName]
 		if s.HashName == s.RangeName {
-			return s, invalid("Both the Hash Key and the Range Key element in the KeySchema have the same name")
+			return s, invalid("Both the Hash Key and the Range Key element in the KeySchema have the same " +
+				"name")
 		}
 	}
 	for _, k := range keys {
 		if kinds[k.AttributeName] == proa.KindNone {
-			return s, invalid("One or more parameter values were invalid: Some index key attributes are not defined in "+
-				"AttributeDefinitions. Keys: [%s], AttributeDefinitions: %v", k.AttributeName, slices.Sorted(maps.Keys(kinds)))
+			return s, invalid("One or more parameter values were invalid: Some index key attributes are "+
+				"not defined in "+
+				"AttributeDefinitions. Keys: [%s], AttributeDefinitions: %v", k.AttributeName,
+				slices.Sorted(maps.Keys(kinds)))
 		}
 	}
 	if len(kinds) != len(keys) {
-		return s, invalid("One or more parameter values were invalid: Number of attributes in KeySchema does not exactly " +
+		return s, invalid("One or more parameter values were invalid: Number of attributes in " +
+			"KeySchema does not exactly " +
 			"match number of attributes defined in AttributeDefinitions")
 	}
 	return s, nil
@@ -192,9 +203,10 @@ func (s *Server) createTable(in *createTableInput) (any, error) {
 	return map[string]any{"TableDescription": s.description(t, "CREATING")}, nil
 }
 
-// alter changes and stores a table's description and opens or closes its stream, durably. The caller holds the table's lock
-// alone; change and extra run under commitMu.
-func (s *Server) alter(t *table, spec *streamSpec, change func(*tableMeta), extra func(*pebble.Batch) error) error {
+// alter changes and stores a table's description and opens or closes its stream, durably. The
+// caller holds the table's lock alone; change and extra run under commitMu.
+func (s *Server) alter(t *table, spec *streamSpec, change func(*tableMeta),
+	extra func(*pebble.Batch) error) error {
 	c, err := s.alterLocked(t, spec, change, extra)
 	if err != nil {
 		return err
@@ -290,7 +302,8 @@ func (s *Server) description(t *table, status string) map[string]any {
 		"CreationDateTime": seconds(m.CreatedMS), "AttributeDefinitions": defs, "KeySchema": keys,
 		"ItemCount": size.items, "TableSizeBytes": size.bytes, "DeletionProtectionEnabled": m.Protected,
 		"ProvisionedThroughput": map[string]any{
-			"NumberOfDecreasesToday": 0, "ReadCapacityUnits": m.ReadUnits, "WriteCapacityUnits": m.WriteUnits,
+			"NumberOfDecreasesToday": 0, "ReadCapacityUnits": m.ReadUnits,
+			"WriteCapacityUnits": m.WriteUnits,
 		},
 	}
 	if m.OnDemand {
@@ -324,9 +337,11 @@ type updateTableInput struct {
 
 func (in *updateTableInput) check() error {
 	if len(in.GlobalSecondaryIndexUpdates) > 0 {
-		return invalid("One or more parameter values were invalid: Secondary indexes are not supported here")
+		return invalid("One or more parameter values were invalid: Secondary indexes are not supported " +
+			"here")
 	}
-	if in.BillingMode == "" && in.ProvisionedThroughput == nil && in.StreamSpecification == nil && in.TableClass == "" &&
+	if in.BillingMode == "" && in.ProvisionedThroughput == nil && in.StreamSpecification == nil &&
+		in.TableClass == "" &&
 		in.DeletionProtectionEnabled == nil {
 		return invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, " +
 			"GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")

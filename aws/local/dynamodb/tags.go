@@ -17,7 +17,8 @@ type tagInput struct {
 
 func tagMap(tags []tag) (map[string]string, error) {
 	if len(tags) > maxTags {
-		return nil, invalid("One or more parameter values were invalid: Too many tags: %d, at most %d", len(tags), maxTags)
+		return nil, invalid("One or more parameter values were invalid: Too many tags: %d, at most %d",
+			len(tags), maxTags)
 	}
 	m := map[string]string{}
 	for _, t := range tags {
@@ -48,7 +49,8 @@ func (s *Server) nameOfARN(arn *string) (string, error) {
 }
 
 func (s *Server) noResource(arn string) *apiError {
-	return notFound("Requested resource not found: ResourcArn: %s not found", arn) // the vendor's own spelling
+	return notFound("Requested resource not found: ResourcArn: %s not found",
+		arn) // the vendor's own spelling
 }
 
 func (s *Server) tagResource(in *tagInput) (any, error) {
@@ -64,7 +66,8 @@ func (s *Server) tagResource(in *tagInput) (any, error) {
 
 func (s *Server) untagResource(in *tagInput) (any, error) {
 	if len(in.TagKeys) == 0 {
-		return nil, invalid("Atleast one Tag Key needs to be provided as Input.") // the vendor's own spelling
+		return nil, invalid("Atleast one Tag Key needs to be provided as " +
+			"Input.") // the vendor's own spelling
 	}
 	return s.retag(in, func(tags map[string]string) {
 		for _, k := range in.TagKeys {
@@ -120,9 +123,11 @@ func (s *Server) describeLimits(*struct{}) (any, error) {
 	}, nil
 }
 
-// describeEndpoints names the very endpoint that was asked, so that a client with endpoint discovery stays here.
+// describeEndpoints names the very endpoint that was asked, so that a client with endpoint
+// discovery stays here.
 func describeEndpoints(host string) any {
-	return map[string]any{"Endpoints": []any{map[string]any{"Address": host, "CachePeriodInMinutes": 1440}}}
+	return map[string]any{"Endpoints": []any{map[string]any{"Address": host,
+		"CachePeriodInMinutes": 1440}}}
 }
 
 func (s *Server) describeBackups(in *nameInput) (any, error) {

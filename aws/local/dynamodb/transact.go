@@ -39,7 +39,8 @@ type transactWriteInput struct {
 // mutation parses the one action that the item must hold.
 func (it transactItem) mutation(n int) (*mutation, error) {
 	actions := 0
-	for _, set := range []bool{it.ConditionCheck != nil, it.Put != nil, it.Update != nil, it.Delete != nil} {
+	for _, set := range []bool{it.ConditionCheck != nil, it.Put != nil, it.Update != nil,
+		it.Delete != nil} {
 		if set {
 			actions++
 		}
@@ -48,7 +49,8 @@ func (it transactItem) mutation(n int) (*mutation, error) {
 		return nil, invalid("TransactItems can only contain one of Check, Put, Update or Delete")
 	}
 	member := func(action, name string) error {
-		return constraint("null", fmt.Sprintf("transactItems.%d.member.%s.%s", n+1, action, name), "Member must not be null")
+		return constraint("null", fmt.Sprintf("transactItems.%d.member.%s.%s", n+1, action, name),
+			"Member must not be null")
 	}
 	switch {
 	case it.Put != nil:
@@ -66,7 +68,8 @@ func (it transactItem) mutation(n int) (*mutation, error) {
 		}
 		return it.ConditionCheck.mutation(mutateCheck)
 	}
-	return nil, invalid("Invalid Request: TransactWriteRequest should contain Delete or Put or Update request")
+	return nil, invalid("Invalid Request: TransactWriteRequest should contain Delete or Put or " +
+		"Update request")
 }
 
 // transaction is a parsed TransactWriteItems with its tables locked.
@@ -208,7 +211,8 @@ func cancelled(reasons []cancelReason) *apiError {
 		codes[i] = r.Code
 	}
 	e := serviceError("TransactionCanceledException",
-		"Transaction cancelled, please refer cancellation reasons for specific reasons [%s]", strings.Join(codes, ", "))
+		"Transaction cancelled, please refer cancellation reasons for specific reasons [%s]",
+		strings.Join(codes, ", "))
 	e.reasons = reasons
 	return e
 }
@@ -271,7 +275,8 @@ func (s *Server) transactLocked(tx *transaction) (u usage, c *commitment, err er
 	return u, c, err
 }
 
-// replayed reports whether the transaction's token was used for this very request in the last ten minutes.
+// replayed reports whether the transaction's token was used for this very request in the last ten
+// minutes.
 func (s *Server) replayed(tx *transaction) (bool, error) {
 	if tx.token == nil {
 		return false, nil
@@ -298,7 +303,8 @@ func (s *Server) remember(b *pebble.Batch, tx *transaction) error {
 	return b.Set(tx.token, append(v, tx.digest[:]...), nil)
 }
 
-// dropTokens forgets the tokens that have had their time. Losing such a deletion in a crash is harmless: no sync.
+// dropTokens forgets the tokens that have had their time. Losing such a deletion in a crash is
+// harmless: no sync.
 func (s *Server) dropTokens() error {
 	return s.eachPair([]byte{prefixToken}, func(key, value []byte) error {
 		if len(value) >= 8 && s.nowMS()-int64(binary.BigEndian.Uint64(value)) < tokenLifeMS {
@@ -336,7 +342,8 @@ func (s *Server) transactGet(in *transactGetInput) (any, error) {
 	return out, nil
 }
 
-func (s *Server) getAll(in *transactGetInput, r pebble.Reader) ([]map[string]proa.Item, usage, error) {
+func (s *Server) getAll(in *transactGetInput, r pebble.Reader) ([]map[string]proa.Item, usage,
+	error) {
 	var u usage
 	responses := make([]map[string]proa.Item, len(in.TransactItems))
 	reasons := make([]cancelReason, len(in.TransactItems))
@@ -344,7 +351,8 @@ func (s *Server) getAll(in *transactGetInput, r pebble.Reader) ([]map[string]pro
 	bad := false
 	for i, it := range in.TransactItems {
 		if it.Get == nil {
-			return nil, u, constraint("null", fmt.Sprintf("transactItems.%d.member.get", i+1), "Member must not be null")
+			return nil, u, constraint("null", fmt.Sprintf("transactItems.%d.member.get", i+1),
+				"Member must not be null")
 		}
 		id, item, err := s.getInSnapshot(it.Get, r, &u)
 		if id != "" && seen[id] {

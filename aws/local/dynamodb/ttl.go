@@ -34,7 +34,8 @@ func (s *Server) updateTTL(in *updateTTLInput) (any, error) {
 	case spec.Enabled == nil:
 		return nil, constraint("null", member+".enabled", "Member must not be null")
 	case *spec.AttributeName == "":
-		return nil, constraint("''", member+".attributeName", "Member must have length greater than or equal to 1")
+		return nil, constraint("''", member+".attributeName", "Member must have length greater than or "+
+			"equal to 1")
 	}
 	t, err := s.openAlone(in.TableName)
 	if err != nil {
@@ -43,7 +44,8 @@ func (s *Server) updateTTL(in *updateTTLInput) (any, error) {
 	defer t.mu.Unlock()
 	switch {
 	case t.meta.TTL && *spec.Enabled && t.meta.TTLName != *spec.AttributeName:
-		return nil, invalid("TimeToLive is active on a different AttributeName: current AttributeName is %s", t.meta.TTLName)
+		return nil, invalid("TimeToLive is active on a different AttributeName: current AttributeName "+
+			"is %s", t.meta.TTLName)
 	case t.meta.TTL && *spec.Enabled:
 		return nil, invalid("TimeToLive is already enabled")
 	case !t.meta.TTL && !*spec.Enabled:
@@ -58,7 +60,8 @@ func (s *Server) updateTTL(in *updateTTLInput) (any, error) {
 	return map[string]any{"TimeToLiveSpecification": spec}, nil
 }
 
-// indexExpiries writes the expiries of the items that are there already, or drops all when time to live goes off.
+// indexExpiries writes the expiries of the items that are there already, or drops all when time to
+// live goes off.
 func (s *Server) indexExpiries(b *pebble.Batch, t *table, spec *ttlSpec) error {
 	if !*spec.Enabled {
 		all := prefixed(prefixExpiry, t.meta.ID)
@@ -122,13 +125,15 @@ func (t *table) writeExpiry(b *pebble.Batch, key []byte, old, new proa.Item) err
 	return nil
 }
 
-// ttlHorizon is how long past its expiry an item is left alone: the vendor takes older stamps for mistakes.
+// ttlHorizon is how long past its expiry an item is left alone: the vendor takes older stamps for
+// mistakes.
 const ttlHorizonSeconds = 5 * 365 * 24 * 3600
 
 // maxExpirePerSweep bounds one table's share of a sweep.
 const maxExpirePerSweep = 10000
 
-// expire deletes the table's items whose time has come, each as a write of its own by the service itself.
+// expire deletes the table's items whose time has come, each as a write of its own by the service
+// itself.
 func (s *Server) expire(ctx context.Context, t *table) error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -160,7 +165,8 @@ func (s *Server) dueKeys(t *table) (keys [][]byte, err error) {
 	now := s.cfg.Clock().Unix()
 	prefix := prefixed(prefixExpiry, t.meta.ID)
 	it, err := s.db.NewIter(&pebble.IterOptions{
-		LowerBound: binary.BigEndian.AppendUint64(slices.Clone(prefix), uint64(max(0, now-ttlHorizonSeconds))),
+		LowerBound: binary.BigEndian.AppendUint64(slices.Clone(prefix), uint64(max(0,
+			now-ttlHorizonSeconds))),
 		UpperBound: binary.BigEndian.AppendUint64(slices.Clone(prefix), uint64(now)),
 	})
 	if err != nil {

@@ -19,7 +19,8 @@ func tableName(name *string) (string, error) {
 		_, n, _ = strings.Cut(n, ":table/")
 	}
 	if !validTableName(n) {
-		return "", invalid("Invalid table/index name.  Table/index names must be between 3 and 255 characters long, " +
+		return "", invalid("Invalid table/index name.  Table/index names must be between 3 and 255 " +
+			"characters long, " +
 			"and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'")
 	}
 	return n, nil
@@ -58,7 +59,8 @@ type expressions struct {
 	ExpressionAttributeValues wireMap
 }
 
-// bind checks names and values. The sources are the request's expressions by name, nil where absent.
+// bind checks names and values. The sources are the request's expressions by name, nil where
+// absent.
 func (e expressions) bind(sources ...source) (*expr.Bindings, error) {
 	any := slices.ContainsFunc(sources, func(s source) bool { return s.text != nil })
 	if e.ExpressionAttributeNames != nil {
@@ -70,7 +72,8 @@ func (e expressions) bind(sources ...source) (*expr.Bindings, error) {
 		}
 		for k := range e.ExpressionAttributeNames {
 			if !expr.ValidName(k) {
-				return nil, invalid("ExpressionAttributeNames contains invalid key: Syntax error; key: \"%s\"", k)
+				return nil, invalid("ExpressionAttributeNames contains invalid key: Syntax error; key: \"%s\"",
+					k)
 			}
 		}
 	}
@@ -85,8 +88,12 @@ func (e expressions) values(sources []source, any bool) (map[string]proa.Value, 
 	if e.ExpressionAttributeValues == nil {
 		return nil, nil
 	}
-	if !any || !slices.ContainsFunc(sources, func(s source) bool { return s.takesValues() && s.text != nil }) {
-		return nil, invalid("ExpressionAttributeValues can only be specified when using expressions: %s", allNull(sources))
+	if !any || !slices.ContainsFunc(sources, func(s source) bool {
+		return s.takesValues() &&
+			s.text != nil
+	}) {
+		return nil, invalid("ExpressionAttributeValues can only be specified when using expressions: %s",
+			allNull(sources))
 	}
 	if len(e.ExpressionAttributeValues) == 0 {
 		return nil, invalid("ExpressionAttributeValues must not be empty")
@@ -94,13 +101,15 @@ func (e expressions) values(sources []source, any bool) (map[string]proa.Value, 
 	values := make(map[string]proa.Value, len(e.ExpressionAttributeValues))
 	for k, raw := range e.ExpressionAttributeValues {
 		if !expr.ValidValue(k) {
-			return nil, invalid("ExpressionAttributeValues contains invalid key: Syntax error; key: \"%s\"", k)
+			return nil, invalid("ExpressionAttributeValues contains invalid key: Syntax error; key: \"%s\"",
+				k)
 		}
 		v, err := decodeValue(raw, 0)
 		if err != nil {
 			refusal, _ := asAPIError(err)
 			if strings.HasSuffix(refusal.kind, "ValidationException") {
-				refusal = invalid("ExpressionAttributeValues contains invalid value: %s for key %s", refusal.message, k)
+				refusal = invalid("ExpressionAttributeValues contains invalid value: %s for key %s",
+					refusal.message, k)
 			}
 			return nil, refusal
 		}
@@ -173,7 +182,8 @@ func (l legacy) refuse(sources ...source) error {
 			"Non-expression parameters: {%s} Expression parameters: {%s}",
 			strings.Join(old, ", "), strings.Join(modern, ", "))
 	}
-	return invalid("The legacy parameters {%s} are not supported here; use expressions", strings.Join(old, ", "))
+	return invalid("The legacy parameters {%s} are not supported here; use expressions",
+		strings.Join(old, ", "))
 }
 
 // keyOf takes the key out of an item that is being put.
@@ -182,10 +192,12 @@ func keyOf(s proa.Schema, item proa.Item) (proa.Key, error) {
 	for _, part := range keyParts(s, &k) {
 		v, ok := item[part.name]
 		if !ok {
-			return k, invalid("One or more parameter values were invalid: Missing the key %s in the item", part.name)
+			return k, invalid("One or more parameter values were invalid: Missing the key %s in the item",
+				part.name)
 		}
 		if v.Kind != part.kind {
-			return k, invalid("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s",
+			return k, invalid("One or more parameter values were invalid: Type mismatch for key %s "+
+				"expected: %s actual: %s",
 				part.name, part.kind, v.Kind)
 		}
 		*part.into = v
@@ -235,7 +247,8 @@ func checkKey(s proa.Schema, k proa.Key) error {
 			what = "binary"
 		}
 		return invalid("One or more parameter values are not valid. "+
-			"The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", what, part.name)
+			"The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", what,
+			part.name)
 	}
 	if len(k.Hash.Str) > maxHashBytes && s.HashKind != proa.KindN {
 		return invalid("One or more parameter values were invalid: "+

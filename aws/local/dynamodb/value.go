@@ -156,7 +156,8 @@ func decodeSet(kind proa.Kind, body any) (proa.Value, error) {
 	if len(list) == 0 {
 		return proa.Value{}, invalid("One or more parameter values were invalid: %s", emptySet(kind))
 	}
-	member := map[proa.Kind]proa.Kind{proa.KindSS: proa.KindS, proa.KindNS: proa.KindN, proa.KindBS: proa.KindB}[kind]
+	member := map[proa.Kind]proa.Kind{proa.KindSS: proa.KindS, proa.KindNS: proa.KindN,
+		proa.KindBS: proa.KindB}[kind]
 	texts, members := make([]string, len(list)), make([]string, len(list))
 	for i, e := range list {
 		s, ok := e.(string)
@@ -192,9 +193,11 @@ func duplicates(kind proa.Kind, texts []string) *apiError {
 	case proa.KindNS:
 		return invalid("Input collection contains duplicates")
 	case proa.KindBS:
-		return invalid("One or more parameter values were invalid: Input collection %sof type BS contains duplicates.", list)
+		return invalid("One or more parameter values were invalid: Input collection %sof type BS "+
+			"contains duplicates.", list)
 	}
-	return invalid("One or more parameter values were invalid: Input collection %s contains duplicates.", list)
+	return invalid("One or more parameter values were invalid: Input collection %s contains "+
+		"duplicates.", list)
 }
 
 // wireKind names a JSON value as the vendor's deserializer does.

@@ -22,7 +22,8 @@ const (
 	nArith
 )
 
-// node is one element of a parsed expression. It is immutable once check has resolved its names and values.
+// node is one element of a parsed expression. It is immutable once check has resolved its names and
+// values.
 type node struct {
 	kind  nodeKind
 	op    string // comparator, arithmetic operator or function, as written
@@ -32,7 +33,8 @@ type node struct {
 	value proa.Value // nValue: resolved by check
 }
 
-// boolean reports whether the node is a condition rather than an operand. A function can be either; check decides.
+// boolean reports whether the node is a condition rather than an operand. A function can be either;
+// check decides.
 func (n *node) boolean() bool {
 	switch n.kind {
 	case nCompare, nBetween, nIn, nAnd, nOr, nNot, nFunc:

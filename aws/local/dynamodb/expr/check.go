@@ -22,7 +22,8 @@ func (s kindSet) has(k proa.Kind) bool { return s&(1<<k) != 0 }
 
 const anyKind kindSet = 1<<16 - 1
 
-// function describes one of the language's functions: where it may stand and what literal operands it takes.
+// function describes one of the language's functions: where it may stand and what literal operands
+// it takes.
 type function struct {
 	args      []kindSet
 	firstPath bool // the first operand must be a document path
@@ -46,7 +47,8 @@ func lookupFunction(name string) (function, bool) {
 		sized := scalarText | sets | kindsOf(proa.KindL, proa.KindM)
 		return function{args: []kindSet{sized}, operand: true}, true
 	case "if_not_exists":
-		return function{args: []kindSet{anyKind, anyKind}, firstPath: true, operand: true, update: true}, true
+		return function{args: []kindSet{anyKind, anyKind}, firstPath: true, operand: true, update: true},
+			true
 	case "list_append":
 		lists := kindsOf(proa.KindL)
 		return function{args: []kindSet{lists, lists}, operand: true, update: true}, true
@@ -54,7 +56,8 @@ func lookupFunction(name string) (function, bool) {
 	return function{}, false
 }
 
-// problem ranks what can be wrong with a well-formed expression; the vendor reports the first rank that occurs.
+// problem ranks what can be wrong with a well-formed expression; the vendor reports the first rank
+// that occurs.
 type problem uint8
 
 const (
@@ -108,7 +111,8 @@ func (c *checker) comparison(n *node) {
 		c.operand(a)
 	}
 	if n.kind == nIn && len(n.args)-1 > maxOperands {
-		c.report(badOperand, "The IN operator is provided with too many operands; number of operands: %d", len(n.args)-1)
+		c.report(badOperand, "The IN operator is provided with too many operands; number of operands: %d",
+			len(n.args)-1)
 	}
 	allowed := kindsOf(proa.KindS, proa.KindN, proa.KindB)
 	if n.kind == nIn || n.op == "=" || n.op == "<>" {
@@ -159,7 +163,8 @@ func (c *checker) resolvePath(n *node) {
 			name, ok := c.b.name(e.Name)
 			if !ok {
 				c.report(undefinedRef,
-					"An expression attribute name used in the document path is not defined; attribute name: %s", e.Name)
+					"An expression attribute name used in the document path is not defined; attribute name: %s",
+					e.Name)
 			}
 			resolved[i].Name = name
 		case Reserved(e.Name):
@@ -180,9 +185,11 @@ func (c *checker) function(n *node, wantOperand bool) {
 	}
 	switch {
 	case f.update && !c.update:
-		c.report(misplacedFunction, "The function is not allowed in a condition expression; function: %s", n.op)
+		c.report(misplacedFunction, "The function is not allowed in a condition expression; function: %s",
+			n.op)
 	case !f.update && c.update:
-		c.report(misplacedFunction, "The function is not allowed in an update expression; function: %s", n.op)
+		c.report(misplacedFunction, "The function is not allowed in an update expression; function: %s",
+			n.op)
 	case f.operand != wantOperand:
 		c.report(misplacedFunction,
 			"The function is not allowed to be used this way in an expression; function: %s", n.op)
@@ -204,7 +211,8 @@ func (c *checker) functionOperands(n *node, f function) {
 		return
 	}
 	if f.firstPath && n.args[0].kind != nPath {
-		c.report(badOperand, "Operator or function requires a document path; operator or function: %s", n.op)
+		c.report(badOperand, "Operator or function requires a document path; operator or function: %s",
+			n.op)
 	}
 	for i, a := range n.args {
 		c.literal(n.op, a, f.args[i])
@@ -258,7 +266,8 @@ func (c *checker) bounds(low, high *node) {
 	default:
 		return
 	}
-	c.report(badOperand, "The BETWEEN operator requires %s; lower bound operand: AttributeValue: {%s}, "+
+	c.report(badOperand, "The BETWEEN operator requires %s; lower bound operand: AttributeValue: "+
+		"{%s}, "+
 		"upper bound operand: AttributeValue: {%s}", why, short(l), short(h))
 }
 
@@ -278,7 +287,8 @@ func (c *checker) distinct(n *node) {
 	}
 	for _, a := range n.args[1:] {
 		if a.kind == nPath && a.path.equal(first.path) {
-			c.report(indistinctOperand, "The first operand must be distinct from the remaining operands for this "+
+			c.report(indistinctOperand, "The first operand must be distinct from the remaining operands "+
+				"for this "+
 				"operator or function; operator: %s, first operand: %s", n.op, first.path)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 // Condition is a parsed condition or filter expression.
 type Condition struct{ root *node }
 
-// ParseCondition parses a condition. The label ("ConditionExpression", "FilterExpression") stands in error messages.
-// Errors are *Error.
+// ParseCondition parses a condition. The label ("ConditionExpression", "FilterExpression") stands
+// in error messages. Errors are *Error.
 func ParseCondition(label, src string, b *Bindings) (*Condition, error) {
 	root, err := parseCondition(src, b)
 	if err != nil {
@@ -36,7 +36,8 @@ func parseCondition(src string, b *Bindings) (*node, *Error) {
 	return root, c.err()
 }
 
-// Eval reports whether the condition holds for an item; nil is an item that does not exist. A nil condition holds.
+// Eval reports whether the condition holds for an item; nil is an item that does not exist. A nil
+// condition holds.
 func (c *Condition) Eval(item proa.Item) bool { return c == nil || eval(c.root, item) }
 
 // Names returns the top-level attribute names that the condition reads, in order of appearance.
@@ -72,7 +73,10 @@ func eval(n *node, item proa.Item) bool {
 		return compare(">=", v, operand(n.args[1], item)) && compare("<=", v, operand(n.args[2], item))
 	case nIn:
 		v := operand(n.args[0], item)
-		return slices.ContainsFunc(n.args[1:], func(a *node) bool { return compare("=", v, operand(a, item)) })
+		return slices.ContainsFunc(n.args[1:], func(a *node) bool {
+			return compare("=", v, operand(a,
+				item))
+		})
 	case nFunc:
 		return evalFunction(n, item)
 	}
@@ -158,7 +162,8 @@ func memberKind(set proa.Kind) proa.Kind {
 	return proa.KindB
 }
 
-// size is the vendor's: UTF-16 units of a string, bytes of a binary, elements of the rest; nothing has none.
+// size is the vendor's: UTF-16 units of a string, bytes of a binary, elements of the rest; nothing
+// has none.
 func size(v proa.Value) proa.Value {
 	n := 0
 	switch v.Kind {

@@ -4,7 +4,8 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// KeyCondition is what a query asks of the key: one hash value and at most one condition on the range key.
+// KeyCondition is what a query asks of the key: one hash value and at most one condition on the
+// range key.
 type KeyCondition struct {
 	Hash proa.Value
 	Op   string     // "" (no condition), =, <, <=, >, >=, BETWEEN, begins_with
@@ -171,7 +172,8 @@ func fitSchema(conditions map[string]keyPart, s proa.Schema) (KeyCondition, *Err
 
 func keyOperand(name string, kind proa.Kind, v proa.Value) *Error {
 	if v.Kind != kind {
-		return errorf("One or more parameter values were invalid: Condition parameter type does not match schema type")
+		return errorf("One or more parameter values were invalid: Condition parameter type does not " +
+			"match schema type")
 	}
 	if v.Str == "" {
 		what := "string"

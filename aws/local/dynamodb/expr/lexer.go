@@ -13,7 +13,8 @@ const (
 	tokSymbol
 )
 
-// token is one lexeme with its place in the source. The end of file spans from the last lexeme to the source's end.
+// token is one lexeme with its place in the source. The end of file spans from the last lexeme to
+// the source's end.
 type token struct {
 	kind       tokenKind
 	text       string
@@ -27,7 +28,8 @@ func (t token) is(keyword string) bool {
 
 func (t token) symbol(s string) bool { return t.kind == tokSymbol && t.text == s }
 
-// lex splits the source. It never fails: what is no lexeme becomes a one-character symbol, which the parser then refuses.
+// lex splits the source. It never fails: what is no lexeme becomes a one-character symbol, which
+// the parser then refuses.
 func lex(src string) []token {
 	var toks []token
 	for i := 0; i < len(src); {
@@ -58,7 +60,8 @@ func lex(src string) []token {
 	return append(toks, token{tokEOF, "<EOF>", len(src), len(src)})
 }
 
-// symbolLen is the length of the operator or character that starts s. Characters beyond ASCII are taken whole.
+// symbolLen is the length of the operator or character that starts s. Characters beyond ASCII are
+// taken whole.
 func symbolLen(s string) int {
 	if len(s) >= 2 {
 		switch s[:2] {

@@ -10,13 +10,16 @@ import (
 
 // Refusals of a number, in the vendor's words.
 const (
-	MsgNotNumber     = "The parameter cannot be converted to a numeric value"
-	MsgOverflow      = "Number overflow. Attempting to store a number with magnitude larger than supported range"
-	MsgUnderflow     = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
+	MsgNotNumber = "The parameter cannot be converted to a numeric value"
+	MsgOverflow  = "Number overflow. Attempting to store a number with magnitude larger than " +
+		"supported range"
+	MsgUnderflow = "Number underflow. Attempting to store a number with magnitude smaller than " +
+		"supported range"
 	MsgTooManyDigits = "Attempting to store more than 38 significant digits in a Number"
 )
 
-// add returns a+b, or a-b where minus is set, exactly. Both are canonical. The result is refused past the vendor's range.
+// add returns a+b, or a-b where minus is set, exactly. Both are canonical. The result is refused
+// past the vendor's range.
 func add(a, b string, minus bool) (string, error) {
 	x, scaleX := unscaled(a)
 	y, scaleY := unscaled(b)

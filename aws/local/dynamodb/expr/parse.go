@@ -2,14 +2,14 @@ package expr
 
 import "strconv"
 
-// The vendor's limits.
-// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-expression-parameters
+// The vendor's limits ("Expression parameters").
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 const (
 	maxLength    = 4096
 	maxOperators = 300
 	maxOperands  = 100
 	maxPathDepth = 32
-	maxListIndex = 4294967295 // the vendor's own bound on an index is not published; beyond this it refuses
+	maxListIndex = 4294967295 // the vendor publishes no bound, but has one
 )
 
 type parser struct {
@@ -25,7 +25,8 @@ func newParser(src string) (*parser, *Error) {
 	case src == "":
 		return nil, errorf("The expression can not be empty;")
 	case len(src) > maxLength:
-		return nil, errorf("Expression size has exceeded the maximum allowed size; expression size: %d", len(src))
+		return nil, errorf("Expression size has exceeded the maximum allowed size; expression size: %d",
+			len(src))
 	}
 	return &parser{src: src, toks: lex(src)}, nil
 }
@@ -92,12 +93,13 @@ func (p *parser) limits() *Error {
 	return nil
 }
 
-// or, and, not and comparison may also return a bare operand: whether a parenthesis opens a condition or an operand is
-// known only after what it holds.
+// or, and, not and comparison may also return a bare operand: whether a parenthesis opens a
+// condition or an operand is known only after what it holds.
 func (p *parser) or() (*node, *Error)  { return p.chain(nOr, "OR", p.and) }
 func (p *parser) and() (*node, *Error) { return p.chain(nAnd, "AND", p.not) }
 
-func (p *parser) chain(kind nodeKind, keyword string, operand func() (*node, *Error)) (*node, *Error) {
+func (p *parser) chain(kind nodeKind, keyword string, operand func() (*node, *Error)) (*node,
+	*Error) {
 	left, err := operand()
 	if err != nil {
 		return nil, err
@@ -245,7 +247,8 @@ func (p *parser) group(inner func() (*node, *Error)) (*node, *Error) {
 	return p.path()
 }
 
-// closesTogether reports whether the parenthesis at the current token closes right before the one that encloses it.
+// closesTogether reports whether the parenthesis at the current token closes right before the one
+// that encloses it.
 func (p *parser) closesTogether() bool {
 	depth := 0
 	for i := p.pos; i < len(p.toks); i++ {
@@ -272,7 +275,8 @@ func (p *parser) function() (*node, *Error) {
 	return &node{kind: nFunc, op: name, args: args}, nil
 }
 
-// path parses a document path. Its names are as written (with # where they are references) until check resolves them.
+// path parses a document path. Its names are as written (with # where they are references) until
+// check resolves them.
 func (p *parser) path() (*node, *Error) {
 	path := Path{}
 	for {

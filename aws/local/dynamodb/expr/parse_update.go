@@ -43,7 +43,8 @@ func parseUpdate(src string, b *Bindings) (*Update, *Error) {
 	return checkUpdate(sections, order, b)
 }
 
-// clause returns what parses one clause of the named section: a node whose first argument is the target.
+// clause returns what parses one clause of the named section: a node whose first argument is the
+// target.
 func (p *parser) clause(section string) func() (*node, *Error) {
 	switch section {
 	case "SET":
@@ -167,7 +168,8 @@ func (c *checker) updateOperand(section string, a action) {
 		return
 	}
 	if k := a.value.value.Kind; k != proa.KindNone && !allowed.has(k) {
-		c.report(badOperand, "Incorrect operand type for operator or function; operator: %s, operand type: %s, "+
+		c.report(badOperand, "Incorrect operand type for operator or function; operator: %s, operand "+
+			"type: %s, "+
 			"typeSet: ALLOWED_FOR_%s_OPERAND", section, longKind(k), section)
 	}
 }
@@ -196,7 +198,8 @@ func longKind(k proa.Kind) string {
 	return k.String()
 }
 
-// overlap refuses two paths of which one holds the other, and two that need one attribute to be a list and a map at once.
+// overlap refuses two paths of which one holds the other, and two that need one attribute to be a
+// list and a map at once.
 func overlap(paths []Path) *Error {
 	for i, a := range paths {
 		for _, b := range paths[:i] {
@@ -210,7 +213,8 @@ func overlap(paths []Path) *Error {
 			default:
 				continue
 			}
-			return errorf("Two document paths %s with each other; must remove or rewrite one of these paths; "+
+			return errorf("Two document paths %s with each other; must remove or rewrite one of these "+
+				"paths; "+
 				"path one: %s, path two: %s", what, b, a)
 		}
 	}

@@ -91,8 +91,8 @@ func parsePaths(src string, b *Bindings) ([]Path, *Error) {
 	return paths, overlap(paths)
 }
 
-// Apply returns what the projection selects of the item; all of it where the projection is nil. Elements of a list come in
-// order of their index and close up.
+// Apply returns what the projection selects of the item; all of it where the projection is nil.
+// Elements of a list come in order of their index and close up.
 func (p *Projection) Apply(item proa.Item) proa.Item {
 	if p == nil {
 		return item

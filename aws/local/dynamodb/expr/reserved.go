@@ -8,7 +8,8 @@ func Reserved(word string) bool {
 	return strings.Contains(reservedWords, " "+strings.ToLower(word)+" ")
 }
 
-// reservedWords is the vendor's list of 573, its two misspellings (flattern, innter) included, each between blanks.
+// reservedWords is the vendor's list of 573, its two misspellings (flattern, innter) included, each
+// between blanks.
 const reservedWords = " " +
 	"abort absolute action add after agent aggregate all allocate alter analyze and any archive " +
 	"are array as asc ascii asensitive assertion asymmetric at atomic attach attribute auth " +

@@ -11,7 +11,8 @@ import (
 const (
 	MsgBadUpdatePath  = "The document path provided in the update expression is invalid for update"
 	MsgBadOperandType = "An operand in the update expression has an incorrect data type"
-	MsgNoSuchOperand  = "The provided expression refers to an attribute that does not exist in the item"
+	MsgNoSuchOperand  = "The provided expression refers to an attribute that does not exist in the " +
+		"item"
 )
 
 // Update is a parsed update expression.
@@ -36,8 +37,8 @@ func (u *Update) Paths() []Path {
 	return paths
 }
 
-// Apply returns the item after the update. Operands read the item as it was; the item itself is not changed.
-// Errors are *Error.
+// Apply returns the item after the update. Operands read the item as it was; the item itself is not
+// changed. Errors are *Error.
 func (u *Update) Apply(item proa.Item) (proa.Item, error) {
 	writes, err := u.writes(item)
 	if err != nil {
@@ -58,8 +59,9 @@ type write struct {
 	value proa.Value
 }
 
-// writes computes all values from the original item. Sets come in rising order of index, so that those past a list's end
-// append in order; removals come last and in falling order, so that indexes mean the original list.
+// writes computes all values from the original item. Sets come in rising order of index, so that
+// those past a list's end append in order; removals come last and in falling order, so that indexes
+// mean the original list.
 func (u *Update) writes(item proa.Item) ([]write, error) {
 	var sets, removals []write
 	for _, a := range u.set {
@@ -175,14 +177,16 @@ func deleteValue(old, operand proa.Value) (proa.Value, error) {
 	if old.Kind != operand.Kind {
 		return old, &Error{MsgBadOperandType}
 	}
-	left := slices.DeleteFunc(slices.Clone(old.Set), func(m string) bool { return slices.Contains(operand.Set, m) })
+	left := slices.DeleteFunc(slices.Clone(old.Set),
+		func(m string) bool { return slices.Contains(operand.Set, m) })
 	if len(left) == 0 {
 		return proa.Value{}, nil
 	}
 	return proa.Value{Kind: old.Kind, Set: left}, nil
 }
 
-// store returns a copy of the container in which the path holds the value. Only what lies on the path is copied.
+// store returns a copy of the container in which the path holds the value. Only what lies on the
+// path is copied.
 func store(container proa.Value, path Path, value proa.Value) (proa.Value, error) {
 	head, rest := path[0], path[1:]
 	child, ok := childOf(container, head)
