@@ -288,3 +288,9 @@ func (f *function) readTrigger(prefix string, b map[string]json.RawMessage) erro
 	f.route, err = parseRoute(strings.Trim(prefix+"/"+strings.Trim(text, "/"), "/"))
 	return err
 }
+
+// Check reads the definitions of an unpacked package as the host does, and says what is wrong.
+func Check(dir string) error {
+	_, err := readCode(dir)
+	return err
+}
