@@ -37,6 +37,12 @@ func (m *memoryStore) Save(s State) error {
 	return nil
 }
 
+func (m *memoryStore) saved() proa.Plan {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state.Plan
+}
+
 func (m *memoryStore) set(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -76,13 +82,13 @@ func TestServicePublishesAtTheStartAndAtEachSwitch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memoryStore{}
 		s, plans := runService(t, ServiceConfig{Store: store})
-		if len(*plans) != 1 || (*plans)[0].Active != proa.AWS || store.state.Plan.Version != 1 {
-			t.Fatalf("at the start: plans %+v, saved %+v", *plans, store.state.Plan)
+		if len(*plans) != 1 || (*plans)[0].Active != proa.AWS || store.saved().Version != 1 {
+			t.Fatalf("at the start: plans %+v, saved %+v", *plans, store.saved())
 		}
 		observe(s, proa.Unhealthy, proa.Healthy)
 		synctest.Wait()
-		if len(*plans) != 2 || s.Plan().Active != proa.Azure || store.state.Plan.Version != 2 {
-			t.Fatalf("after the verdict: plans %+v, saved %+v", *plans, store.state.Plan)
+		if len(*plans) != 2 || s.Plan().Active != proa.Azure || store.saved().Version != 2 {
+			t.Fatalf("after the verdict: plans %+v, saved %+v", *plans, store.saved())
 		}
 		if e := s.Explain(); e.Plan.Version != 2 || len(e.History) != 2 || len(s.Events()) == 0 {
 			t.Errorf("explained %+v", e)
@@ -132,13 +138,13 @@ func TestFullDiskDoesNotKeepTrafficOnADeadRegion(t *testing.T) {
 		store.set(errors.New("no space left on device"))
 		observe(s, proa.Unhealthy, proa.Healthy)
 		time.Sleep(time.Second)
-		if s.Plan().Active != proa.Azure || store.state.Plan.Version != 1 {
-			t.Fatalf("plan %+v, saved %+v", s.Plan(), store.state.Plan)
+		if s.Plan().Active != proa.Azure || store.saved().Version != 1 {
+			t.Fatalf("plan %+v, saved %+v", s.Plan(), store.saved())
 		}
 		store.set(nil)
 		time.Sleep(time.Second)
-		if store.state.Plan.Version != 2 {
-			t.Errorf("saved plan %d after the disk was freed, want 2", store.state.Plan.Version)
+		if store.saved().Version != 2 {
+			t.Errorf("saved plan %d after the disk was freed, want 2", store.saved().Version)
 		}
 	})
 }
