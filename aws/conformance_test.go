@@ -1,10 +1,8 @@
 package aws
 
 import (
+	"context"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,28 +12,37 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/proa-cloud/proa"
-	localdynamodb "github.com/proa-cloud/proa/aws/local/dynamodb"
-	locals3 "github.com/proa-cloud/proa/aws/local/s3"
-	"github.com/proa-cloud/proa/aws/local/sigv4"
+	"github.com/proa-cloud/proa/aws/local"
 	"github.com/proa-cloud/proa/cloud"
 	"github.com/proa-cloud/proa/cloud/cloudtest"
 )
 
-// localDynamoDB serves the local DynamoDB on loopback and returns how to reach it.
-func localDynamoDB(t *testing.T) Config {
+// localCloud runs a whole local AWS and returns how to reach it.
+func localCloud(t *testing.T) Config {
 	t.Helper()
-	server, err := localdynamodb.New(localdynamodb.Config{Dir: t.TempDir(), Clock: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener := httptest.NewServer(server)
+	ctx, stop := context.WithCancel(context.Background())
+	ready, done := make(chan local.Addresses, 1), make(chan error, 1)
+	go func() {
+		done <- local.Run(ctx, local.Config{
+			Dir: t.TempDir(), APIListen: "127.0.0.1:0", GatewayListen: "127.0.0.1:0",
+			AccessKeyID: "AKIATEST", SecretAccessKey: proa.NewSecret("secret"), AccountID: "000000000000", Region: "us-east-1",
+			Clock: time.Now, Logger: slog.New(slog.DiscardHandler), Ready: func(a local.Addresses) { ready <- a },
+		})
+	}()
 	t.Cleanup(func() {
-		listener.Close()
-		if err := server.Close(); err != nil {
+		stop()
+		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return testConfig(listener.URL)
+	select {
+	case a := <-ready:
+		return testConfig("http://" + a.API)
+	case err := <-done:
+		done <- err
+		t.Fatal(err)
+	}
+	return Config{}
 }
 
 func testConfig(endpoint string) Config {
@@ -106,7 +113,7 @@ func openFeed(t *testing.T, c Config, s proa.Schema) *Feed {
 }
 
 func TestTableConformance(t *testing.T) {
-	c := localDynamoDB(t)
+	c := localCloud(t)
 	for _, s := range schemas() {
 		createTable(t, c, s)
 		t.Run(s.Table, func(t *testing.T) {
@@ -116,7 +123,7 @@ func TestTableConformance(t *testing.T) {
 }
 
 func TestFeedConformance(t *testing.T) {
-	c := localDynamoDB(t)
+	c := localCloud(t)
 	for _, s := range schemas() {
 		createTable(t, c, s)
 		t.Run(s.Table, func(t *testing.T) {
@@ -124,52 +131,6 @@ func TestFeedConformance(t *testing.T) {
 				cloudtest.FeedShows{AllVersions: true, OldImages: true})
 		})
 	}
-}
-
-// counter counts the calls by their targets.
-type counter struct {
-	next  http.RoundTripper
-	calls chan string
-}
-
-func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
-	_, op, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	select {
-	case c.calls <- op:
-	default:
-	}
-	return c.next.RoundTrip(r)
-}
-
-// localS3 serves the local S3 on loopback, with one bucket.
-func localS3(t *testing.T, bucket string) Config {
-	t.Helper()
-	server, err := locals3.New(locals3.Config{
-		Dir: t.TempDir(), Clock: time.Now, Logger: slog.New(slog.DiscardHandler), Region: "us-east-1", AccountID: "000000000000",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	verifier := &sigv4.Verifier{
-		Lookup: func(id string) (sigv4.Secret, bool) { return sigv4.NewSecret("secret"), id == "AKIATEST" },
-		Clock:  time.Now,
-	}
-	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := verifier.Verify(r); err != nil {
-			http.Error(w, err.Error(), http.StatusForbidden)
-			return
-		}
-		server.ServeHTTP(w, r)
-	}))
-	t.Cleanup(func() {
-		listener.Close()
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	c := testConfig(listener.URL)
-	createBucket(t, c, bucket)
-	return c
 }
 
 func createBucket(t *testing.T, c Config, bucket string) {
@@ -185,7 +146,8 @@ func createBucket(t *testing.T, c Config, bucket string) {
 }
 
 func TestBucketConformance(t *testing.T) {
-	c := localS3(t, "attachments")
+	c := localCloud(t)
+	createBucket(t, c, "attachments")
 	cloudtest.RunBucket(t, func(t *testing.T) cloud.Bucket {
 		bucket, err := NewBucket(t.Context(), c, "attachments")
 		if err != nil {

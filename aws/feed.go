@@ -34,7 +34,7 @@ type Feed struct {
 	arn       string
 	listed    []streamtypes.Shard
 	listedAt  time.Time
-	stale     bool // a shard ended: its children must be looked up soon
+	stale     bool // a shard ended: its children must be looked up
 	iterators map[string]iterator
 }
 
@@ -171,7 +171,9 @@ func (f *Feed) refresh(ctx context.Context, pos position) error {
 		return fail("read change feed", f.schema.Table, fmt.Errorf("%w: the stream was replaced", errGap))
 	}
 	age, soon := time.Since(f.listedAt), 5*f.config.feedInterval()
-	if age < soon && !f.listedAt.IsZero() || age < listEvery && !f.stale && pos.open() {
+	switch {
+	case f.listedAt.IsZero() || f.stale:
+	case age < soon, age < listEvery && pos.open():
 		return nil
 	}
 	return f.list(ctx)

@@ -30,7 +30,7 @@ var _ cloud.Monitor = (*Monitor)(nil)
 const (
 	publicManagement = "https://management.azure.com"
 	alertsVersion    = "2019-03-01"
-	alertsWindow     = "1d" // the API's smallest windows are 1h and 1d: an alert that fired earlier and still does is not listed beyond
+	alertsWindow     = "30d" // for which the service keeps alerts: one that fires for longer than that is no longer seen
 )
 
 // NewMonitor watches the alert rule of that name in a subscription. It needs MonitorToken or Credential, and makes no call.
@@ -81,7 +81,7 @@ type essentials struct {
 	Target      string    `json:"targetResourceName"`
 }
 
-// Alarm reports firing while the latest alert of the rule has not been resolved. A rule that has not fired within the last day is known and
+// Alarm reports firing while the latest alert of the rule has not been resolved. A rule that has not fired within 30 days is known and
 // quiet: the API lists alerts, not rules, and does not tell a quiet rule from one that does not exist.
 func (m *Monitor) Alarm(ctx context.Context) (cloud.Alarm, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.config.timeout())
@@ -102,7 +102,7 @@ func (m *Monitor) Alarm(ctx context.Context) (cloud.Alarm, error) {
 		}
 	}
 	if last == nil {
-		return cloud.Alarm{Known: true, Reason: "no alert of the rule within the last day"}, nil
+		return cloud.Alarm{Known: true, Reason: "no alert of the rule within 30 days"}, nil
 	}
 	if last.Condition == "Fired" {
 		reason := cmp.Or(last.Description, "alert fired on "+last.Target)
