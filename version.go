@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/proa-cloud/proa/hlc"
@@ -99,9 +100,10 @@ type Envelope struct {
 	Version   Version // fields v (time), o (origin region) and h (content hash)
 	Parent    Version // field p: the version that the writer saw; zero when it saw none
 	Tombstone bool    // field d: the key was deleted; the image holds the key attributes only
+	Write     uint64  // field w: the number of data sync's write that stored it, so that it knows its own; 0 for other writers
 }
 
-// Value renders the envelope as the attribute's value: an M of v, o, h and, where set, p and d.
+// Value renders the envelope as the attribute's value: an M of v, o, h and, where set, p, d and w.
 func (e Envelope) Value() Value {
 	m := Item{
 		"v": String(e.Version.Time.String()),
@@ -113,6 +115,9 @@ func (e Envelope) Value() Value {
 	}
 	if e.Tombstone {
 		m["d"] = Bool(true)
+	}
+	if e.Write != 0 {
+		m["w"] = String(strconv.FormatUint(e.Write, 36))
 	}
 	return Map(m)
 }
@@ -132,5 +137,11 @@ func ParseEnvelope(v Value) (Envelope, error) {
 	if err != nil {
 		return e, fmt.Errorf("envelope: parent: %w", err)
 	}
-	return Envelope{Version: version, Parent: parent, Tombstone: v.Map["d"].Bool}, nil
+	e = Envelope{Version: version, Parent: parent, Tombstone: v.Map["d"].Bool}
+	if w := v.Map["w"].Str; w != "" {
+		if e.Write, err = strconv.ParseUint(w, 36, 64); err != nil {
+			return Envelope{}, fmt.Errorf("envelope: write %.80q: %w", w, ErrInvalid)
+		}
+	}
+	return e, nil
 }

@@ -47,10 +47,10 @@ func (m *machine) write(side proa.Region, sd *Side) {
 		}
 		out.Next = proa.Image{Item: body}
 	}
-	if !out.Purge {
-		out.Next.Envelope = &proa.Envelope{Version: version, Parent: w.Parent, Tombstone: w.Tombstone}
-	}
 	out.Intent = m.intend(sd, version, out.Purge, out.Print)
+	if !out.Purge {
+		out.Next.Envelope = &proa.Envelope{Version: version, Parent: w.Parent, Tombstone: w.Tombstone, Write: out.Intent}
+	}
 	sd.InFlight, sd.Touched = out.Intent, m.now
 	m.emit(out)
 }
@@ -61,19 +61,12 @@ func (m *machine) borrow(side proa.Region, sd *Side) {
 	m.emit(Observe{Side: side.Other()})
 }
 
-// intend records that a version is about to be written. A write that is tried again keeps its intent: it is shown once.
+// intend records that a version is about to be written. Its number is never used again, even by a node that has lost its memory.
 func (m *machine) intend(sd *Side, version proa.Version, purge bool, seen Print) uint64 {
-	for i := range sd.Intents {
-		in := &sd.Intents[i]
-		if in.Version == version && in.Purge == purge && in.Seen == seen && !in.Echoed {
-			in.Sent, in.Failed = m.now, false
-			return in.ID
-		}
-	}
 	if len(sd.Intents) >= maxIntents {
 		sd.Intents = append(sd.Intents[:0], sd.Intents[1:]...)
 	}
-	m.s.LastID++
+	m.s.LastID = max(m.s.LastID+1, uint64(max(m.now.UnixMilli(), 1)))
 	sd.Intents = append(sd.Intents, Intent{ID: m.s.LastID, Version: version, Purge: purge, Seen: seen, Sent: m.now})
 	return m.s.LastID
 }
@@ -82,7 +75,7 @@ func (m *machine) intend(sd *Side, version proa.Version, purge bool, seen Print)
 func (m *machine) prune(sd *Side, fresh time.Time) {
 	kept := sd.Intents[:0]
 	for _, in := range sd.Intents {
-		over := in.Echoed && !in.Ambiguous || fresh.After(in.Sent.Add(m.InFlightMax))
+		over := in.Echoed || fresh.After(in.Sent.Add(m.InFlightMax))
 		if !over || in.ID == sd.InFlight || in.ID == sd.AheadBy && sd.Ahead != nil {
 			kept = append(kept, in)
 		}
@@ -109,11 +102,13 @@ func (m *machine) applied(in Applied) {
 	case Conflict:
 		m.refused(in.Side, sd, intent, in.Row)
 	case Throttled:
+		intent.Refused = true
+		m.unpurged(in.Side, sd, intent)
 		m.pause(sd)
 	case Ambiguous:
-		intent.Ambiguous = true
 		sd.RetryAt = m.now.Add(m.Backoff) // the shell backs off from a side that is away as a whole
 	case Invalid:
+		intent.Refused = true
 		if intent.Version == m.s.Winner.Version {
 			sd.Unfit = &Unfit{Version: intent.Version, Reason: in.Reason, At: m.now}
 			m.emit(Quarantined{Side: in.Side, Reason: in.Reason})
@@ -146,33 +141,38 @@ func (m *machine) done(sd *Side, intent *Intent, row cloud.Row) {
 		sd.Refused = m.now // something slipped under: the feed will say what
 		return
 	}
-	sd.Ahead, sd.AheadBy = &h, intent.ID
+	if sd.Feed.Version != h.Version || sd.Feed.print() != h.print() {
+		sd.Ahead, sd.AheadBy = &h, intent.ID
+	}
 }
 
 // wrote reports whether a stored state is exactly what the intent wrote.
 func (m *machine) wrote(in *Intent, h *Held) bool {
-	return h.Exists && !in.Purge && h.Stored != nil && h.Stored.Version == in.Version && h.Stored.Version.Hash == h.Hash &&
+	return h.Exists && !in.Purge && h.Stored != nil && h.Stored.Write == in.ID && h.Stored.Version == in.Version && h.Stored.Version.Hash == h.Hash &&
 		h.Stored.Tombstone == h.Tombstone
+}
+
+// unpurged judges a removal anew that was taken for a purge of ours, now that the purge is known not to have been.
+func (m *machine) unpurged(side proa.Region, sd *Side, intent *Intent) bool {
+	if intent.Over.IsZero() || !intent.Refused || !sd.Feed.Gone || sd.Ahead != nil {
+		return false
+	}
+	m.local(sd, write{region: side, deleted: true, event: intent.Over, saw: []proa.Version{sd.Feed.Version}})
+	return true
 }
 
 // refused takes a write that found something else stored.
 func (m *machine) refused(side proa.Region, sd *Side, intent *Intent, row cloud.Row) {
 	h := m.physical(row.Image, proa.ContentHash(row.Image.Item), row.ETag)
+	intent.Refused = !m.wrote(intent, &h) // an earlier attempt of the same call may have been stored
+	if m.unpurged(side, sd, intent) {
+		return
+	}
 	if intent.Purge && !h.Exists {
 		m.done(sd, intent, row)
 		return
 	}
-	intent.Failed = true
-	for i := range sd.Intents {
-		in := &sd.Intents[i]
-		if in.Echoed || !m.wrote(in, &h) {
-			continue
-		}
-		h.Version = in.Version // ours after all: this write, or an earlier one that was given up
-		if !h.Tombstone {
-			m.s.keep(h.Hash, row.Image.Item)
-		}
-		sd.Ahead, sd.AheadBy = &h, in.ID
+	if m.found(sd, &h, row) {
 		return
 	}
 	cur := sd.Current()
@@ -180,18 +180,27 @@ func (m *machine) refused(side proa.Region, sd *Side, intent *Intent, row cloud.
 	case h.print() == cur.print():
 		cur.ETag = h.ETag
 		m.pause(sd)
-	case !sd.Known && sd.Position == "":
-		m.observe(side, sd, row, h)
 	default:
 		sd.Refused = m.now
 	}
 }
 
-// restarted takes the end of the process that sent what was in flight.
-func (m *machine) restarted(side proa.Region) {
-	sd := m.s.At(side)
-	if intent := m.intent(sd, sd.InFlight); intent != nil {
-		intent.Ambiguous = true
+// found recognises a stored state that a write of ours left there: this one, or an earlier one that was given up.
+func (m *machine) found(sd *Side, h *Held, row cloud.Row) bool {
+	for i := range sd.Intents {
+		in := &sd.Intents[i]
+		if in.Echoed || !m.wrote(in, h) {
+			continue
+		}
+		h.Version = in.Version
+		if !h.Tombstone {
+			m.s.keep(h.Hash, row.Image.Item)
+		}
+		sd.Ahead, sd.AheadBy = h, in.ID
+		return true
 	}
-	sd.InFlight = 0
+	return false
 }
+
+// restarted takes the end of the process that sent what was in flight: it may land or not.
+func (m *machine) restarted(side proa.Region) { m.s.At(side).InFlight = 0 }

@@ -93,8 +93,8 @@ func (m *machine) removed(sd *Side, c proa.Change) {
 		m.purged(sd, c)
 	case over != nil:
 		// Our purge took a foreign update of the tombstone image with it, judged before: whatever has won is written again.
-		over.Echoed = true
-		m.settleAhead(sd, over.ID)
+		over.Over = c.Time
+		m.shown(sd, over)
 		m.emit(NoteMerged)
 		sd.Feed = Held{Version: prev.Version, Gone: true}
 	case !prev.Exists && !prev.Gone && prev.Version.Hash == (proa.Hash{}) && !prev.Version.IsZero():
@@ -107,12 +107,13 @@ func (m *machine) removed(sd *Side, c proa.Change) {
 
 // purgedOver finds our purge of a tombstone image that was no more one: DynamoDB's comparison cannot see added attributes.
 func (m *machine) purgedOver(sd *Side, c proa.Change) *Intent {
-	if c.Old == nil || c.Old.Envelope == nil {
+	if c.Old == nil || c.Old.Envelope == nil || sd.Feed.ETag != "" {
 		return nil
 	}
 	for i := range sd.Intents {
 		in := &sd.Intents[i]
-		if in.Purge && !in.Echoed && !in.Failed && in.Version == c.Old.Envelope.Version && in.Seen != sd.Feed.print() {
+		if in.Purge && !in.Echoed && !in.Refused && in.Seen.Stored == c.Old.Envelope.Version &&
+			in.Seen != sd.Feed.print() {
 			return in
 		}
 	}
@@ -126,9 +127,8 @@ func (m *machine) purged(sd *Side, c proa.Change) {
 		version = c.Old.Envelope.Version
 	}
 	for i := range sd.Intents {
-		if in := &sd.Intents[i]; in.Purge && in.Version == version {
-			in.Echoed = true
-			m.settleAhead(sd, in.ID)
+		if in := &sd.Intents[i]; in.Purge && in.Version == version && !in.Echoed {
+			m.shown(sd, in)
 		}
 	}
 	sd.Feed = Held{Version: version}
@@ -151,7 +151,7 @@ func (m *machine) stored(sd *Side, c proa.Change) {
 		m.s.keep(hash, c.New.Item)
 	}
 	fits := valid(c.New, hash, m.Schema, m.s.Key)
-	if in := m.echoOf(sd, c.New, fits); in != nil {
+	if in := m.echoOf(sd, c.New); in != nil {
 		m.echoed(sd, c, next, in, fits)
 		return
 	}
@@ -160,8 +160,7 @@ func (m *machine) stored(sd *Side, c proa.Change) {
 
 // echoed takes a change that our own write made.
 func (m *machine) echoed(sd *Side, c proa.Change, next Held, in *Intent, fits bool) {
-	in.Echoed = true
-	m.settleAhead(sd, in.ID)
+	m.shown(sd, in)
 	version := in.Version
 	switch {
 	case fits:
@@ -169,7 +168,7 @@ func (m *machine) echoed(sd *Side, c proa.Change, next Held, in *Intent, fits bo
 		if version != m.s.Winner.Version {
 			m.emit(NoteLate)
 		}
-	case in.Seen == sd.Feed.print():
+	case in.Seen == sd.Feed.print() || sd.Feed.ETag != "":
 		m.foreign(sd, c, next, false, version) // the feed shows ours only together with the foreign write after it
 		return
 	default:
@@ -219,30 +218,23 @@ func descends(old proa.Image, parent proa.Version) bool {
 	return old.Envelope.Version == parent
 }
 
-// echoOf finds the intent that a change is the outcome of. Where the hash does not fit, it is one that a foreign update slipped under.
-func (m *machine) echoOf(sd *Side, img proa.Image, fits bool) *Intent {
-	if img.Envelope == nil {
+// echoOf finds the intent that a change is the outcome of: the first image that carries its number. Later ones that carry it were put
+// there by others.
+func (m *machine) echoOf(sd *Side, img proa.Image) *Intent {
+	e := img.Envelope
+	if e == nil || e.Write == 0 {
 		return nil
 	}
-	for i := range sd.Intents {
-		in := &sd.Intents[i]
-		if in.Purge || in.Version != img.Envelope.Version || in.Echoed && !in.Ambiguous {
-			continue
-		}
-		if fits && in.Seen != sd.Feed.print() {
-			continue // the same state put back by another writer: our comparison would have failed
-		}
-		if !fits && in.Echoed {
-			continue
-		}
+	if in := m.intent(sd, e.Write); in != nil && !in.Purge && !in.Echoed && in.Version == e.Version {
 		return in
 	}
 	return nil
 }
 
-// settleAhead drops what a write was believed to have left there, now that the feed has come to it.
-func (m *machine) settleAhead(sd *Side, intent uint64) {
-	if sd.Ahead != nil && sd.AheadBy <= intent {
+// shown records that the feed has come to a write of ours, and drops what it was believed to have left there.
+func (m *machine) shown(sd *Side, in *Intent) {
+	in.Echoed = true
+	if sd.Ahead != nil && sd.AheadBy <= in.ID {
 		sd.Ahead, sd.AheadBy = nil, 0
 	}
 }

@@ -30,12 +30,8 @@ func (m *machine) observe(side proa.Region, sd *Side, row cloud.Row, h Held) {
 		cur.ETag = h.ETag
 		return
 	}
-	for i := range sd.Intents {
-		if in := &sd.Intents[i]; !in.Echoed && m.wrote(in, &h) {
-			h.Version = in.Version
-			sd.Ahead, sd.AheadBy = &h, in.ID
-			return
-		}
+	if m.found(sd, &h, row) {
+		return
 	}
 	if !h.Exists {
 		m.missing(sd, waited)

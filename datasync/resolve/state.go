@@ -63,14 +63,14 @@ type Side struct {
 
 // Intent is a write of ours that may show up in a region's feed. It is durable before the write is sent.
 type Intent struct {
-	ID        uint64
-	Version   proa.Version // what is written; of the tombstone image for a purge
-	Purge     bool
-	Seen      Print // what it may take the place of
-	Sent      time.Time
-	Echoed    bool // the feed has shown it
-	Failed    bool // it was refused, as far as its answer can tell
-	Ambiguous bool // a time-out or a crash hid an outcome, so that it may land late, once more
+	ID      uint64       // stored in the envelope, so that no other image can pass for it
+	Version proa.Version // what is written; of the tombstone image for a purge
+	Purge   bool
+	Seen    Print // what it may take the place of
+	Sent    time.Time
+	Echoed  bool      // the feed has shown it
+	Refused bool      // it was refused, as far as its answer can tell
+	Over    time.Time // of the removal of a foreign state that was taken for this purge; zero: none
 }
 
 // Print tells stored states apart, as far as a compare-and-set can.

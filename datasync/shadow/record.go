@@ -167,15 +167,16 @@ func (e *encoder) intent(in *resolve.Intent) {
 	e.Hash(in.Seen.Hash)
 	e.Time(in.Sent)
 	e.Bool(in.Echoed)
-	e.Bool(in.Failed)
-	e.Bool(in.Ambiguous)
+	e.Bool(in.Refused)
+	e.Time(in.Over)
 }
 
 func (d *decoder) intent(in *resolve.Intent) {
 	in.ID, in.Version, in.Purge = d.Uint(), d.Version(), d.Bool()
 	in.Seen.Exists, in.Seen.Stored, in.Seen.Hash = d.Bool(), d.Version(), d.Hash()
 	in.Sent = d.Time()
-	in.Echoed, in.Failed, in.Ambiguous = d.Bool(), d.Bool(), d.Bool()
+	in.Echoed, in.Refused = d.Bool(), d.Bool()
+	in.Over = d.Time()
 }
 
 func (e *encoder) held(h *resolve.Held) {

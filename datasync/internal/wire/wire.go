@@ -258,6 +258,7 @@ func (e *Encoder) Envelope(v *proa.Envelope) {
 		e.Version(v.Version)
 		e.Version(v.Parent)
 		e.Bool(v.Tombstone)
+		e.Uint(v.Write)
 	}
 }
 
@@ -266,7 +267,7 @@ func (d *Decoder) Envelope() *proa.Envelope {
 	if !d.Bool() {
 		return nil
 	}
-	return &proa.Envelope{Version: d.Version(), Parent: d.Version(), Tombstone: d.Bool()}
+	return &proa.Envelope{Version: d.Version(), Parent: d.Version(), Tombstone: d.Bool(), Write: d.Uint()}
 }
 
 // Image appends an image.
