@@ -80,6 +80,10 @@ func startEnvironment(p *pool, limit time.Duration) (*environment, *failure) {
 	case <-e.dead:
 		e.shut()
 		return nil, e.failureOfInit()
+	case <-p.quit:
+		e.kill()
+		e.shut()
+		return nil, &failure{Type: "Sandbox.Failure", Message: errPoolClosed.Error()}
 	case <-timer.C:
 		e.kill()
 		e.shut()

@@ -41,7 +41,7 @@ type Result struct {
 }
 
 // Invoke runs the function and waits for its answer. An error is a *wire.Error (no such function,
-// throttled, payload too large), or that of ctx: the function then goes on alone to its end.
+// throttled, payload too large), or that of ctx: a function that runs by then goes on to its end.
 func (s *Server) Invoke(ctx context.Context, call Call) (Result, error) {
 	name, refusal := resolve(call.Function)
 	if refusal != nil {
@@ -56,10 +56,11 @@ func (s *Server) Invoke(ctx context.Context, call Call) (Result, error) {
 		return Result{}, refusal
 	}
 	done := make(chan Result, 1)
-	s.work.Go(func() {
+	go func() {
+		defer s.work.Done() // enter has added it
 		defer s.leave(f, shared)
-		done <- s.execute(name, f, s.newInvocation(name, call))
-	})
+		done <- s.execute(ctx, name, f, s.newInvocation(name, call))
+	}()
 	select {
 	case result := <-done:
 		return result, nil
@@ -99,6 +100,7 @@ func (s *Server) enter(name string) (f *function, shared bool, refusal *wire.Err
 			return nil, false, s.throttled(name, "ReservedFunctionConcurrentInvocationLimitExceeded")
 		}
 		f.inflight++
+		s.work.Add(1)
 		return f, false, nil
 	}
 	if s.inflight >= s.cfg.AccountConcurrency-s.reservedSum("") {
@@ -106,6 +108,7 @@ func (s *Server) enter(name string) (f *function, shared bool, refusal *wire.Err
 	}
 	f.inflight++
 	s.inflight++
+	s.work.Add(1)
 	return f, true, nil
 }
 
@@ -130,15 +133,20 @@ func (s *Server) leave(f *function, shared bool) {
 
 // execute runs the invocation on an environment; when the function is changed while it waits, on
 // one of the new state.
-func (s *Server) execute(name string, f *function, inv *invocation) Result {
+func (s *Server) execute(
+	ctx context.Context, name string, f *function, inv *invocation,
+) Result {
 	for range maxReplacements {
 		pool := s.poolOf(f)
 		if pool == nil {
 			break
 		}
-		env, failed, err := pool.acquire(context.Background()) // a closed pool releases its waiters
+		env, failed, err := pool.acquire(ctx)
 		if errors.Is(err, errPoolClosed) {
 			continue
+		}
+		if err != nil {
+			return Result{} // nobody waits for it any more, and it has not begun
 		}
 		if failed != nil {
 			s.measure(name, 0, failed)

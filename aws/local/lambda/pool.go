@@ -22,6 +22,7 @@ type pool struct {
 	waiting  []chan offer // requests without an environment, oldest first
 	starting int
 	closed   bool
+	quit     chan struct{} // closed with closed
 }
 
 // offer is what a waiting request gets: an environment, or why there is none.
@@ -35,7 +36,7 @@ func newPool(s *Server, spec record) *pool {
 	if spec.Reserved != nil {
 		limit = max(1, min(limit, *spec.Reserved))
 	}
-	return &pool{server: s, spec: spec, limit: limit, all: map[*environment]bool{}}
+	return &pool{server: s, spec: spec, limit: limit, all: map[*environment]bool{}, quit: make(chan struct{})}
 }
 
 // acquire returns an idle environment, or waits for one, starting more where allowed. A failure is
@@ -117,6 +118,10 @@ func (p *pool) boot() {
 		p.give(env)
 		return
 	}
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
 	if len(p.waiting) == 0 {
 		p.server.cfg.Logger.Warn("function cannot be initialised",
 			"function", p.spec.Name, "type", failed.Type, "message", failed.Message)
@@ -196,7 +201,10 @@ func (p *pool) reap(now time.Time) {
 func (p *pool) close(now bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed = true
+	if !p.closed {
+		p.closed = true
+		close(p.quit)
+	}
 	for _, ticket := range p.waiting {
 		close(ticket)
 	}

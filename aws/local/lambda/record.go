@@ -133,6 +133,9 @@ func (s *Server) save(r record, fresh bool) error {
 	old := f.pool
 	if fresh || old == nil {
 		f.pool = newPool(s, r)
+		if s.closed {
+			f.pool.close(true)
+		}
 		f.pool.warm()
 	}
 	s.mu.Unlock()
