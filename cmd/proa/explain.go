@@ -45,18 +45,31 @@ func writeExplanation(w io.Writer, e traffic.Explanation) {
 		j := e.Regions[r]
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r, j.Health, clock(j.Since), j.Reason)
 	}
-	fmt.Fprintln(w, "\nREPLICATION\tLAG\tBACKLOG\t")
+	fmt.Fprintln(w, "\nREPLICATION\tLAG\tBACKLOG")
 	for _, r := range e.Replication {
+		lag := fmt.Sprintf("%d ms", r.Lag.Milliseconds())
 		if !r.Known {
-			fmt.Fprintf(w, "from %s\tunknown\tunknown\t%s\n", r.From, r.Reason)
-			continue
+			lag = "unknown"
 		}
-		fmt.Fprintf(w, "from %s\t%d ms\t%d\t%s\n", r.From, r.Lag.Milliseconds(), r.Backlog, r.Reason)
+		fmt.Fprintf(w, "from %s\t%s\t%d captured\n", r.From, lag, r.Backlog)
+		if r.Reason != "" {
+			fmt.Fprintf(w, "  %s\n", shorten(r.Reason, maxReason))
+		}
 	}
 	fmt.Fprintln(w, "\nPLAN\tACTIVE\tSINCE\tWHY")
 	for _, p := range e.History {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s: %s\n", p.Plan.Version, p.Plan.Active, clock(p.Plan.Since), p.Evidence.Cause, p.Plan.Reason)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", p.Plan.Version, p.Plan.Active, clock(p.Plan.Since), p.Plan.Reason)
 	}
+}
+
+// maxReason bounds a reason in a table; JSON has the whole.
+const maxReason = 160
+
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
 }
 
 func (a *app) dnsCommand() *cobra.Command {

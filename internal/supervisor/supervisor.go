@@ -162,7 +162,7 @@ func (s *Supervisor) Run(ctx context.Context, ready func()) error {
 	return errors.Join(err, s.state.save(s.cfg.Dir))
 }
 
-// startAll brings up clouds and node side by side, and gives the clouds the demo application.
+// startAll brings up both clouds side by side, gives them the demo application, and then starts the node.
 func (s *Supervisor) startAll(ctx context.Context) error {
 	zip, err := s.packageFunction()
 	if err != nil {
@@ -181,8 +181,11 @@ func (s *Supervisor) startAll(ctx context.Context) error {
 		}
 		return s.waitServing(gctx, proa.Azure)
 	})
-	g.Go(func() error { return s.node.start(gctx) })
 	if err := g.Wait(); err != nil {
+		return err
+	}
+	// The node comes last: what it would see of clouds that are still starting is no reason to fail over.
+	if err := s.node.start(ctx); err != nil {
 		return err
 	}
 	s.state.Provisioned = zip.identity
