@@ -21,6 +21,9 @@ func check(q *query, names []string, main bool) *Error {
 			return err
 		}
 	}
+	if q.star && len(q.from) == 0 {
+		return errorAt("SC2031", 0, 0, "'SELECT *' is not valid if FROM clause is omitted.")
+	}
 	if q.star && len(q.from) != 1 {
 		return errorAt("SC2030", 0, 0, "'SELECT *' is only valid with a single input set.")
 	}

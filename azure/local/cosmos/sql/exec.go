@@ -117,7 +117,10 @@ func (c *collector) addToGroup(s *scope) {
 		g = &group{s: s, aggs: make([]aggState, len(c.q.aggregates))}
 		c.groups[string(key)] = g
 		c.order = append(c.order, g)
-		c.account(len(key) + s.v.Size())
+		c.account(len(key))
+		if s != nil {
+			c.account(sizeWithin(s.v, maxBuffer))
+		}
 	}
 	for i, a := range c.q.aggregates {
 		g.aggs[i].add(a.name, a.arg.eval(s, c.r))

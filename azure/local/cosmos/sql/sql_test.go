@@ -111,6 +111,7 @@ func TestQueriesYieldWhatTheServiceYields(t *testing.T) {
 		{"SELECT DISTINCT VALUE t FROM c JOIN t IN c.t", `"x" "y"`},
 		{"SELECT DISTINCT IS_NUMBER(c.n) AS num FROM c", `{"num":true} {"num":false}`},
 		// Aggregates.
+		{"SELECT COUNT(1)", `{"$1":1}`},
 		{"SELECT COUNT(1), COUNT(c.u) AS u FROM c", `{"$1":3,"u":1}`},
 		{"SELECT VALUE SUM(c.n) FROM c WHERE IS_NUMBER(c.n)", `4.5`},
 		{"SELECT VALUE SUM(c.n) FROM c", ``},
@@ -202,6 +203,7 @@ func TestNothingIsSilentlySkipped(t *testing.T) {
 		{"SELECT x FROM c", "SC2001", "'x'"},
 		{"SELECT * FROM c JOIN d IN e.l", "SC2001", "'e'"},
 		{"SELECT * FROM c JOIN d IN c.l", "SC2030", "single input set"},
+		{"SELECT *", "SC2031", "FROM clause is omitted"},
 		{"SELECT c.a FROM c WHERE COUNT(1) > 1", "SC2103", "not allowed"},
 		{"SELECT COUNT(COUNT(1)) FROM c", "SC2103", "not allowed"},
 		{"SELECT c.a, COUNT(1) FROM c GROUP BY c.b", "SC2102", "invalid in the select list"},
