@@ -101,6 +101,13 @@ type Clash struct {
 	Loser  Candidate
 }
 
+// Why two states conflict.
+const (
+	ReasonConcurrent = "concurrent writes"
+	ReasonUnknownAge = "unknown age"                           // a row that no change of a feed explains
+	ReasonDoubt      = "a removal that may be data sync's own" // the removed state is kept
+)
+
 // Candidate is one side of a conflict. Item is nil for a delete, and where Missing says so.
 type Candidate struct {
 	Version   proa.Version

@@ -92,11 +92,7 @@ func (m *machine) removed(sd *Side, c proa.Change) {
 	case tombstone:
 		m.purged(sd, c)
 	case over != nil:
-		// Our purge took a foreign update of the tombstone image with it, judged before: whatever has won is written again.
-		over.Over = c.Time
-		m.shown(sd, over)
-		m.emit(NoteMerged)
-		sd.Feed = Held{Version: prev.Version, Gone: true}
+		m.purgedAway(sd, c, over)
 	case !prev.Exists && !prev.Gone && prev.Version.Hash == (proa.Hash{}) && !prev.Version.IsZero():
 		m.emit(NoteRepeated) // nothing was there
 	default:
@@ -120,6 +116,23 @@ func (m *machine) purgedOver(sd *Side, c proa.Change) *Intent {
 	return nil
 }
 
+// purgedAway takes the removal of a foreign update of our tombstone image, judged before, which our purge took with it unless its answer
+// says otherwise: whatever has won is written again. Since the answer may never come, the removal is in the journal as what it
+// would be if another writer had made it.
+func (m *machine) purgedAway(sd *Side, c proa.Change, over *Intent) {
+	over.Over = c.Time
+	m.shown(sd, over)
+	m.emit(NoteMerged)
+	prev := sd.Feed.Version
+	w := write{region: c.Region, deleted: true, event: c.Time, saw: []proa.Version{prev}}
+	version := m.assign(sd, &w)
+	sd.LastAssigned = version.Time
+	m.emit(Append{Region: c.Region, Version: version, Parent: prev, Origin: m.origin(&w), Expired: c.Expired})
+	m.emit(Clash{Reason: ReasonDoubt, Winner: m.candidate(m.s.Winner),
+		Loser: Candidate{Version: version, Parent: prev, Tombstone: true, Expired: c.Expired}})
+	sd.Feed = Held{Version: prev, Gone: true}
+}
+
 // purged takes the removal of a tombstone image, by us or by anyone: the key stays deleted at the same version.
 func (m *machine) purged(sd *Side, c proa.Change) {
 	version := sd.Feed.Version
@@ -133,7 +146,7 @@ func (m *machine) purged(sd *Side, c proa.Change) {
 	}
 	sd.Feed = Held{Version: version}
 	if !sd.Known {
-		m.offer(Winner{Version: version, Tombstone: true, Origin: c.Time, Decided: m.now}, nil, "unknown age")
+		m.offer(Winner{Version: version, Tombstone: true, Origin: c.Time, Decided: m.now}, nil, ReasonUnknownAge)
 	}
 }
 

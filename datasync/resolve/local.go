@@ -53,9 +53,9 @@ func (m *machine) local(sd *Side, w write) {
 	sd.Poison = nil
 	next := Winner{Version: version, Parent: parent, Tombstone: w.tombstone(), Expired: w.expired,
 		Origin: m.origin(&w), Decided: m.now}
-	reason := "concurrent writes"
+	reason := ReasonConcurrent
 	if w.keep {
-		reason = "unknown age"
+		reason = ReasonUnknownAge
 	}
 	won := m.offer(next, w.image.Item, reason)
 	img := w.image
@@ -187,7 +187,7 @@ func (m *machine) adoptHeld(region proa.Region, sd *Side, next Held, e *proa.Env
 		at = e.Version.Time.Time()
 	}
 	won := m.offer(Winner{Version: e.Version, Parent: e.Parent, Tombstone: e.Tombstone, Origin: at, Decided: m.now},
-		item, "unknown age")
+		item, ReasonUnknownAge)
 	if e.Version.Region == region {
 		m.emit(Append{Region: region, Version: e.Version, Parent: e.Parent, Image: proa.Image{Item: item, Envelope: e},
 			Origin: at, Won: won})

@@ -117,15 +117,12 @@ func (w *world) check() error {
 			continue
 		}
 		g := w.sides[o.side].table.Event(o.event).Ghost
-		if last >= 0 && g&(1<<last) != 0 {
+		if last >= 0 && g&(1<<last) != 0 && !w.doubts[o.version] {
 			return fmt.Errorf("op%d saw op%d, which is the end, and is lost", i, last)
 		}
 		if !w.accounted(i) {
 			return fmt.Errorf("op%d is lost and not in the journal", i)
 		}
-	}
-	for _, s := range w.sides {
-		w.rep.Writes += 0 * s.table.Writes
 	}
 	return w.still()
 }

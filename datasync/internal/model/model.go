@@ -29,8 +29,8 @@ type Config struct {
 
 // Report is what a history came to.
 type Report struct {
-	Ops, Writes, Clashes, Slipped, Late, Unknown, Unions int
-	Trace                                                string
+	Ops, Writes, Clashes, Slipped, Late, Unknown, Unions, Doubts int
+	Trace                                                        string
 }
 
 var schema = proa.Schema{Table: "t", HashName: "id", HashKind: proa.KindS}
@@ -49,6 +49,7 @@ type world struct {
 	flying []flight
 	ops    []op
 	ghosts map[proa.Version]uint64
+	doubts map[proa.Version]bool // removals that may have been ours
 	rep    Report
 	trace  strings.Builder
 	quiet  bool // no more faults
@@ -111,7 +112,8 @@ func Run(seed uint64, cfg Config) (Report, error) {
 
 func newWorld(seed uint64, cfg Config) *world {
 	w := &world{cfg: cfg, rng: rand.New(rand.NewPCG(seed, 7)), now: time.Unix(1_700_000_000, 0).UTC(),
-		rules: resolve.DefaultRules(schema), ghosts: map[proa.Version]uint64{}}
+		rules: resolve.DefaultRules(schema), ghosts: map[proa.Version]uint64{},
+		doubts: map[proa.Version]bool{}}
 	w.state = &resolve.State{Key: theKey}
 	w.losers = map[proa.Version]bool{}
 	for i, region := range proa.Regions() {
@@ -290,6 +292,10 @@ func (w *world) step(in resolve.Input, ghost uint64, opIndex int) error {
 				return fmt.Errorf("loser %s is in the journal without its content", l.Version)
 			}
 			w.losers[o.Loser.Version] = true
+			if o.Reason == resolve.ReasonDoubt {
+				w.doubts[o.Loser.Version] = true
+				w.rep.Doubts++
+			}
 			w.say("    conflict: %s beats %s", o.Winner.Version, o.Loser.Version)
 		case resolve.Note:
 			w.note(o)

@@ -52,9 +52,10 @@ func TestHistories(t *testing.T) {
 				sum.Late += rep.Late
 				sum.Unknown += rep.Unknown
 				sum.Unions += rep.Unions
+				sum.Doubts += rep.Doubts
 			}
-			t.Logf("%d histories, %d failures: %d ops, %.2f writes an op, %d conflicts, %d slipped under, %d late, %d unknown, %d unions",
-				seeds, failures, sum.Ops, float64(sum.Writes)/float64(sum.Ops), sum.Clashes, sum.Slipped, sum.Late, sum.Unknown, sum.Unions)
+			t.Logf("%d histories, %d failures: %d ops, %.2f writes an op, %d conflicts, %d slipped under, %d late, %d unknown, %d unions, %d doubts",
+				seeds, failures, sum.Ops, float64(sum.Writes)/float64(sum.Ops), sum.Clashes, sum.Slipped, sum.Late, sum.Unknown, sum.Unions, sum.Doubts)
 		})
 	}
 }
