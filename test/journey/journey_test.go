@@ -80,10 +80,11 @@ func startKiller(s *system, seed uint64, times int) *killer {
 				time.Sleep(wait)
 			case <-time.After(wait):
 			}
-			s.killNode()
-			k.mu.Lock()
-			k.n++
-			k.mu.Unlock()
+			if s.killNode() == nil {
+				k.mu.Lock()
+				k.n++
+				k.mu.Unlock()
+			}
 		}
 	})
 	return k

@@ -193,9 +193,18 @@ func (s *system) status() status {
 	return st
 }
 
-func (s *system) pid(name string) int {
-	for _, p := range s.status().Processes {
-		if p.Name == name {
+// nodePID asks for the node's process; 0 while there is none. It may be called from any goroutine.
+func (s *system) nodePID() int {
+	out, err := exec.Command(s.bin, "status", "--dir", s.dir, "-o", "json").Output()
+	if err != nil {
+		return 0
+	}
+	var st status
+	if json.Unmarshal(out, &st) != nil {
+		return 0
+	}
+	for _, p := range st.Processes {
+		if p.Name == "node-1" {
 			return p.PID
 		}
 	}
@@ -203,24 +212,24 @@ func (s *system) pid(name string) int {
 }
 
 // killNode SIGKILLs the node and waits until the supervisor has started another.
-func (s *system) killNode() {
-	s.t.Helper()
+func (s *system) killNode() error {
 	old := 0
-	until(s.t, 20*time.Second, "a node to kill", func() error {
-		if old = s.pid("node-1"); old == 0 {
+	for deadline := time.Now().Add(20 * time.Second); old == 0; time.Sleep(10 * time.Millisecond) {
+		if old = s.nodePID(); old == 0 && time.Now().After(deadline) {
 			return errors.New("no node runs")
 		}
-		return nil
-	})
-	if err := syscall.Kill(old, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		s.t.Fatal(err)
 	}
-	until(s.t, 20*time.Second, "the node to be started again", func() error {
-		if now := s.pid("node-1"); now == 0 || now == old {
-			return fmt.Errorf("pid %d", now)
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if now := s.nodePID(); now != 0 && now != old {
+			return nil
 		}
-		return nil
-	})
+		if time.Now().After(deadline) {
+			return errors.New("the node was not started again")
+		}
+	}
 }
 
 // until polls check until it returns nil.

@@ -1,0 +1,98 @@
+package journey
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestWritesLostWithACloudAreListed loses AWS while data sync is cut from it: nothing that it acknowledged has been captured, and all of it must be
+// listed at once, by key, and be there after healing.
+func TestWritesLostWithACloudAreListed(t *testing.T) {
+	s := start(t, binary(t), filepath.Join(t.TempDir(), "proa"))
+	st := s.status()
+	s.proa("partition", "aws")
+	const orders = 30
+	for i := range orders {
+		mustRequest(t, "POST", st.Regions["aws"].Gateway+"/orders", fmt.Sprintf(`{"id":"late-%02d","item":"oar"}`, i))
+	}
+	code, _, body, err := request(t.Context(), "PUT", st.Regions["aws"].Gateway+"/orders/late-00/attachment", []byte("file"), "text/plain")
+	if err != nil || code != 200 {
+		t.Fatalf("PUT attachment: %d %v %s", code, err, body)
+	}
+	s.proa("kill", "aws")
+	out := s.proa("diff", "--region", "aws")
+	for i := range orders {
+		if !strings.Contains(out, fmt.Sprintf("orders/late-%02d", i)) {
+			t.Errorf("late-%02d is not listed", i)
+		}
+	}
+	if !strings.Contains(out, "attachments/late-00") {
+		t.Error("the attachment is not listed")
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+	if n := s.status().Regions["aws"].Unreplicated; n == nil || *n != orders+1 {
+		t.Errorf("status counts %v unreplicated writes, want %d", n, orders+1)
+	}
+	until(t, 15*time.Second, "the dead region's lag to be unknown", func() error {
+		if lag := s.status().Regions["aws"].LagMS; lag != nil {
+			return fmt.Errorf("lag %d ms", *lag)
+		}
+		return nil
+	})
+	s.proa("heal", "partition")
+	s.proa("heal", "aws")
+	for i := range orders {
+		until(t, 20*time.Second, "the order on Azure", func() error {
+			code, _, body, err := request(t.Context(), "GET", fmt.Sprintf("%s/orders/late-%02d", st.Regions["azure"].Gateway, i), nil, "")
+			if err != nil || code != 200 {
+				return fmt.Errorf("%d %v %s", code, err, body)
+			}
+			return nil
+		})
+	}
+	until(t, 20*time.Second, "the list to be empty", func() error {
+		if out := s.proa("diff"); !strings.HasPrefix(out, "0 acknowledged writes") {
+			return errors.New(out)
+		}
+		return nil
+	})
+}
+
+// TestDrillStartsItsOwnSystemAndJudges runs the drill as CI would, and once with an objective that cannot be met.
+func TestDrillStartsItsOwnSystemAndJudges(t *testing.T) {
+	s := &system{t: t, bin: binary(t), dir: filepath.Join(t.TempDir(), "none")}
+	out, stderr, code := s.run("drill", "--warm", "3s", "--hold", "2s", "-o", "json")
+	if code != 0 {
+		t.Fatalf("exit %d\n%s\n%s", code, out, stderr)
+	}
+	var report struct {
+		Acked         int      `json:"acked"`
+		DetectMS      float64  `json:"detect_ms"`
+		RTOMS         float64  `json:"rto_ms"`
+		Lost          []string `json:"lost"`
+		ConflictsMade []string `json:"conflicts_made"`
+		Conflicts     []string `json:"conflicts"`
+		Keys          int64    `json:"keys"`
+		Differences   int64    `json:"differences"`
+		Missed        []string `json:"missed"`
+	}
+	if err := json.NewDecoder(bytes.NewReader([]byte(out))).Decode(&report); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%+v", report)
+	if report.Acked < 300 || report.DetectMS <= 0 || report.RTOMS < report.DetectMS || report.Keys < int64(report.Acked) || len(report.Conflicts) != 10 {
+		t.Errorf("implausible: %+v", report)
+	}
+	out, stderr, code = s.run("drill", "--warm", "1s", "--hold", "1s", "--rate", "50", "--rto", "1ms")
+	if code != 5 || !strings.Contains(out, "RTO") || !strings.Contains(out, "over the objective of 1 ms") {
+		t.Errorf("an RTO of 1 ms: exit %d, want 5\n%s\n%s", code, out, stderr)
+	}
+}
