@@ -9,7 +9,6 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
 	"github.com/proa-cloud/proa"
 )
@@ -87,28 +86,4 @@ func (c Config) options() azcore.ClientOptions {
 		},
 		InsecureAllowCredentialWithHTTP: isLoopback(c.CosmosEndpoint) && isLoopback(c.MonitorEndpoint),
 	}
-}
-
-// container opens one Cosmos container. It makes no call.
-func (c Config) container(name string, policies ...policy.Policy) (*azcosmos.ContainerClient, error) {
-	o := &azcosmos.ClientOptions{ClientOptions: c.options()}
-	o.PerRetryPolicies = append([]policy.Policy{partitionKeyPolicy{}}, policies...)
-	var client *azcosmos.Client
-	var err error
-	if c.CosmosKey.IsZero() && c.Credential != nil {
-		client, err = azcosmos.NewClient(c.CosmosEndpoint, c.Credential, o)
-	} else {
-		var key azcosmos.KeyCredential
-		if key, err = azcosmos.NewKeyCredential(c.CosmosKey.Reveal()); err == nil {
-			client, err = azcosmos.NewClientWithKey(c.CosmosEndpoint, key, o)
-		}
-	}
-	if err != nil {
-		return nil, badConfig(err)
-	}
-	container, err := client.NewContainer(cmp.Or(c.Database, defaultDatabase), name)
-	if err != nil {
-		return nil, badConfig(err)
-	}
-	return container, nil
 }

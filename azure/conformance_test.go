@@ -181,3 +181,5 @@ func TestFeedConformance(t *testing.T) {
 		}
 	}
 }
+
+func partition(key string) azcosmos.PartitionKey { return azcosmos.NewPartitionKeyString(key) }

@@ -22,7 +22,7 @@ import (
 type Feed struct {
 	schema    proa.Schema
 	config    Config
-	container *azcosmos.ContainerClient
+	container *containerClient
 	skipped   atomic.Uint64
 }
 
@@ -102,9 +102,7 @@ func (f *Feed) Now(ctx context.Context) (string, error) {
 
 func (f *Feed) start(ctx context.Context, mode feedMode) (feedCursor, error) {
 	whole := &azcosmos.FeedRange{MinInclusive: "", MaxExclusive: "FF"}
-	out, err := f.container.ReadChangeFeed(withFeedMode(ctx, mode), &azcosmos.ChangeFeedOptions{
-		FeedRange: whole, MaxItemCount: feedPage,
-	})
+	out, err := f.page(ctx, mode, &azcosmos.ChangeFeedOptions{FeedRange: whole, MaxItemCount: feedPage})
 	if err != nil {
 		return feedCursor{}, err
 	}
@@ -112,6 +110,14 @@ func (f *Feed) start(ctx context.Context, mode feedMode) (feedCursor, error) {
 		return feedCursor{}, fmt.Errorf("the service did not start the feed at now: %w", proa.ErrUnsupported)
 	}
 	return feedCursor{Mode: mode, At: json.RawMessage(out.ContinuationToken)}, nil
+}
+
+func (f *Feed) page(
+	ctx context.Context, mode feedMode, o *azcosmos.ChangeFeedOptions,
+) (azcosmos.ChangeFeedResponse, error) {
+	return call(f.container, func(c *azcosmos.ContainerClient) (azcosmos.ChangeFeedResponse, error) {
+		return c.ReadChangeFeed(withFeedMode(ctx, mode), o)
+	})
 }
 
 // placed reports whether every range of a continuation token has a place; one without would start at a later now.
@@ -138,9 +144,7 @@ func (f *Feed) Read(ctx context.Context, cursor string) (cloud.Batch, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.config.timeout())
 	defer cancel()
 	at := string(c.At)
-	out, err := f.container.ReadChangeFeed(withFeedMode(ctx, c.Mode), &azcosmos.ChangeFeedOptions{
-		Continuation: &at, MaxItemCount: feedPage,
-	})
+	out, err := f.page(ctx, c.Mode, &azcosmos.ChangeFeedOptions{Continuation: &at, MaxItemCount: feedPage})
 	if err != nil {
 		return cloud.Batch{}, f.failRead(op, err)
 	}

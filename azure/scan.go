@@ -89,7 +89,9 @@ func (t *Table) page(
 	if cursor != "" {
 		o.ContinuationToken = &cursor
 	}
-	out, err := t.container.NewQueryItemsPager(text, partition, o).NextPage(ctx)
+	out, err := call(t.container, func(c *azcosmos.ContainerClient) (azcosmos.QueryItemsResponse, error) {
+		return c.NewQueryItemsPager(text, partition, o).NextPage(ctx)
+	})
 	if err != nil {
 		return nil, "", fail(op, t.schema.Table, err)
 	}

@@ -21,7 +21,7 @@ import (
 type Table struct {
 	schema    proa.Schema
 	config    Config
-	container *azcosmos.ContainerClient
+	container *containerClient
 }
 
 var (
@@ -60,7 +60,9 @@ func (t *Table) Get(ctx context.Context, key proa.Key) (cloud.Row, error) {
 }
 
 func (t *Table) read(ctx context.Context, key proa.Key, a address) (cloud.Row, error) {
-	out, err := t.container.ReadItem(ctx, azcosmos.NewPartitionKeyString(a.partition), a.id, nil)
+	out, err := call(t.container, func(c *azcosmos.ContainerClient) (azcosmos.ItemResponse, error) {
+		return c.ReadItem(ctx, azcosmos.NewPartitionKeyString(a.partition), a.id, nil)
+	})
 	if isMissing(err) {
 		return cloud.Row{Key: key}, nil
 	}
@@ -107,13 +109,13 @@ func (t *Table) Swap(
 		}
 		etag = azcore.ETag(row.ETag)
 	}
-	partition := azcosmos.NewPartitionKeyString(a.partition)
-	var out azcosmos.ItemResponse
-	if seen.Image.Exists() {
-		out, err = t.container.ReplaceItem(ctx, partition, a.id, doc, &azcosmos.ItemOptions{IfMatchEtag: &etag})
-	} else {
-		out, err = t.container.CreateItem(ctx, partition, doc, nil)
-	}
+	out, err := call(t.container, func(c *azcosmos.ContainerClient) (azcosmos.ItemResponse, error) {
+		partition := azcosmos.NewPartitionKeyString(a.partition)
+		if !seen.Image.Exists() {
+			return c.CreateItem(ctx, partition, doc, nil)
+		}
+		return c.ReplaceItem(ctx, partition, a.id, doc, &azcosmos.ItemOptions{IfMatchEtag: &etag})
+	})
 	if err != nil {
 		row, err := t.lost(ctx, op, seen.Key, a, err)
 		return row, nil, err
@@ -188,8 +190,10 @@ func (t *Table) Purge(ctx context.Context, seen cloud.Row) (cloud.Row, error) {
 		}
 		etag = azcore.ETag(row.ETag)
 	}
-	_, err = t.container.DeleteItem(ctx, azcosmos.NewPartitionKeyString(a.partition), a.id,
-		&azcosmos.ItemOptions{IfMatchEtag: &etag})
+	_, err = call(t.container, func(c *azcosmos.ContainerClient) (azcosmos.ItemResponse, error) {
+		o := &azcosmos.ItemOptions{IfMatchEtag: &etag}
+		return c.DeleteItem(ctx, azcosmos.NewPartitionKeyString(a.partition), a.id, o)
+	})
 	if err != nil {
 		return t.lost(ctx, op, seen.Key, a, err)
 	}
