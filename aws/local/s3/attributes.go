@@ -9,12 +9,14 @@ import (
 // getAttributes answers GetObjectAttributes.
 func (s *Server) getAttributes(w http.ResponseWriter, r *http.Request, t target) error {
 	asked := map[string]bool{}
-	for name := range strings.SplitSeq(strings.Join(r.Header.Values("X-Amz-Object-Attributes"), ","), ",") {
+	for name := range strings.SplitSeq(strings.Join(r.Header.Values("X-Amz-Object-Attributes"), ","),
+		",") {
 		switch name = strings.TrimSpace(name); name {
 		case "ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize":
 			asked[name] = true
 		case "":
-			return invalidRequest("The x-amz-object-attributes header specifying the attributes to be retrieved is either " +
+			return invalidRequest("The x-amz-object-attributes header specifying the attributes to be " +
+				"retrieved is either " +
 				"missing or empty")
 		default:
 			return invalidArgument("x-amz-object-attributes", name, "Invalid attribute name specified.")
@@ -60,7 +62,8 @@ func (s *Server) partLeaves(d *xmlDoc, r *http.Request, o *object) error {
 	if err != nil {
 		return err
 	}
-	marker, err := intParam("x-amz-part-number-marker", r.Header.Get("X-Amz-Part-Number-Marker"), 0, maxParts)
+	marker, err := intParam("x-amz-part-number-marker", r.Header.Get("X-Amz-Part-Number-Marker"), 0,
+		maxParts)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,8 @@ func (s *Server) ingest(src io.Reader, d *digest, limit int64) (stored, error) {
 	return s.spill(buf[:n], src, limit, buf[:])
 }
 
-// fill reads until the buffer is full or the source ends; unlike io.ReadFull it returns the source's own error.
+// fill reads until the buffer is full or the source ends; unlike io.ReadFull it returns the
+// source's own error.
 func fill(src io.Reader, buf []byte) (n int, err error) {
 	for n < len(buf) && err == nil {
 		var m int
@@ -96,9 +97,9 @@ func (s *Server) inline(data []byte) (stored, error) {
 	return stored{bodyRef{"d", id}, bytes.Clone(data), int64(len(data))}, nil
 }
 
-// spill writes a file and makes it and its name durable. The name is new and nothing refers to it before the metadata is
-// committed, so a partial file can never be read.
-// head is what has been read already, in the front of buf.
+// spill writes a file and makes it and its name durable. The name is new and nothing refers to it
+// before the metadata is committed, so a partial file can never be read. head is what has been read
+// already, in the front of buf.
 func (s *Server) spill(head []byte, src io.Reader, limit int64, buf []byte) (_ stored, err error) {
 	seq, err := s.nextSeq(s.cfg.Clock())
 	if err != nil {
@@ -211,13 +212,15 @@ func (s *Server) stage(b *pebble.Batch, st stored) error {
 	return nil
 }
 
-// release adds to the batch what lets a body go, and returns the files to remove once the batch is committed.
+// release adds to the batch what lets a body go, and returns the files to remove once the batch is
+// committed.
 func (s *Server) release(b *pebble.Batch, ref bodyRef) (files []string, err error) {
 	switch ref.Kind {
 	case "d":
 		return nil, b.Delete(row(rowInline+ref.ID), nil)
 	case "f":
-		return []string{ref.ID}, errors.Join(b.Delete(row(rowFile+ref.ID), nil), b.Set(row(rowTrash+ref.ID), nil, nil))
+		return []string{ref.ID}, errors.Join(b.Delete(row(rowFile+ref.ID), nil),
+			b.Set(row(rowTrash+ref.ID), nil, nil))
 	case "s":
 		segments, err := s.segments(ref)
 		if err != nil {
@@ -235,9 +238,13 @@ func (s *Server) release(b *pebble.Batch, ref bodyRef) (files []string, err erro
 	return nil, nil
 }
 
-// sweep removes files that a committed batch let go. A crash before it leaves the trash row for the next start.
+// sweep removes files that a committed batch let go. A crash before it leaves the trash row for the
+// next start.
 func (s *Server) sweep(files []string) {
 	for _, id := range files {
+		if !s.pins.doom(id) {
+			continue
+		}
 		if err := s.fs.Remove(s.bodyPath(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			s.cfg.Logger.Warn("body file stays until the next start", "file", id, "error", err)
 			continue
@@ -257,8 +264,8 @@ func (s *Server) segments(ref bodyRef) ([]segment, error) {
 	return segments, err
 }
 
-// collectOrphans empties the trash, and removes the files of the runs since the last check that nothing refers to: those of
-// uploads that a crash cut off.
+// collectOrphans empties the trash, and removes the files of the runs since the last check that
+// nothing refers to: those of uploads that a crash cut off.
 func (s *Server) collectOrphans() error {
 	var trash []string
 	err := s.scan(row(rowTrash), nil, func(k, _ []byte) (bool, error) {

@@ -25,8 +25,10 @@ var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 func checkBucketName(name string) error {
 	bad := !bucketName.MatchString(name) || strings.Contains(name, "..") || net.ParseIP(name) != nil ||
-		strings.HasPrefix(name, "xn--") || strings.HasPrefix(name, "sthree-") || strings.HasPrefix(name, "amzn-s3-demo-") ||
-		strings.HasSuffix(name, "-s3alias") || strings.HasSuffix(name, "--ol-s3") || strings.HasSuffix(name, ".mrap") ||
+		strings.HasPrefix(name, "xn--") || strings.HasPrefix(name, "sthree-") ||
+		strings.HasPrefix(name, "amzn-s3-demo-") ||
+		strings.HasSuffix(name, "-s3alias") || strings.HasSuffix(name, "--ol-s3") ||
+		strings.HasSuffix(name, ".mrap") ||
 		strings.HasSuffix(name, "--x-s3") || strings.HasSuffix(name, "--table-s3")
 	if bad {
 		return badRequest("InvalidBucketName", "The specified bucket is not valid.",
@@ -105,7 +107,8 @@ func (s *Server) addBucket(name string) error {
 			return nil
 		}
 		return fail(http.StatusConflict, "BucketAlreadyOwnedByYou",
-			"Your previous request to create the named bucket succeeded and you already own it.", detail("BucketName", name))
+			"Your previous request to create the named bucket succeeded and you already own "+
+				"it.", detail("BucketName", name))
 	}
 	if len(s.buckets) >= maxBuckets {
 		return badRequest("TooManyBuckets", "You have attempted to create more buckets than allowed")
@@ -155,7 +158,8 @@ func (s *Server) checkLocation(r *http.Request) error {
 	case asked == "":
 		asked = "unspecified"
 	}
-	return badRequest("IllegalLocationConstraintException", "The "+asked+" location constraint is incompatible for the "+
+	return badRequest("IllegalLocationConstraintException", "The "+asked+" location constraint is "+
+		"incompatible for the "+
 		"region specific endpoint this request was sent to.")
 }
 
@@ -180,7 +184,8 @@ func (s *Server) deleteBucket(w http.ResponseWriter, _ *http.Request, t target) 
 	return nil
 }
 
-// dropBucket removes an empty bucket, and its uploads in progress. It holds mu whole: no commit can slip in.
+// dropBucket removes an empty bucket, and its uploads in progress. It holds mu whole: no commit can
+// slip in.
 func (s *Server) dropBucket(name string) (files []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -40,7 +40,8 @@ var (
 	algorithm = []string{algCRC32, algCRC32C, algCRC64, "SHA1", "SHA256", "SHA512", "MD5", "XXHASH64"}
 )
 
-// checksums are what is known of a body. CRC64 is always there; Algorithm and Value are what the client chose besides.
+// checksums are what is known of a body. CRC64 is always there; Algorithm and Value are what the
+// client chose besides.
 type checksums struct {
 	CRC64     uint64 `json:"c"`
 	Algorithm string `json:"a,omitempty"`
@@ -74,7 +75,8 @@ func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
 func crc64Text(c uint64) string { return b64(binary.BigEndian.AppendUint64(nil, c)) }
 
-// setHeaders tells the checksums of a body, CRC64NVME always (the vendor tells it only where the client chose no other).
+// setHeaders tells the checksums of a body, CRC64NVME always (the vendor tells it only where the
+// client chose no other).
 func (c checksums) setHeaders(h http.Header, parted bool) {
 	kind := typeFull
 	if c.Algorithm != "" && c.Algorithm != algCRC64 {
@@ -150,7 +152,8 @@ func (want *wanted) fromTrailer(h http.Header) error {
 			return invalidRequest("The value specified in the x-amz-trailer header is not supported")
 		}
 		if want.algorithm != "" {
-			return invalidRequest("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+			return invalidRequest("Expecting a single x-amz-checksum- header. Multiple checksum Types " +
+				"are not allowed.")
 		}
 		want.algorithm, want.trailer = alg, http.CanonicalHeaderKey(trailer)
 	}
@@ -158,7 +161,8 @@ func (want *wanted) fromTrailer(h http.Header) error {
 	switch {
 	case sdk == "":
 	case !slices.Contains(algorithm, sdk):
-		return invalidRequest("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [" +
+		return invalidRequest("Checksum algorithm provided is unsupported. Please try again with any " +
+			"of the valid types: [" +
 			strings.Join(algorithm, ", ") + "]")
 	case want.algorithm == "" && want.md5 == nil:
 		return invalidRequest("x-amz-sdk-checksum-algorithm specified, but no corresponding " +
@@ -215,7 +219,8 @@ func (d *digest) check(want wanted, trailer http.Header) error {
 	if want.trailer != "" {
 		value = trailer.Get(want.trailer)
 		if err := checkSumValue(want.trailer, want.algorithm, value); err != nil {
-			return invalidRequest("Value for " + strings.ToLower(want.trailer) + " trailing header is invalid.")
+			return invalidRequest("Value for " + strings.ToLower(want.trailer) +
+				" trailing header is invalid.")
 		}
 	}
 	if value != "" && value != d.sums().Value {
@@ -225,7 +230,8 @@ func (d *digest) check(want wanted, trailer http.Header) error {
 	return nil
 }
 
-// combineSums combines the checksums of parts into that of the whole, for the algorithms that can be combined.
+// combineSums combines the checksums of parts into that of the whole, for the algorithms that can
+// be combined.
 func combineSums(alg string, segments []segment) (string, bool) {
 	var whole uint64
 	width, poly := 32, uint64(crc32.IEEE)
@@ -263,8 +269,8 @@ func combineCRC64(segments []segment) uint64 {
 	return whole
 }
 
-// combineCRC returns the CRC of two texts one after the other: crc(ab) = crc(a)·x^(8·len b) + crc(b) modulo the
-// polynomial, in reversed bit order.
+// combineCRC returns the CRC of two texts one after the other: crc(ab) = crc(a)·x^(8·len b) +
+// crc(b) modulo the polynomial, in reversed bit order.
 func combineCRC(width int, poly, a, b uint64, lenB int64) uint64 {
 	power := uint64(1) << (width - 1) // x^0
 	base := uint64(1) << (width - 9)  // x^8
@@ -292,7 +298,8 @@ func mulMod(width int, poly, a, b uint64) uint64 {
 	return out
 }
 
-// composite is the checksum of the parts' checksums: the whole's for the algorithms that cannot be combined.
+// composite is the checksum of the parts' checksums: the whole's for the algorithms that cannot be
+// combined.
 func composite(alg string, segments []segment) (string, bool) {
 	sum := newSum(alg)
 	if sum == nil {

@@ -53,7 +53,8 @@ func TestChecksumsThatTheSDKComputesAreKept(t *testing.T) {
 			if p, ok := want[alg]; ok && p[0] != p[1] {
 				t.Errorf("head says %s, want %s", p[1], p[0])
 			}
-			if got := aws.ToString(out.ChecksumCRC64NVME); got != nvme(body) || out.ChecksumType != types.ChecksumTypeFullObject {
+			if got := aws.ToString(out.ChecksumCRC64NVME); got != nvme(body) ||
+				out.ChecksumType != types.ChecksumTypeFullObject {
 				t.Errorf("crc64nvme %s (%s), want %s", got, out.ChecksumType, nvme(body))
 			}
 			if c.get("k") != body { // the SDK validates the download
@@ -66,22 +67,24 @@ func TestChecksumsThatTheSDKComputesAreKept(t *testing.T) {
 func TestWrongDigestsAreRefusedAndStoreNothing(t *testing.T) {
 	c := run(t)
 	body := strings.Repeat("x", 100<<10)
+	type input = awss3.PutObjectInput
 	for name, tc := range map[string]struct {
-		set  func(*awss3.PutObjectInput)
+		set  func(*input)
 		code string
 	}{
-		"crc32":             {func(in *awss3.PutObjectInput) { in.ChecksumCRC32 = aws.String("AAAAAA==") }, "BadDigest"},
-		"crc64nvme":         {func(in *awss3.PutObjectInput) { in.ChecksumCRC64NVME = aws.String("AAAAAAAAAAA=") }, "BadDigest"},
-		"xxhash64":          {func(in *awss3.PutObjectInput) { in.ChecksumXXHASH64 = aws.String("AAAAAAAAAAA=") }, "BadDigest"},
-		"malformed":         {func(in *awss3.PutObjectInput) { in.ChecksumCRC32 = aws.String("AAAA") }, "InvalidRequest"},
-		"md5":               {func(in *awss3.PutObjectInput) { in.ContentMD5 = aws.String("AAAAAAAAAAAAAAAAAAAAAA==") }, "BadDigest"},
-		"md5 malformed":     {func(in *awss3.PutObjectInput) { in.ContentMD5 = aws.String("AAAA") }, "InvalidDigest"},
-		"unknown algorithm": {func(in *awss3.PutObjectInput) { in.ChecksumXXHASH3 = aws.String("AAAAAAAAAAA=") }, "InvalidRequest"},
+		"crc32":     {func(in *input) { in.ChecksumCRC32 = aws.String("AAAAAA==") }, "BadDigest"},
+		"crc64nvme": {func(in *input) { in.ChecksumCRC64NVME = aws.String("AAAAAAAAAAA=") }, "BadDigest"},
+		"xxhash64":  {func(in *input) { in.ChecksumXXHASH64 = aws.String("AAAAAAAAAAA=") }, "BadDigest"},
+		"xxhash3":   {func(in *input) { in.ChecksumXXHASH3 = aws.String("AAAAAAAAAAA=") }, "InvalidRequest"},
+		"malformed": {func(in *input) { in.ChecksumCRC32 = aws.String("AAAA") }, "InvalidRequest"},
+		"md5":       {func(in *input) { in.ContentMD5 = aws.String("AAAAAAAAAAAAAAAAAAAAAA==") }, "BadDigest"},
+		"bad md5":   {func(in *input) { in.ContentMD5 = aws.String("AAAA") }, "InvalidDigest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.tryPut("bad", body, tc.set)
 			wantCode(t, err, tc.code, 400)
-			_, err = c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"), Key: aws.String("bad")})
+			_, err = c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
+				Key: aws.String("bad")})
 			wantCode(t, err, "NoSuchKey", 404)
 		})
 	}
@@ -90,28 +93,34 @@ func TestWrongDigestsAreRefusedAndStoreNothing(t *testing.T) {
 func TestXXHash64IsVerified(t *testing.T) {
 	c := run(t)
 	// The empty text's XXH64 with seed 0, from the algorithm's specification.
-	out := c.put("k", "", func(in *awss3.PutObjectInput) { in.ChecksumXXHASH64 = aws.String("70bbN1HY6Zk=") })
+	out := c.put("k", "",
+		func(in *awss3.PutObjectInput) { in.ChecksumXXHASH64 = aws.String("70bbN1HY6Zk=") })
 	if aws.ToString(out.ChecksumXXHASH64) != "70bbN1HY6Zk=" {
 		t.Errorf("got %v", out.ChecksumXXHASH64)
 	}
 }
 
-// Over TLS the SDK streams bodies that it cannot rewind in aws-chunked frames with a trailing checksum.
+// Over TLS the SDK streams bodies that it cannot rewind in aws-chunked frames with a trailing
+// checksum.
 func TestUnseekableBodiesStreamInChunks(t *testing.T) {
 	c := run(t)
 	h := httptest.NewTLSServer(front(c.server))
 	defer h.Close()
 	body := text(3 << 20)
-	for _, alg := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmSha256, types.ChecksumAlgorithmCrc64nvme} {
+	for _, alg := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmSha256,
+		types.ChecksumAlgorithmCrc64nvme} {
 		client := clientOf(h.URL, func(o *awss3.Options) { o.HTTPClient = h.Client() })
 		in := &awss3.PutObjectInput{
-			Bucket: aws.String("bkt"), Key: aws.String("k"), ChecksumAlgorithm: alg, ContentEncoding: aws.String("x-own"),
-			Body: struct{ io.Reader }{strings.NewReader(body)}, ContentLength: aws.Int64(int64(len(body))),
+			Bucket: aws.String("bkt"), Key: aws.String("k"), ChecksumAlgorithm: alg,
+			ContentEncoding: aws.String("x-own"),
+			Body:            struct{ io.Reader }{strings.NewReader(body)},
+			ContentLength:   aws.Int64(int64(len(body))),
 		}
 		if _, err := client.PutObject(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
-		out, err := client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"), Key: aws.String("k")})
+		out, err := client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
+			Key: aws.String("k")})
 		if err != nil {
 			t.Fatal(err)
 		}

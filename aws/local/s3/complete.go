@@ -30,7 +30,8 @@ type completePart struct {
 	} `xml:",any"`
 }
 
-// completeUpload puts the parts together. No byte is copied: the object refers to the parts' bodies.
+// completeUpload puts the parts together. No byte is copied: the object refers to the parts'
+// bodies.
 func (s *Server) completeUpload(w http.ResponseWriter, r *http.Request, t target) error {
 	id := r.URL.Query().Get("uploadId")
 	cond, err := writeConditions(r.Header)
@@ -70,7 +71,8 @@ func (s *Server) completeUpload(w http.ResponseWriter, r *http.Request, t target
 	return nil
 }
 
-// readCompletion reads the document. Its x-amz-checksum-* headers are about the object, not about the document.
+// readCompletion reads the document. Its x-amz-checksum-* headers are about the object, not about
+// the document.
 func readCompletion(r *http.Request) (completion, wanted, error) {
 	var in completion
 	want, err := wantedSumsOfObject(r.Header)
@@ -107,7 +109,8 @@ func wantedSumsOfObject(h http.Header) (wanted, error) {
 			continue
 		}
 		if newSum(alg) == nil {
-			return want, invalidRequest("The algorithm type you specified in x-amz-checksum- header is invalid.")
+			return want, invalidRequest("The algorithm type you specified in x-amz-checksum- header is " +
+				"invalid.")
 		}
 		want.algorithm, want.value = alg, values[0]
 	}
@@ -141,7 +144,8 @@ func (s *Server) choose(u upload, named []completePart) (chosen, unused []part, 
 }
 
 func invalidPart(n completePart, u upload) error {
-	return badRequest("InvalidPart", "One or more of the specified parts could not be found.  The part may not have been "+
+	return badRequest("InvalidPart", "One or more of the specified parts could not be found.  The "+
+		"part may not have been "+
 		"uploaded, or the specified entity tag may not match the part's entity tag.",
 		sigv4.Detail{Name: "UploadId", Value: u.ID},
 		sigv4.Detail{Name: "PartNumber", Value: strconv.Itoa(n.PartNumber)},
@@ -149,10 +153,12 @@ func invalidPart(n completePart, u upload) error {
 }
 
 func tooSmall(p part) error {
-	return badRequest("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size",
+	return badRequest("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed "+
+		"size",
 		sigv4.Detail{Name: "ProposedSize", Value: sizeText(p.Seg.Size)},
 		sigv4.Detail{Name: "MinSizeAllowed", Value: sizeText(minPart)},
-		sigv4.Detail{Name: "PartNumber", Value: strconv.Itoa(p.Number)}, sigv4.Detail{Name: "ETag", Value: p.ETag})
+		sigv4.Detail{Name: "PartNumber", Value: strconv.Itoa(p.Number)}, sigv4.Detail{Name: "ETag",
+			Value: p.ETag})
 }
 
 // checkPartSums compares the checksums in the document with the part's own.
@@ -175,7 +181,8 @@ func checkPartSums(u upload, n completePart, p part) error {
 		}
 	}
 	if u.SumType == typeComposite && !told {
-		return invalidRequest("The upload was created using a " + strings.ToLower(u.Algorithm) + " checksum. The complete " +
+		return invalidRequest("The upload was created using a " + strings.ToLower(u.Algorithm) +
+			" checksum. The complete " +
 			"request must include the checksum for each part. It was missing for part " +
 			strconv.Itoa(n.PartNumber) + " in the request.")
 	}
@@ -184,7 +191,8 @@ func checkPartSums(u upload, n completePart, p part) error {
 
 // assemble makes the object of its parts: ETag is the MD5 of their MD5s, with their number.
 func assemble(u upload, chosen []part, want wanted, h http.Header) (*object, []segment, error) {
-	o := &object{Header: u.Header, Meta: u.Meta, Tags: u.Tags, Parts: len(chosen), Body: bodyRef{Kind: "s"}}
+	o := &object{Header: u.Header, Meta: u.Meta, Tags: u.Tags, Parts: len(chosen),
+		Body: bodyRef{Kind: "s"}}
 	segments := make([]segment, 0, len(chosen))
 	sum := md5.New()
 	for _, p := range chosen {
@@ -201,14 +209,16 @@ func assemble(u upload, chosen []part, want wanted, h http.Header) (*object, []s
 		return nil, nil, invalidRequest("The provided 'x-amz-mp-object-size' header value " + v +
 			" does not match what was computed: " + sizeText(o.Size))
 	}
-	if kind := h.Get("X-Amz-Checksum-Type"); kind != "" && u.SumType != "" && !strings.EqualFold(kind, u.SumType) {
+	if kind := h.Get("X-Amz-Checksum-Type"); kind != "" && u.SumType != "" &&
+		!strings.EqualFold(kind, u.SumType) {
 		return nil, nil, invalidRequest("The upload was created using the " + u.SumType +
 			" checksum mode. The complete request must use the same checksum mode.")
 	}
 	return o, segments, checkWhole(o.Sums, want)
 }
 
-// wholeSums computes the object's checksums from those of the parts. CRC64NVME always is of the whole content.
+// wholeSums computes the object's checksums from those of the parts. CRC64NVME always is of the
+// whole content.
 func wholeSums(u upload, segments []segment) checksums {
 	c := checksums{CRC64: combineCRC64(segments)}
 	if u.Algorithm == "" {
@@ -242,7 +252,8 @@ func checkWhole(c checksums, want wanted) error {
 	return nil
 }
 
-// endUpload, inside the commit and under the key's lock, checks that no part changed meanwhile and ends the upload.
+// endUpload, inside the commit and under the key's lock, checks that no part changed meanwhile and
+// ends the upload.
 func (s *Server) endUpload(
 	b *pebble.Batch, t target, id string, chosen, unused []part, segments []segment,
 ) (files []string, err error) {
@@ -257,8 +268,9 @@ func (s *Server) endUpload(
 			return nil, err
 		}
 		if !ok || now.Seg.Body != p.Seg.Body {
-			return nil, fail(http.StatusConflict, "OperationAborted", "A conflicting conditional operation is currently in "+
-				"progress against this resource. Please try again.")
+			return nil, fail(http.StatusConflict, "OperationAborted",
+				"A conflicting conditional operation is currently in "+
+					"progress against this resource. Please try again.")
 		}
 		if err := b.Delete(partRow(id, p.Number), nil); err != nil {
 			return nil, err

@@ -32,7 +32,8 @@ func TestConditionalPut(t *testing.T) {
 		t.Errorf("a refused put changed the object to %q", got)
 	}
 	c.put("k", "two", ifMatch(*first.ETag))
-	_, err = c.tryPut("k", "x", func(in *awss3.PutObjectInput) { in.IfNoneMatch = aws.String(`"abc"`) })
+	_, err = c.tryPut("k", "x",
+		func(in *awss3.PutObjectInput) { in.IfNoneMatch = aws.String(`"abc"`) })
 	wantCode(t, err, "NotImplemented", 501)
 }
 
@@ -68,7 +69,8 @@ func TestCompareAndSwapCounterLosesNothing(t *testing.T) {
 	for range workers {
 		wg.Go(func() {
 			for done := 0; done < each; {
-				out, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"), Key: aws.String("n")})
+				out, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
+					Key: aws.String("n")})
 				if err != nil {
 					t.Error(err)
 					return
@@ -101,17 +103,22 @@ func TestConditionalReads(t *testing.T) {
 		in     awss3.GetObjectInput
 		status string
 	}{
-		"if-match":                      {awss3.GetObjectInput{IfMatch: &etag}, ""},
-		"if-match other":                {awss3.GetObjectInput{IfMatch: aws.String(`"x"`)}, "PreconditionFailed"},
-		"if-none-match":                 {awss3.GetObjectInput{IfNoneMatch: &etag}, "NotModified"},
-		"if-none-match other":           {awss3.GetObjectInput{IfNoneMatch: aws.String(`"x"`)}, ""},
-		"modified since the past":       {awss3.GetObjectInput{IfModifiedSince: &past}, ""},
-		"modified since the future":     {awss3.GetObjectInput{IfModifiedSince: &future}, "NotModified"},
-		"unmodified since the past":     {awss3.GetObjectInput{IfUnmodifiedSince: &past}, "PreconditionFailed"},
-		"unmodified since the future":   {awss3.GetObjectInput{IfUnmodifiedSince: &future}, ""},
-		"match beats unmodified":        {awss3.GetObjectInput{IfMatch: &etag, IfUnmodifiedSince: &past}, ""},
-		"none-match beats modified":     {awss3.GetObjectInput{IfNoneMatch: &etag, IfModifiedSince: &past}, "NotModified"},
-		"none-match other, not changed": {awss3.GetObjectInput{IfNoneMatch: aws.String(`"x"`), IfModifiedSince: &future}, ""},
+		"if-match": {awss3.GetObjectInput{IfMatch: &etag}, ""},
+		"if-match other": {awss3.GetObjectInput{IfMatch: aws.String(`"x"`)},
+			"PreconditionFailed"},
+		"if-none-match":             {awss3.GetObjectInput{IfNoneMatch: &etag}, "NotModified"},
+		"if-none-match other":       {awss3.GetObjectInput{IfNoneMatch: aws.String(`"x"`)}, ""},
+		"modified since the past":   {awss3.GetObjectInput{IfModifiedSince: &past}, ""},
+		"modified since the future": {awss3.GetObjectInput{IfModifiedSince: &future}, "NotModified"},
+		"unmodified since the past": {awss3.GetObjectInput{IfUnmodifiedSince: &past},
+			"PreconditionFailed"},
+		"unmodified since the future": {awss3.GetObjectInput{IfUnmodifiedSince: &future}, ""},
+		"match beats unmodified": {awss3.GetObjectInput{IfMatch: &etag, IfUnmodifiedSince: &past},
+			""},
+		"none-match beats modified": {awss3.GetObjectInput{IfNoneMatch: &etag,
+			IfModifiedSince: &past}, "NotModified"},
+		"none-match other, not changed": {awss3.GetObjectInput{IfNoneMatch: aws.String(`"x"`),
+			IfModifiedSince: &future}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := tc.in

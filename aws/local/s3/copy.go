@@ -57,7 +57,8 @@ func (s *Server) copyObject(w http.ResponseWriter, r *http.Request, t target) er
 		return err
 	}
 	if src.Size > maxObject {
-		return invalidRequest("The specified copy source is larger than the maximum allowable size for a copy source: 5368709120")
+		return invalidRequest("The specified copy source is larger than the maximum allowable size " +
+			"for a copy source: 5368709120")
 	}
 	o, err := copied(r.Header, from, t, src)
 	if err != nil {
@@ -75,7 +76,8 @@ func (s *Server) copyObject(w http.ResponseWriter, r *http.Request, t target) er
 		return err
 	}
 	o.fill(d, body)
-	err = s.commit(write{bucket: t.bucket, key: t.key, next: o, body: body, cond: cond, reason: "CopyObject"})
+	err = s.commit(write{bucket: t.bucket, key: t.key, next: o, body: body, cond: cond,
+		reason: "CopyObject"})
 	if err != nil {
 		return err
 	}
@@ -92,7 +94,8 @@ func (s *Server) copyObject(w http.ResponseWriter, r *http.Request, t target) er
 	return nil
 }
 
-// copied describes the new object by the directives: COPY takes the source's description, REPLACE the request's.
+// copied describes the new object by the directives: COPY takes the source's description, REPLACE
+// the request's.
 func copied(h http.Header, from, to target, src *object) (*object, error) {
 	o, err := describe(h)
 	if err != nil {
@@ -106,9 +109,12 @@ func copied(h http.Header, from, to target, src *object) (*object, error) {
 	}
 	class := h.Get("X-Amz-Storage-Class")
 	if metadata != "REPLACE" {
-		if from.bucket == to.bucket && from.key == to.key && from.version == "" && class == "" && tagging != "REPLACE" {
-			return nil, invalidRequest("This copy request is illegal because it is trying to copy an object to itself without " +
-				"changing the object's metadata, storage class, website redirect location or encryption attributes.")
+		if from.bucket == to.bucket && from.key == to.key && from.version == "" && class == "" &&
+			tagging != "REPLACE" {
+			return nil, invalidRequest("This copy request is illegal because it is trying to copy an " +
+				"object to itself without " +
+				"changing the object's metadata, storage class, website redirect location or encryption " +
+				"attributes.")
 		}
 		kept := o.Header["X-Amz-Storage-Class"]
 		o.Header, o.Meta = map[string]string{}, src.Meta
@@ -126,7 +132,8 @@ func copied(h http.Header, from, to target, src *object) (*object, error) {
 	return o, nil
 }
 
-// copyAlgorithm is the checksum algorithm of the copy: the one that is asked for, else the source's.
+// copyAlgorithm is the checksum algorithm of the copy: the one that is asked for, else the
+// source's.
 func copyAlgorithm(h http.Header, src *object) (string, error) {
 	alg := strings.ToUpper(h.Get("X-Amz-Checksum-Algorithm"))
 	if alg == "" {
@@ -163,17 +170,21 @@ func copyRange(h http.Header, src *object) (span, error) {
 	whole := span{length: src.Size}
 	part, err := parseRange(v, whole)
 	if err != nil {
-		return part, invalidArgument("x-amz-copy-source-range", v, "Range specified is not valid for source object of size: "+
-			sizeText(src.Size))
+		return part, invalidArgument("x-amz-copy-source-range", v,
+			"Range specified is not valid for source object of size: "+
+				sizeText(src.Size))
 	}
 	spec := strings.TrimPrefix(v, "bytes=")
 	if !part.partial || strings.HasPrefix(spec, "-") || strings.HasSuffix(spec, "-") {
-		return part, invalidArgument("x-amz-copy-source-range", v, "The x-amz-copy-source-range value must be of the form "+
-			"bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy")
+		return part, invalidArgument("x-amz-copy-source-range", v,
+			"The x-amz-copy-source-range value must be of the form "+
+				"bytes=first-last where first and last are the zero-based offsets of the first and last "+
+				"bytes to copy")
 	}
 	if _, last, _ := strings.Cut(spec, "-"); last != sizeText(part.from+part.length-1) {
-		return part, invalidArgument("x-amz-copy-source-range", v, "Range specified is not valid for source object of size: "+
-			sizeText(src.Size))
+		return part, invalidArgument("x-amz-copy-source-range", v,
+			"Range specified is not valid for source object of size: "+
+				sizeText(src.Size))
 	}
 	return part, nil
 }

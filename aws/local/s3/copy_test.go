@@ -9,8 +9,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-func (c *cloud) copy(src, dst string, more ...func(*awss3.CopyObjectInput)) (*awss3.CopyObjectOutput, error) {
-	in := &awss3.CopyObjectInput{Bucket: aws.String("bkt"), Key: &dst, CopySource: aws.String(url.PathEscape("bkt/" + src))}
+func (c *cloud) copy(src, dst string,
+	more ...func(*awss3.CopyObjectInput)) (*awss3.CopyObjectOutput, error) {
+	in := &awss3.CopyObjectInput{Bucket: aws.String("bkt"), Key: &dst,
+		CopySource: aws.String(url.PathEscape("bkt/" + src))}
 	for _, f := range more {
 		f(in)
 	}
@@ -31,7 +33,8 @@ func TestCopyKeepsOrReplacesTheDescription(t *testing.T) {
 	}
 	head := func() *awss3.HeadObjectOutput {
 		t.Helper()
-		out, err := c.client.HeadObject(t.Context(), &awss3.HeadObjectInput{Bucket: aws.String("bkt"), Key: aws.String("copy")})
+		out, err := c.client.HeadObject(t.Context(), &awss3.HeadObjectInput{Bucket: aws.String("bkt"),
+			Key: aws.String("copy")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +50,8 @@ func TestCopyKeepsOrReplacesTheDescription(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if h := head(); h.Metadata["m"] != "" || h.Metadata["n"] != "2" || *h.ContentType != "binary/octet-stream" {
+	if h := head(); h.Metadata["m"] != "" || h.Metadata["n"] != "2" ||
+		*h.ContentType != "binary/octet-stream" {
 		t.Errorf("replaced %+v", h)
 	}
 }
@@ -55,13 +59,15 @@ func TestCopyKeepsOrReplacesTheDescription(t *testing.T) {
 func TestCopyConditions(t *testing.T) {
 	c := run(t)
 	etag := *c.put("src", "body").ETag
-	_, err := c.copy("src", "dst", func(in *awss3.CopyObjectInput) { in.CopySourceIfMatch = aws.String(`"x"`) })
+	_, err := c.copy("src", "dst",
+		func(in *awss3.CopyObjectInput) { in.CopySourceIfMatch = aws.String(`"x"`) })
 	wantCode(t, err, "PreconditionFailed", 412)
 	_, err = c.copy("src", "dst", func(in *awss3.CopyObjectInput) { in.CopySourceIfNoneMatch = &etag })
 	wantCode(t, err, "PreconditionFailed", 412)
 	_, err = c.copy("none", "dst")
 	wantCode(t, err, "NoSuchKey", 404)
-	if _, err = c.copy("src", "dst", func(in *awss3.CopyObjectInput) { in.IfNoneMatch = aws.String("*") }); err != nil {
+	if _, err = c.copy("src", "dst",
+		func(in *awss3.CopyObjectInput) { in.IfNoneMatch = aws.String("*") }); err != nil {
 		t.Error(err)
 	}
 	_, err = c.copy("src", "dst", func(in *awss3.CopyObjectInput) { in.IfNoneMatch = aws.String("*") })
@@ -80,7 +86,8 @@ func TestTags(t *testing.T) {
 	c.put("k", "x", func(in *awss3.PutObjectInput) { in.Tagging = aws.String("a=1&b=two%20words") })
 	get := func() []types.Tag {
 		t.Helper()
-		out, err := c.client.GetObjectTagging(t.Context(), &awss3.GetObjectTaggingInput{Bucket: aws.String("bkt"), Key: aws.String("k")})
+		out, err := c.client.GetObjectTagging(t.Context(),
+			&awss3.GetObjectTaggingInput{Bucket: aws.String("bkt"), Key: aws.String("k")})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -15,11 +17,13 @@ import (
 
 // deletion is the outcome of deleting one key or version.
 type deletion struct {
-	version string // of the marker that was made, or the version that was removed; "" where there is none
+	// of the marker that was made, or the version that was removed; "" where there is none
+	version string
 	marker  bool
 }
 
-// remove deletes the current version (or lays a marker on it) or one version for good. Removing nothing is no error.
+// remove deletes the current version (or lays a marker on it) or one version for good. Removing
+// nothing is no error.
 func (s *Server) remove(t target, cond conditions, reason string) (deletion, error) {
 	b, err := s.bucket(t.bucket)
 	if err != nil {
@@ -38,7 +42,8 @@ func (s *Server) remove(t target, cond conditions, reason string) (deletion, err
 	return d, nil
 }
 
-func (s *Server) removeVersion(t target, cond conditions, reason string) (deletion, []string, error) {
+func (s *Server) removeVersion(t target, cond conditions, reason string) (deletion, []string,
+	error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	b, err := s.bucketLocked(t.bucket)
@@ -114,7 +119,8 @@ func (s *Server) deleteObject(w http.ResponseWriter, r *http.Request, t target) 
 	return nil
 }
 
-// readXML reads a request document of up to maxDocument bytes, and checks its Content-MD5 or checksum.
+// readXML reads a request document of up to maxDocument bytes, and checks its Content-MD5 or
+// checksum.
 func readXML(r *http.Request, into any) error {
 	want, err := wantedSums(r.Header)
 	if err != nil {
@@ -154,19 +160,38 @@ func (s *Server) deleteObjects(w http.ResponseWriter, r *http.Request, t target)
 	if _, err := s.bucket(t.bucket); err != nil {
 		return err
 	}
+	results := make([]deletion, len(in.Object))
+	errs := make([]error, len(in.Object))
+	inParallel(len(in.Object), func(i int) {
+		o := in.Object[i]
+		cond := conditions{ifMatch: strings.Trim(o.ETag, `"`), deleting: true}
+		results[i], errs[i] = s.removeChecked(target{t.bucket, o.Key, o.VersionId}, cond)
+	})
 	d := newXML("DeleteResult")
-	for _, o := range in.Object {
-		one := target{t.bucket, o.Key, o.VersionId}
-		done, err := s.removeChecked(one, conditions{ifMatch: strings.Trim(o.ETag, `"`), deleting: true})
-		if err != nil {
-			s.logInternal(r, err)
-			d.deleteError(o.Key, o.VersionId, asAPIError(err))
+	for i, o := range in.Object {
+		if errs[i] != nil {
+			s.logInternal(r, errs[i])
+			d.deleteError(o.Key, o.VersionId, asAPIError(errs[i]))
 		} else if !in.Quiet {
-			d.deleted(o.Key, o.VersionId, done)
+			d.deleted(o.Key, o.VersionId, results[i])
 		}
 	}
 	d.send(w, "DeleteResult")
 	return nil
+}
+
+// inParallel calls fn for 0 to n-1, a few at a time, so that their commits share fsyncs.
+func inParallel(n int, fn func(i int)) {
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range min(n, 16) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				fn(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func (s *Server) removeChecked(t target, cond conditions) (deletion, error) {

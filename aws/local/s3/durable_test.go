@@ -32,7 +32,8 @@ func TestReopenedStoreHasEverything(t *testing.T) {
 			t.Errorf("%s differs after the restart", k)
 		}
 	}
-	if _, err := c.complete("parts", id, append(parts(p1), c.part("parts", id, 2, "tail", ""))); err != nil {
+	if _, err := c.complete("parts", id, append(parts(p1), c.part("parts", id, 2, "tail",
+		""))); err != nil {
 		t.Error(err)
 	}
 	if c.get("parts") != text(5<<20)+"tail" {
@@ -46,9 +47,10 @@ type acked struct {
 	state map[string]string
 }
 
-// TestAcknowledgedWritesSurviveEveryCrash takes crash clones of the disk (unsynced data lost or kept at random) under
-// concurrent writers. In each clone, every acknowledged write is there whole or has been overtaken by a later write that
-// was under way, no object is torn, and no file is left that nothing refers to.
+// TestAcknowledgedWritesSurviveEveryCrash takes crash clones of the disk (unsynced data lost or
+// kept at random) under concurrent writers. In each clone, every acknowledged write is there whole
+// or has been overtaken by a later write that was under way, no object is torn, and no file is left
+// that nothing refers to.
 func TestAcknowledgedWritesSurviveEveryCrash(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	c := start(t, config("/data", fs))
@@ -66,7 +68,8 @@ func TestAcknowledgedWritesSurviveEveryCrash(t *testing.T) {
 			before[k] = v
 		}
 		known.mu.Unlock()
-		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(7, uint64(round)))})
+		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50,
+			RNG: rand.New(rand.NewPCG(7, uint64(round)))})
 		checkClone(t, clone, before)
 	}
 	cancel()
@@ -98,11 +101,13 @@ func checkClone(t *testing.T, clone *vfs.MemFS, before map[string]string) {
 		if got[:8] < want[:8] {
 			t.Errorf("%s: generation %s after %s was acknowledged", key, got[:8], want[:8])
 		}
-		if i := strings.IndexFunc(got[9:], func(r rune) bool { return byte(r) != got[9] }); i >= 0 || got[9] != got[7] {
+		if i := strings.IndexFunc(got[9:], func(r rune) bool { return byte(r) != got[9] }); i >= 0 ||
+			got[9] != got[7] {
 			t.Errorf("%s: torn at %d", key, i)
 		}
 	}
-	out, err := c.client.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: aws.String("bkt")})
+	out, err := c.client.ListObjectsV2(t.Context(),
+		&awss3.ListObjectsV2Input{Bucket: aws.String("bkt")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +137,8 @@ func TestABodyThatEndsEarlyLeavesNothing(t *testing.T) {
 	for _, size := range []int64{100, 1 << 20} {
 		sent := io.MultiReader(strings.NewReader(text(int(size/2))), errReader{})
 		_, err := c.client.PutObject(t.Context(), &awss3.PutObjectInput{
-			Bucket: aws.String("bkt"), Key: aws.String("k"), Body: &seekable{Reader: sent, size: size}, ContentLength: &size,
+			Bucket: aws.String("bkt"), Key: aws.String("k"), Body: &seekable{Reader: sent,
+				size: size}, ContentLength: &size,
 		}, withUnsignedBody)
 		if err == nil {
 			t.Fatal("want an error")
@@ -141,7 +147,8 @@ func TestABodyThatEndsEarlyLeavesNothing(t *testing.T) {
 	c.put("other", "x") // the server has seen the end of the broken ones by the time it stops
 	c.stop()
 	c = start(t, config("/data", fs))
-	if out, err := c.client.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: aws.String("bkt")}); err != nil ||
+	if out, err := c.client.ListObjectsV2(t.Context(),
+		&awss3.ListObjectsV2Input{Bucket: aws.String("bkt")}); err != nil ||
 		len(out.Contents) != 1 {
 		t.Errorf("%d objects, %v", len(out.Contents), err)
 	}

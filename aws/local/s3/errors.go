@@ -85,7 +85,8 @@ func entityTooLarge(size int64) *apiError {
 }
 
 func invalidRange(requested string, size int64) *apiError {
-	return fail(http.StatusRequestedRangeNotSatisfiable, "InvalidRange", "The requested range is not satisfiable",
+	return fail(http.StatusRequestedRangeNotSatisfiable, "InvalidRange",
+		"The requested range is not satisfiable",
 		sigv4.Detail{Name: "RangeRequested", Value: requested},
 		sigv4.Detail{Name: "ActualObjectSize", Value: strconv.FormatInt(size, 10)})
 }
@@ -98,9 +99,11 @@ func asAPIError(err error) *apiError {
 	}
 	var auth *sigv4.Error
 	if errors.As(err, &auth) {
-		return &apiError{code: auth.Code, message: auth.Message, status: auth.Status, details: auth.Details}
+		return &apiError{code: auth.Code, message: auth.Message, status: auth.Status,
+			details: auth.Details}
 	}
-	return fail(http.StatusInternalServerError, "InternalError", "We encountered an internal error. Please try again.")
+	return fail(http.StatusInternalServerError, "InternalError",
+		"We encountered an internal error. Please try again.")
 }
 
 // writeError sends the error document. HEAD and 304 have no body.

@@ -17,7 +17,8 @@ import (
 var overrides = map[string]string{
 	"response-content-type": "Content-Type", "response-content-language": "Content-Language",
 	"response-expires": "Expires", "response-cache-control": "Cache-Control",
-	"response-content-disposition": "Content-Disposition", "response-content-encoding": "Content-Encoding",
+	"response-content-disposition": "Content-Disposition",
+	"response-content-encoding":    "Content-Encoding",
 }
 
 // getObject answers GET and HEAD.
@@ -78,8 +79,8 @@ func (s *Server) readable(w http.ResponseWriter, t target) (*object, error) {
 	return nil, methodNotAllowed(http.MethodGet, "DeleteMarker")
 }
 
-// readConditions returns the status to refuse with, 0 for none. RFC 9110 §13.2.2, as S3 applies it; copies use another
-// prefix and answer 412 for all.
+// readConditions returns the status to refuse with, 0 for none. RFC 9110 §13.2.2, as S3 applies it;
+// copies use another prefix and answer 412 for all.
 func readConditions(h http.Header, o *object, prefix string) int {
 	modified := time.UnixMilli(o.Modified).Truncate(time.Second)
 	since := func(name string) (time.Time, bool) {
@@ -137,7 +138,8 @@ func (s *Server) spanOf(r *http.Request, q url.Values, o *object) (span, error) 
 	return parseRange(r.Header.Get("Range"), whole)
 }
 
-// parseRange reads one range of bytes. What is no single range of bytes is ignored, as the vendor does.
+// parseRange reads one range of bytes. What is no single range of bytes is ignored, as the vendor
+// does.
 func parseRange(header string, whole span) (span, error) {
 	spec, ok := strings.CutPrefix(header, "bytes=")
 	first, last, dash := strings.Cut(spec, "-")
@@ -167,7 +169,8 @@ func parseRange(header string, whole span) (span, error) {
 func (s *Server) partSpan(o *object, v string) (span, error) {
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 || n > maxParts {
-		return span{}, invalidArgument("partNumber", v, "Part number must be an integer between 1 and 10000, inclusive")
+		return span{}, invalidArgument("partNumber", v, "Part number must be an integer between 1 and "+
+			"10000, inclusive")
 	}
 	if n > max(o.Parts, 1) {
 		return span{}, fail(http.StatusRequestedRangeNotSatisfiable, "InvalidPartNumber",
@@ -198,7 +201,8 @@ func (s *Server) sendObject(
 			h.Set(name, v)
 		}
 	}
-	if strings.EqualFold(r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") && (!part.partial || part.length == o.Size) {
+	if strings.EqualFold(r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") &&
+		(!part.partial || part.length == o.Size) {
 		o.Sums.setHeaders(h, false)
 	}
 	if o.Parts > 0 && q.Get("partNumber") != "" {
@@ -219,7 +223,8 @@ func (s *Server) sendObject(
 	buf := s.bufs.get()
 	defer s.bufs.put(buf)
 	if err := send(w, body, part.length, buf[:]); err != nil {
-		// net/http closes a connection whose response is shorter than its Content-Length: the client sees a broken transfer.
+		// net/http closes a connection whose response is shorter than its Content-Length: the client sees
+		// a broken transfer.
 		s.cfg.Logger.Debug("object not sent whole", "error", err)
 	}
 }
@@ -251,7 +256,8 @@ func (s *Server) describeTo(h http.Header, o *object) {
 	s.versionHeader(h, o)
 }
 
-// openBody opens length bytes of a body from an offset. Its error is os.ErrNotExist when the object has been replaced.
+// openBody opens length bytes of a body from an offset. Its error is os.ErrNotExist when the object
+// has been replaced.
 func (s *Server) openBody(o *object, from, length int64) (io.ReadCloser, error) {
 	if o.Body.Kind != "s" {
 		return s.openSegment(segment{Body: o.Body, Size: o.Size}, from, length)
@@ -260,18 +266,18 @@ func (s *Server) openBody(o *object, from, length int64) (io.ReadCloser, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &chain{open: s.openSegment}
+	var slices []slice
 	for _, seg := range segments {
 		if from < seg.Size && length > 0 {
 			n := min(seg.Size-from, length)
-			c.rest = append(c.rest, slice{seg, from, n})
+			slices = append(slices, slice{segment: seg, from: from, length: n})
 			length -= n
 			from = 0
 			continue
 		}
 		from -= min(from, seg.Size)
 	}
-	return c, c.advance() // opens the first: a replaced object shows at once
+	return s.openChain(o.Body, slices)
 }
 
 func (s *Server) openSegment(seg segment, from, length int64) (io.ReadCloser, error) {
@@ -300,10 +306,12 @@ func (s *Server) openSegment(seg segment, from, length int64) (io.ReadCloser, er
 type slice struct {
 	segment
 	from, length int64
+	inline       io.ReadCloser // what is in memory already; nil: opened when it is its turn
 }
 
 // chain reads segments one after the other, with one open at a time.
 type chain struct {
+	done func()
 	open func(seg segment, from, length int64) (io.ReadCloser, error)
 	rest []slice
 	cur  io.ReadCloser
@@ -321,6 +329,10 @@ func (c *chain) advance() error {
 	}
 	next := c.rest[0]
 	c.rest = c.rest[1:]
+	if next.inline != nil {
+		c.cur = next.inline
+		return nil
+	}
 	cur, err := c.open(next.segment, next.from, next.length)
 	if err != nil {
 		return err
@@ -343,8 +355,24 @@ func (c *chain) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// Close closes what is open.
+// loadInline reads the parts that are rows and not files: at most the last one, since others are large.
+func (c *chain) loadInline() error {
+	for i, part := range c.rest {
+		if part.Body.Kind != "d" {
+			continue
+		}
+		r, err := c.open(part.segment, part.from, part.length)
+		if err != nil {
+			return err
+		}
+		c.rest[i].inline = r
+	}
+	return nil
+}
+
+// Close closes what is open and lets the files go.
 func (c *chain) Close() error {
+	defer c.done()
 	if c.cur == nil {
 		return nil
 	}

@@ -40,15 +40,19 @@ type cloud struct {
 
 func config(dir string, fs vfs.FS) s3.Config {
 	return s3.Config{
-		Dir: dir, FS: fs, Clock: time.Now, Logger: slog.New(slog.DiscardHandler), Region: testRegion, AccountID: "000000000000",
+		Dir: dir, FS: fs, Clock: time.Now, Logger: slog.New(slog.DiscardHandler), Region: testRegion,
+		AccountID: "000000000000",
 	}
 }
 
 // front does what the front of the local AWS does: verify, then serve.
 func front(server http.Handler) http.Handler {
 	v := &sigv4.Verifier{
-		Lookup: func(id string) (sigv4.Secret, bool) { return sigv4.NewSecret(testSecret), id == testKey },
-		Clock:  time.Now,
+		Lookup: func(id string) (sigv4.Secret, bool) {
+			return sigv4.NewSecret(testSecret),
+				id == testKey
+		},
+		Clock: time.Now,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := v.Verify(r); err != nil {
@@ -106,7 +110,8 @@ func run(t *testing.T) *cloud {
 
 func (c *cloud) bucket(name string) {
 	c.t.Helper()
-	if _, err := c.client.CreateBucket(c.t.Context(), &awss3.CreateBucketInput{Bucket: &name}); err != nil {
+	if _, err := c.client.CreateBucket(c.t.Context(),
+		&awss3.CreateBucketInput{Bucket: &name}); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -120,8 +125,10 @@ func (c *cloud) put(key, body string, more ...func(*awss3.PutObjectInput)) *awss
 	return out
 }
 
-func (c *cloud) tryPut(key, body string, more ...func(*awss3.PutObjectInput)) (*awss3.PutObjectOutput, error) {
-	in := &awss3.PutObjectInput{Bucket: aws.String("bkt"), Key: &key, Body: bytes.NewReader([]byte(body))}
+func (c *cloud) tryPut(key, body string,
+	more ...func(*awss3.PutObjectInput)) (*awss3.PutObjectOutput, error) {
+	in := &awss3.PutObjectInput{Bucket: aws.String("bkt"), Key: &key,
+		Body: bytes.NewReader([]byte(body))}
 	for _, f := range more {
 		f(in)
 	}
@@ -130,7 +137,8 @@ func (c *cloud) tryPut(key, body string, more ...func(*awss3.PutObjectInput)) (*
 
 func (c *cloud) get(key string) string {
 	c.t.Helper()
-	out, err := c.client.GetObject(c.t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"), Key: &key})
+	out, err := c.client.GetObject(c.t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
+		Key: &key})
 	if err != nil {
 		c.t.Fatalf("get %q: %v", key, err)
 	}

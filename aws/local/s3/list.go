@@ -128,7 +128,8 @@ func (s *Server) listQuery(bucket string, q url.Values) (listing, func(string) s
 		return listing{}, nil, err
 	}
 	n, err := intParam("max-keys", q.Get("max-keys"), maxList, maxList)
-	return listing{bucket: bucket, prefix: q.Get("prefix"), delimiter: q.Get("delimiter"), max: n}, enc, err
+	return listing{bucket: bucket, prefix: q.Get("prefix"), delimiter: q.Get("delimiter"),
+		max: n}, enc, err
 }
 
 func (s *Server) listObjectsV2(w http.ResponseWriter, r *http.Request, t target) error {
@@ -168,7 +169,8 @@ func (s *Server) listObjectsV2(w http.ResponseWriter, r *http.Request, t target)
 	return nil
 }
 
-// A continuation token says after what the next page starts: "k" and a key, or "p" and a common prefix.
+// A continuation token says after what the next page starts: "k" and a key, or "p" and a common
+// prefix.
 func sealToken(p page) string {
 	kind := "k"
 	if p.isPrefix {
@@ -187,7 +189,8 @@ func openToken(token string) (after, skip string, err error) {
 			return "", string(raw[1:]), nil
 		}
 	}
-	return "", "", invalidArgument("continuation-token", token, "The continuation token provided is incorrect")
+	return "", "", invalidArgument("continuation-token", token,
+		"The continuation token provided is incorrect")
 }
 
 func (s *Server) listObjectsV1(w http.ResponseWriter, r *http.Request, t target) error {
@@ -198,7 +201,8 @@ func (s *Server) listObjectsV1(w http.ResponseWriter, r *http.Request, t target)
 	}
 	marker := q.Get("marker")
 	l.after = marker
-	if l.delimiter != "" && strings.HasSuffix(marker, l.delimiter) && strings.HasPrefix(marker, l.prefix) &&
+	if l.delimiter != "" && strings.HasSuffix(marker, l.delimiter) &&
+		strings.HasPrefix(marker, l.prefix) &&
 		len(marker) > len(l.prefix) {
 		l.skip = marker // the last page ended with this common prefix
 	}

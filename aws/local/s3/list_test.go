@@ -103,7 +103,8 @@ func merge(keys, prefixes []string) []string {
 func (c *cloud) listV2(prefix, delimiter, after string, limit int32) (out []string) {
 	c.t.Helper()
 	p := awss3.NewListObjectsV2Paginator(c.client, &awss3.ListObjectsV2Input{
-		Bucket: aws.String("bkt"), Prefix: &prefix, Delimiter: &delimiter, StartAfter: &after, MaxKeys: &limit,
+		Bucket: aws.String("bkt"), Prefix: &prefix, Delimiter: &delimiter, StartAfter: &after,
+		MaxKeys: &limit,
 	})
 	for p.HasMorePages() {
 		page, err := p.NextPage(context.Background())
@@ -127,7 +128,8 @@ func (c *cloud) listV2(prefix, delimiter, after string, limit int32) (out []stri
 
 func (c *cloud) listV1(prefix, delimiter string, limit int32) (out []string) {
 	c.t.Helper()
-	in := &awss3.ListObjectsInput{Bucket: aws.String("bkt"), Prefix: &prefix, Delimiter: &delimiter, MaxKeys: &limit}
+	in := &awss3.ListObjectsInput{Bucket: aws.String("bkt"), Prefix: &prefix, Delimiter: &delimiter,
+		MaxKeys: &limit}
 	for {
 		page, err := c.client.ListObjects(context.Background(), in)
 		if err != nil {
@@ -153,7 +155,8 @@ func (c *cloud) listV1(prefix, delimiter string, limit int32) (out []string) {
 
 func (c *cloud) listVersions(prefix, delimiter string, limit int32) (out []string) {
 	c.t.Helper()
-	in := &awss3.ListObjectVersionsInput{Bucket: aws.String("bkt"), Prefix: &prefix, Delimiter: &delimiter, MaxKeys: &limit}
+	in := &awss3.ListObjectVersionsInput{Bucket: aws.String("bkt"), Prefix: &prefix,
+		Delimiter: &delimiter, MaxKeys: &limit}
 	p := awss3.NewListObjectVersionsPaginator(c.client, in)
 	for p.HasMorePages() {
 		page, err := p.NextPage(context.Background())
@@ -184,15 +187,18 @@ func TestListingParameters(t *testing.T) {
 	out, err = c.client.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{
 		Bucket: aws.String("bkt"), FetchOwner: aws.Bool(true), EncodingType: "url",
 	})
-	if err != nil || *out.Contents[0].Key != "a+b/c" || out.Contents[0].Owner == nil || *out.Contents[0].Size != 3 {
+	if err != nil || *out.Contents[0].Key != "a+b/c" || out.Contents[0].Owner == nil ||
+		*out.Contents[0].Size != 3 {
 		t.Errorf("%+v, %v", out, err)
 	}
 	_, err = c.client.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{
 		Bucket: aws.String("bkt"), ContinuationToken: aws.String("!"),
 	})
 	wantCode(t, err, "InvalidArgument", 400)
-	_, err = c.client.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: aws.String("bkt"), MaxKeys: aws.Int32(-1)})
+	_, err = c.client.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: aws.String("bkt"),
+		MaxKeys: aws.Int32(-1)})
 	wantCode(t, err, "InvalidArgument", 400)
-	_, err = c.client.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: aws.String("nobucket")})
+	_, err = c.client.ListObjectsV2(t.Context(),
+		&awss3.ListObjectsV2Input{Bucket: aws.String("nobucket")})
 	wantCode(t, err, "NoSuchBucket", 404)
 }

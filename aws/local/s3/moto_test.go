@@ -39,7 +39,8 @@ func (s *script) note(what string, err error, values ...any) {
 }
 
 func (s *script) put(key, body string, more ...func(*awss3.PutObjectInput)) {
-	in := &awss3.PutObjectInput{Bucket: aws.String("diff"), Key: &key, Body: bytes.NewReader([]byte(body))}
+	in := &awss3.PutObjectInput{Bucket: aws.String("diff"), Key: &key,
+		Body: bytes.NewReader([]byte(body))}
 	for _, f := range more {
 		f(in)
 	}
@@ -63,8 +64,10 @@ func (s *script) get(key string, more ...func(*awss3.GetObjectInput)) {
 	}
 	defer out.Body.Close()
 	b, err := io.ReadAll(out.Body)
-	s.note("get "+key, err, string(b), aws.ToString(out.ETag), aws.ToString(out.ContentType), out.Metadata,
-		aws.ToString(out.ContentRange), aws.ToString(out.CacheControl), aws.ToString(out.ContentDisposition))
+	s.note("get "+key, err, string(b), aws.ToString(out.ETag), aws.ToString(out.ContentType),
+		out.Metadata,
+		aws.ToString(out.ContentRange), aws.ToString(out.CacheControl),
+		aws.ToString(out.ContentDisposition))
 }
 
 func (s *script) list(in awss3.ListObjectsV2Input) {
@@ -93,7 +96,8 @@ func (s *script) objects() {
 	for _, k := range []string{"x", "x/y", "a//b", "dir/1", "dir/2", "dir/sub/3", "sp ace+", "ü"} {
 		s.put(k, "body of "+k, func(in *awss3.PutObjectInput) {
 			in.Metadata, in.ContentType = map[string]string{"k": "v"}, aws.String("text/plain")
-			in.CacheControl, in.ContentDisposition = aws.String("no-cache"), aws.String(`attachment; filename="f"`)
+			in.CacheControl, in.ContentDisposition = aws.String("no-cache"),
+				aws.String(`attachment; filename="f"`)
 		})
 		s.get(k)
 	}
@@ -120,7 +124,8 @@ func (s *script) lists() {
 func (s *script) copies() {
 	for _, src := range []string{"x", "sp ace+", "absent"} {
 		out, err := s.c.CopyObject(s.ctx, &awss3.CopyObjectInput{
-			Bucket: aws.String("diff"), Key: aws.String("copy"), CopySource: aws.String("diff/" + strings.NewReplacer(" ", "%20", "+", "%2B").Replace(src)),
+			Bucket: aws.String("diff"), Key: aws.String("copy"), CopySource: aws.String("diff/" +
+				strings.NewReplacer(" ", "%20", "+", "%2B").Replace(src)),
 		})
 		if err != nil {
 			s.note("copy "+src, err)
@@ -137,7 +142,8 @@ func (s *script) copies() {
 
 func (s *script) uploads() {
 	bkt, key := aws.String("diff"), aws.String("multi")
-	up, err := s.c.CreateMultipartUpload(s.ctx, &awss3.CreateMultipartUploadInput{Bucket: bkt, Key: key})
+	up, err := s.c.CreateMultipartUpload(s.ctx, &awss3.CreateMultipartUploadInput{Bucket: bkt,
+		Key: key})
 	if err != nil {
 		s.note("create upload", err)
 		return
@@ -145,7 +151,8 @@ func (s *script) uploads() {
 	var parts []types.CompletedPart
 	for i, body := range []string{text(5 << 20), "tail"} {
 		out, err := s.c.UploadPart(s.ctx, &awss3.UploadPartInput{
-			Bucket: bkt, Key: key, UploadId: up.UploadId, PartNumber: aws.Int32(int32(i + 1)), Body: strings.NewReader(body),
+			Bucket: bkt, Key: key, UploadId: up.UploadId, PartNumber: aws.Int32(int32(i +
+				1)), Body: strings.NewReader(body),
 		})
 		if err != nil {
 			s.note("part", err)
@@ -155,7 +162,8 @@ func (s *script) uploads() {
 		parts = append(parts, types.CompletedPart{PartNumber: aws.Int32(int32(i + 1)), ETag: out.ETag})
 	}
 	out, err := s.c.CompleteMultipartUpload(s.ctx, &awss3.CompleteMultipartUploadInput{
-		Bucket: bkt, Key: key, UploadId: up.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+		Bucket: bkt, Key: key, UploadId: up.UploadId,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	})
 	if err != nil {
 		s.note("complete", err)
@@ -163,16 +171,18 @@ func (s *script) uploads() {
 	}
 	s.note("complete", nil, *out.ETag)
 	s.get("multi", func(in *awss3.GetObjectInput) { in.Range = aws.String("bytes=5242878-5242883") })
-	_, err = s.c.AbortMultipartUpload(s.ctx, &awss3.AbortMultipartUploadInput{Bucket: bkt, Key: key, UploadId: aws.String("none")})
+	_, err = s.c.AbortMultipartUpload(s.ctx, &awss3.AbortMultipartUploadInput{Bucket: bkt, Key: key,
+		UploadId: aws.String("none")})
 	s.note("abort", err)
 }
 
 func (s *script) ends() {
 	_, err := s.c.DeleteBucket(s.ctx, &awss3.DeleteBucketInput{Bucket: aws.String("diff")})
 	s.note("delete bucket", err)
-	out, err := s.c.DeleteObjects(s.ctx, &awss3.DeleteObjectsInput{Bucket: aws.String("diff"), Delete: &types.Delete{
-		Objects: []types.ObjectIdentifier{{Key: aws.String("x")}, {Key: aws.String("absent")}},
-	}})
+	out, err := s.c.DeleteObjects(s.ctx, &awss3.DeleteObjectsInput{Bucket: aws.String("diff"),
+		Delete: &types.Delete{
+			Objects: []types.ObjectIdentifier{{Key: aws.String("x")}, {Key: aws.String("absent")}},
+		}})
 	if err == nil {
 		s.note("delete objects", nil, len(out.Deleted), len(out.Errors))
 	} else {
@@ -187,7 +197,8 @@ func (s *script) ends() {
 	s.note("no bucket", err)
 }
 
-// The corpus leaves out what moto does not check: Content-MD5 (it stores the object) and bucket names (it takes any).
+// The corpus leaves out what moto does not check: Content-MD5 (it stores the object) and bucket
+// names (it takes any).
 func TestPeerMotoSeesTheSame(t *testing.T) {
 	other := moto(t)
 	c := start(t, config(t.TempDir(), nil))
@@ -203,7 +214,8 @@ func TestPeerMotoSeesTheSame(t *testing.T) {
 		s.ends()
 		logs[name] = s.log.String()
 	}
-	if diff := cmp.Diff(strings.Split(logs["moto"], "\n"), strings.Split(logs["ours"], "\n")); diff != "" {
+	if diff := cmp.Diff(strings.Split(logs["moto"], "\n"), strings.Split(logs["ours"],
+		"\n")); diff != "" {
 		t.Errorf("(-moto +ours):\n%s", diff)
 	}
 }

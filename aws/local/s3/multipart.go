@@ -22,7 +22,8 @@ const (
 	maxAssembly = 5 << 40 // bytes of a whole multipart object
 )
 
-// sumTypes are the checksum types that an algorithm may have in a multipart upload; the first is the default.
+// sumTypes are the checksum types that an algorithm may have in a multipart upload; the first is
+// the default.
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
 func sumTypes(alg string) []string {
 	switch alg {
@@ -40,7 +41,8 @@ func (s *Server) createUpload(w http.ResponseWriter, r *http.Request, t target) 
 	if err != nil {
 		return err
 	}
-	u := upload{ID: rand.Text() + rand.Text(), Initiated: s.nowMillis(), Header: o.Header, Meta: o.Meta, Tags: o.Tags}
+	u := upload{ID: rand.Text() + rand.Text(), Initiated: s.nowMillis(), Header: o.Header,
+		Meta: o.Meta, Tags: o.Tags}
 	if u.Algorithm, u.SumType, err = uploadSums(r.Header); err != nil {
 		return err
 	}
@@ -70,7 +72,8 @@ func uploadSums(h http.Header) (alg, kind string, err error) {
 		return "", "", nil
 	}
 	if newSum(alg) == nil {
-		return "", "", invalidRequest("Checksum algorithm provided is unsupported. Please try again with any of the valid types: [" +
+		return "", "", invalidRequest("Checksum algorithm provided is unsupported. Please try again " +
+			"with any of the valid types: [" +
 			strings.Join(algorithm, ", ") + "]")
 	}
 	types := sumTypes(alg)
@@ -82,7 +85,8 @@ func uploadSums(h http.Header) (alg, kind string, err error) {
 			return alg, kind, nil
 		}
 	}
-	return "", "", invalidRequest("The " + kind + " checksum type cannot be used with the " + strings.ToLower(alg) +
+	return "", "", invalidRequest("The " + kind + " checksum type cannot be used with the " +
+		strings.ToLower(alg) +
 		" checksum algorithm.")
 }
 
@@ -119,7 +123,8 @@ func (s *Server) uploadOf(t target, id string) (upload, error) {
 func partNumber(v string) (int, error) {
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 || n > maxParts {
-		return 0, invalidArgument("partNumber", v, "Part number must be an integer between 1 and 10000, inclusive")
+		return 0, invalidArgument("partNumber", v, "Part number must be an integer between 1 and "+
+			"10000, inclusive")
 	}
 	return n, nil
 }
@@ -148,7 +153,8 @@ func (s *Server) uploadPart(w http.ResponseWriter, r *http.Request, t target) er
 	case want.algorithm == "":
 		want.algorithm = u.Algorithm
 	case u.Algorithm != "" && want.algorithm != u.Algorithm:
-		return invalidRequest("Checksum Type mismatch occurred, expected checksum Type: " + strings.ToLower(u.Algorithm) +
+		return invalidRequest("Checksum Type mismatch occurred, expected checksum Type: " +
+			strings.ToLower(u.Algorithm) +
 			", actual checksum Type: " + strings.ToLower(want.algorithm))
 	}
 	var o object
@@ -165,7 +171,8 @@ func (s *Server) uploadPart(w http.ResponseWriter, r *http.Request, t target) er
 	return nil
 }
 
-func (s *Server) uploadPartCopy(w http.ResponseWriter, r *http.Request, t target, number int) error {
+func (s *Server) uploadPartCopy(w http.ResponseWriter, r *http.Request, t target,
+	number int) error {
 	u, err := s.uploadOf(t, r.URL.Query().Get("uploadId"))
 	if err != nil {
 		return err
@@ -201,7 +208,8 @@ func (s *Server) uploadPartCopy(w http.ResponseWriter, r *http.Request, t target
 	return nil
 }
 
-// savePart commits a part in place of an earlier one of its number, unless the upload has ended meanwhile.
+// savePart commits a part in place of an earlier one of its number, unless the upload has ended
+// meanwhile.
 func (s *Server) savePart(t target, id string, number int, o *object, body stored) error {
 	files, err := s.savePartLocked(t, id, number, o, body)
 	if err != nil {
@@ -212,7 +220,8 @@ func (s *Server) savePart(t target, id string, number int, o *object, body store
 	return nil
 }
 
-func (s *Server) savePartLocked(t target, id string, number int, o *object, body stored) (files []string, err error) {
+func (s *Server) savePartLocked(t target, id string, number int, o *object,
+	body stored) (files []string, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	defer s.lockKey(t.bucket, t.key)()
@@ -233,7 +242,8 @@ func (s *Server) savePartLocked(t target, id string, number int, o *object, body
 	if err := s.stage(batch, body); err != nil {
 		return nil, err
 	}
-	p := part{ETag: o.ETag, Modified: s.nowMillis(), Seg: segment{Body: o.Body, Size: o.Size, Sums: o.Sums}}
+	p := part{ETag: o.ETag, Modified: s.nowMillis(), Seg: segment{Body: o.Body, Size: o.Size,
+		Sums: o.Sums}}
 	if err := put(batch, at, p); err != nil {
 		return nil, err
 	}
@@ -327,7 +337,8 @@ func (s *Server) listParts(w http.ResponseWriter, r *http.Request, t target) err
 	return nil
 }
 
-func (s *Server) sendParts(w http.ResponseWriter, t target, u upload, found []part, marker, limit int, more bool) {
+func (s *Server) sendParts(w http.ResponseWriter, t target, u upload, found []part, marker,
+	limit int, more bool) {
 	d := newXML("ListPartsResult")
 	d.leaf("Bucket", t.bucket)
 	d.leaf("Key", t.key)
@@ -381,7 +392,8 @@ func (s *Server) listUploads(w http.ResponseWriter, r *http.Request, t target) e
 }
 
 // uploadLeaves writes the uploads in the order of keys and, within one, of their ids.
-func (s *Server) uploadLeaves(d *xmlDoc, l listing, keyMarker, idMarker string, enc func(string) string) error {
+func (s *Server) uploadLeaves(d *xmlDoc, l listing, keyMarker, idMarker string,
+	enc func(string) string) error {
 	base := row(rowUpload + l.bucket + "\x00")
 	from := row(nil)
 	if keyMarker != "" {

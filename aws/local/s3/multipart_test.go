@@ -13,9 +13,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-func (c *cloud) startUpload(key string, alg types.ChecksumAlgorithm, kind types.ChecksumType) string {
+func (c *cloud) startUpload(key string, alg types.ChecksumAlgorithm,
+	kind types.ChecksumType) string {
 	c.t.Helper()
 	out, err := c.client.CreateMultipartUpload(c.t.Context(), &awss3.CreateMultipartUploadInput{
 		Bucket: aws.String("bkt"), Key: &key, ChecksumAlgorithm: alg, ChecksumType: kind,
@@ -27,25 +29,30 @@ func (c *cloud) startUpload(key string, alg types.ChecksumAlgorithm, kind types.
 	return *out.UploadId
 }
 
-func (c *cloud) part(key, id string, n int32, body string, alg types.ChecksumAlgorithm) types.CompletedPart {
+func (c *cloud) part(key, id string, n int32, body string,
+	alg types.ChecksumAlgorithm) types.CompletedPart {
 	c.t.Helper()
 	out, err := c.client.UploadPart(c.t.Context(), &awss3.UploadPartInput{
-		Bucket: aws.String("bkt"), Key: &key, UploadId: &id, PartNumber: &n, Body: strings.NewReader(body), ChecksumAlgorithm: alg,
+		Bucket: aws.String("bkt"), Key: &key, UploadId: &id, PartNumber: &n,
+		Body: strings.NewReader(body), ChecksumAlgorithm: alg,
 	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	return types.CompletedPart{
-		ETag: out.ETag, PartNumber: &n, ChecksumCRC32: out.ChecksumCRC32, ChecksumCRC32C: out.ChecksumCRC32C,
+		ETag: out.ETag, PartNumber: &n, ChecksumCRC32: out.ChecksumCRC32,
+		ChecksumCRC32C: out.ChecksumCRC32C,
 		ChecksumSHA256: out.ChecksumSHA256,
 	}
 }
 
-func (c *cloud) complete(key, id string, parts []types.CompletedPart, more ...func(*awss3.CompleteMultipartUploadInput)) (
+func (c *cloud) complete(key, id string, parts []types.CompletedPart,
+	more ...func(*awss3.CompleteMultipartUploadInput)) (
 	*awss3.CompleteMultipartUploadOutput, error,
 ) {
 	in := &awss3.CompleteMultipartUploadInput{
-		Bucket: aws.String("bkt"), Key: &key, UploadId: &id, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+		Bucket: aws.String("bkt"), Key: &key, UploadId: &id,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	}
 	for _, f := range more {
 		f(in)
@@ -58,7 +65,8 @@ func TestMultipartObject(t *testing.T) {
 		alg  types.ChecksumAlgorithm
 		kind types.ChecksumType
 	}{
-		{"", ""}, {types.ChecksumAlgorithmCrc32, types.ChecksumTypeComposite}, {types.ChecksumAlgorithmCrc32c, types.ChecksumTypeFullObject},
+		{"", ""}, {types.ChecksumAlgorithmCrc32,
+			types.ChecksumTypeComposite}, {types.ChecksumAlgorithmCrc32c, types.ChecksumTypeFullObject},
 		{types.ChecksumAlgorithmSha256, ""}, {types.ChecksumAlgorithmCrc64nvme, ""},
 	} {
 		t.Run(fmt.Sprint(tc.alg, tc.kind), func(t *testing.T) {
@@ -85,7 +93,8 @@ func TestMultipartObject(t *testing.T) {
 			if got := aws.ToString(out.ChecksumCRC64NVME); got != nvme(whole) {
 				t.Errorf("crc64nvme %s, want %s", got, nvme(whole))
 			}
-			if tc.kind == types.ChecksumTypeFullObject && aws.ToString(out.ChecksumCRC32C) != castagnoli(whole) {
+			if tc.kind == types.ChecksumTypeFullObject &&
+				aws.ToString(out.ChecksumCRC32C) != castagnoli(whole) {
 				t.Errorf("crc32c %v, want %s", aws.ToString(out.ChecksumCRC32C), castagnoli(whole))
 			}
 			if tc.alg == "SHA256" && !strings.HasSuffix(aws.ToString(out.ChecksumSHA256), "-3") {
@@ -117,7 +126,8 @@ func checkSpans(t *testing.T, c *cloud, whole string, bodies []string) {
 		return string(b), out
 	}
 	edge := len(bodies[0])
-	for _, r := range [][2]int{{0, 1}, {edge - 1, edge + 1}, {edge, edge + 9}, {edge - 5, len(whole)}, {len(whole) - 1, len(whole)}} {
+	for _, r := range [][2]int{{0, 1}, {edge - 1, edge + 1}, {edge, edge + 9}, {edge - 5, len(whole)},
+		{len(whole) - 1, len(whole)}} {
 		got, _ := get(awss3.GetObjectInput{Range: aws.String(fmt.Sprintf("bytes=%d-%d", r[0], r[1]-1))})
 		if got != whole[r[0]:r[1]] {
 			t.Errorf("range %v: %d bytes that differ", r, len(got))
@@ -140,24 +150,28 @@ func TestMultipartRefusals(t *testing.T) {
 	wantCode(t, err, "EntityTooSmall", 400)
 	_, err = c.complete("k", id, []types.CompletedPart{last, small})
 	wantCode(t, err, "InvalidPartOrder", 400)
-	_, err = c.complete("k", id, []types.CompletedPart{{PartNumber: aws.Int32(3), ETag: aws.String(`"x"`)}})
+	_, err = c.complete("k", id, []types.CompletedPart{{PartNumber: aws.Int32(3),
+		ETag: aws.String(`"x"`)}})
 	wantCode(t, err, "InvalidPart", 400)
 	_, err = c.complete("k", id, nil)
 	wantCode(t, err, "MalformedXML", 400)
 	_, err = c.complete("k", "nope", []types.CompletedPart{small})
 	wantCode(t, err, "NoSuchUpload", 404)
-	_, err = c.complete("k", id, []types.CompletedPart{small}, func(in *awss3.CompleteMultipartUploadInput) {
-		in.ChecksumCRC64NVME = aws.String("AAAAAAAAAAA=")
-	})
+	_, err = c.complete("k", id, []types.CompletedPart{small},
+		func(in *awss3.CompleteMultipartUploadInput) {
+			in.ChecksumCRC64NVME = aws.String("AAAAAAAAAAA=")
+		})
 	wantCode(t, err, "BadDigest", 400)
 	c.put("k", "there")
-	_, err = c.complete("k", id, []types.CompletedPart{small}, func(in *awss3.CompleteMultipartUploadInput) {
-		in.IfNoneMatch = aws.String("*")
-	})
+	_, err = c.complete("k", id, []types.CompletedPart{small},
+		func(in *awss3.CompleteMultipartUploadInput) {
+			in.IfNoneMatch = aws.String("*")
+		})
 	wantCode(t, err, "PreconditionFailed", 412)
-	if _, err := c.complete("k", id, []types.CompletedPart{small}, func(in *awss3.CompleteMultipartUploadInput) {
-		in.MpuObjectSize = aws.Int64(5)
-	}); err != nil {
+	if _, err := c.complete("k", id, []types.CompletedPart{small},
+		func(in *awss3.CompleteMultipartUploadInput) {
+			in.MpuObjectSize = aws.Int64(5)
+		}); err != nil {
 		t.Error(err)
 	}
 	if c.get("k") != "small" {
@@ -202,7 +216,8 @@ func TestUploadsAreListedAndAborted(t *testing.T) {
 	if err != nil || len(folded.CommonPrefixes) != 1 || len(folded.Uploads) != 3 {
 		t.Errorf("%d prefixes, %d uploads, %v", len(folded.CommonPrefixes), len(folded.Uploads), err)
 	}
-	abort := &awss3.AbortMultipartUploadInput{Bucket: aws.String("bkt"), Key: aws.String("c"), UploadId: &ids[4]}
+	abort := &awss3.AbortMultipartUploadInput{Bucket: aws.String("bkt"), Key: aws.String("c"),
+		UploadId: &ids[4]}
 	if _, err := c.client.AbortMultipartUpload(t.Context(), abort); err != nil {
 		t.Error(err)
 	}
@@ -218,13 +233,15 @@ func TestUploadPartCopyAndCopyOfMultipart(t *testing.T) {
 	var parts []types.CompletedPart
 	for i, r := range []string{"bytes=0-5242879", "bytes=5242880-11534335"} {
 		out, err := c.client.UploadPartCopy(t.Context(), &awss3.UploadPartCopyInput{
-			Bucket: aws.String("bkt"), Key: aws.String("dst"), UploadId: &id, PartNumber: aws.Int32(int32(i + 1)),
+			Bucket: aws.String("bkt"), Key: aws.String("dst"), UploadId: &id,
+			PartNumber: aws.Int32(int32(i + 1)),
 			CopySource: aws.String("bkt/src"), CopySourceRange: &r,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		parts = append(parts, types.CompletedPart{ETag: out.CopyPartResult.ETag, PartNumber: aws.Int32(int32(i + 1))})
+		parts = append(parts, types.CompletedPart{ETag: out.CopyPartResult.ETag,
+			PartNumber: aws.Int32(int32(i + 1))})
 	}
 	if _, err := c.complete("dst", id, parts); err != nil {
 		t.Fatal(err)
@@ -242,7 +259,8 @@ func TestUploadPartCopyAndCopyOfMultipart(t *testing.T) {
 		t.Error("the copy depends on its source")
 	}
 	_, err := c.client.UploadPartCopy(t.Context(), &awss3.UploadPartCopyInput{
-		Bucket: aws.String("bkt"), Key: aws.String("dst"), UploadId: &id, PartNumber: aws.Int32(1), CopySource: aws.String("bkt/src"),
+		Bucket: aws.String("bkt"), Key: aws.String("dst"), UploadId: &id, PartNumber: aws.Int32(1),
+		CopySource: aws.String("bkt/src"),
 	})
 	wantCode(t, err, "NoSuchUpload", 404)
 }
@@ -258,7 +276,8 @@ func TestTransferManagerRoundTrip(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	out, err := tm.GetObject(t.Context(), &transfermanager.GetObjectInput{Bucket: aws.String("bkt"), Key: aws.String("big")})
+	out, err := tm.GetObject(t.Context(), &transfermanager.GetObjectInput{Bucket: aws.String("bkt"),
+		Key: aws.String("big")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,4 +285,52 @@ func TestTransferManagerRoundTrip(t *testing.T) {
 	if err != nil || !bytes.Equal(got, body) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
+}
+
+func TestAReadThatHasBegunEndsWithItsObject(t *testing.T) {
+	fs := vfs.NewMem()
+	c := start(t, config("/data", fs))
+	c.bucket("bkt")
+	id := c.startUpload("k", "", "")
+	bodies := []string{text(5 << 20), text(6 << 20), text(9)}
+	var parts []types.CompletedPart
+	for i, b := range bodies {
+		parts = append(parts, c.part("k", id, int32(i+1), b, ""))
+	}
+	if _, err := c.complete("k", id, parts); err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{
+		Bucket: aws.String("bkt"), Key: aws.String("k"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, 1000)
+	if _, err := io.ReadFull(out.Body, first); err != nil {
+		t.Fatal(err)
+	}
+	c.put("k", "replaced")
+	rest, err := io.ReadAll(out.Body)
+	if whole := strings.Join(bodies, ""); err != nil || string(first)+string(rest) != whole {
+		t.Errorf("%d bytes of %d, %v", len(first)+len(rest), len(whole), err)
+	}
+	if c.get("k") != "replaced" {
+		t.Error("the new object is not there")
+	}
+	c.stop() // ends the handler of the read
+	for _, gen := range list(t, fs, "/data/objects") {
+		if files := list(t, fs, "/data/objects/"+gen); len(files) > 0 {
+			t.Errorf("files of the replaced object stay: %v", files)
+		}
+	}
+}
+
+func list(t *testing.T, fs vfs.FS, dir string) []string {
+	t.Helper()
+	names, err := fs.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }

@@ -25,7 +25,8 @@ func text(n int) string {
 
 func TestObjectsOfEverySizeComeBack(t *testing.T) {
 	c := run(t)
-	for _, size := range []int{0, 1, 100, 64<<10 - 1, 64 << 10, 64<<10 + 1, 64<<10 + 2, 1 << 20, 5<<20 + 7} {
+	for _, size := range []int{0, 1, 100, 64<<10 - 1, 64 << 10, 64<<10 + 1, 64<<10 + 2, 1 << 20,
+		5<<20 + 7} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			body := text(size)
 			out := c.put("k", body, func(in *awss3.PutObjectInput) {
@@ -46,7 +47,8 @@ func TestObjectsOfEverySizeComeBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if *head.ContentLength != int64(size) || *head.ContentType != "text/x" || *head.CacheControl != "no-store" ||
+			if *head.ContentLength != int64(size) || *head.ContentType != "text/x" ||
+				*head.CacheControl != "no-store" ||
 				head.Metadata["colour"] != "blau grün" || head.Metadata["x-y"] != "2" {
 				t.Errorf("head %+v", head)
 			}
@@ -60,8 +62,10 @@ func TestObjectsOfEverySizeComeBack(t *testing.T) {
 // hardKeys are keys that stores on file systems get wrong.
 func hardKeys() []string {
 	return []string{
-		"x", "x/y", "x/y/z", "a//b", "a/b", "/lead", "//", "z/../w", "w", "./c", "trail/", "trail", "sp ace", "plus+plus", "pct%20x",
-		"q?u=1&v#f", "ü/日本/😀", "quote\"<>&'", "back\\slash", "tab\there", strings.Repeat("k", 1024), strings.Repeat("é", 512),
+		"x", "x/y", "x/y/z", "a//b", "a/b", "/lead", "//", "z/../w", "w", "./c", "trail/", "trail",
+		"sp ace", "plus+plus", "pct%20x",
+		"q?u=1&v#f", "ü/日本/😀", "quote\"<>&'", "back\\slash", "tab\there", strings.Repeat("k",
+			1024), strings.Repeat("é", 512),
 		"~tilde", "a=b;c,d:e@f!$()*", "..", ".", "con", "UPPER", "upper", "nul\x01x",
 	}
 }
@@ -91,11 +95,13 @@ func TestEveryKeyThatS3AllowsIsItsOwnObject(t *testing.T) {
 	}
 	wantSorted(t, listed, hardKeys())
 	for _, key := range hardKeys() {
-		if _, err := c.client.DeleteObject(t.Context(), &awss3.DeleteObjectInput{Bucket: aws.String("bkt"), Key: &key}); err != nil {
+		if _, err := c.client.DeleteObject(t.Context(),
+			&awss3.DeleteObjectInput{Bucket: aws.String("bkt"), Key: &key}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := c.client.DeleteBucket(t.Context(), &awss3.DeleteBucketInput{Bucket: aws.String("bkt")}); err != nil {
+	if _, err := c.client.DeleteBucket(t.Context(),
+		&awss3.DeleteBucketInput{Bucket: aws.String("bkt")}); err != nil {
 		t.Error(err)
 	}
 }
@@ -120,7 +126,8 @@ func TestRanges(t *testing.T) {
 			from, to int
 		}{
 			{"bytes=0-0", 0, 1}, {"bytes=2-5", 2, 6}, {"bytes=7-", 7, size}, {"bytes=-3", size - 3, size},
-			{"bytes=5-999999999", 5, size}, {"bytes=-999999999", 0, size}, {"bytes=5-2", 0, size}, {"lines=1-2", 0, size},
+			{"bytes=5-999999999", 5, size}, {"bytes=-999999999", 0, size}, {"bytes=5-2", 0,
+				size}, {"lines=1-2", 0, size},
 			{"bytes=0-1,3-4", 0, size},
 		} {
 			out, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{

@@ -120,7 +120,8 @@ type write struct {
 	extra       func(*pebble.Batch) error // more rows for the same commit; may be nil
 }
 
-// commit makes a write durable, or refuses it and discards its body. On success next is what was stored.
+// commit makes a write durable, or refuses it and discards its body. On success next is what was
+// stored.
 func (s *Server) commit(w write) error {
 	files, err := s.commitLocked(w)
 	if err != nil {
@@ -177,9 +178,11 @@ func (s *Server) commitLocked(w write) (files []string, err error) {
 	return files, nil
 }
 
-// displace makes room for the next current version: the present one becomes an older version, or is let go where the next
-// takes its place (both null). An older null version is let go when a new null version comes.
-func (s *Server) displace(batch *pebble.Batch, w write, current *object) (files []string, err error) {
+// displace makes room for the next current version: the present one becomes an older version, or is
+// let go where the next takes its place (both null). An older null version is let go when a new
+// null version comes.
+func (s *Server) displace(batch *pebble.Batch, w write, current *object) (files []string,
+	err error) {
 	replaces := w.next.Version == nullVersion
 	if current != nil {
 		if replaces && current.Version == nullVersion {
@@ -203,7 +206,8 @@ func (s *Server) displace(batch *pebble.Batch, w write, current *object) (files 
 }
 
 // announce tells OnChange the key's current state. o nil: nothing is left.
-func (s *Server) announce(bucket, key string, b bucketRow, o *object, seq uint64, reason string, now time.Time) {
+func (s *Server) announce(bucket, key string, b bucketRow, o *object, seq uint64, reason string,
+	now time.Time) {
 	if s.cfg.OnChange == nil {
 		return
 	}
@@ -220,7 +224,8 @@ func (s *Server) announce(bucket, key string, b bucketRow, o *object, seq uint64
 
 // expectBucketOwner checks x-amz-expected-bucket-owner and its twin for copy sources.
 func (s *Server) expectBucketOwner(h http.Header) error {
-	for _, name := range []string{"X-Amz-Expected-Bucket-Owner", "X-Amz-Source-Expected-Bucket-Owner"} {
+	for _, name := range []string{"X-Amz-Expected-Bucket-Owner",
+		"X-Amz-Source-Expected-Bucket-Owner"} {
 		if v := h.Get(name); v != "" && v != s.cfg.AccountID {
 			return fail(http.StatusForbidden, "AccessDenied", "Access Denied")
 		}
@@ -237,7 +242,8 @@ func intParam(name, value string, def, most int) (int, error) {
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 0 || n > 1<<31-1 {
-		return 0, invalidArgument(name, value, "Argument "+name+" must be an integer between 0 and 2147483647")
+		return 0, invalidArgument(name, value, "Argument "+name+" must be an integer between 0 and "+
+			"2147483647")
 	}
 	return min(n, most), nil
 }

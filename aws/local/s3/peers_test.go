@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// peer returns the path of a tool, or skips: these tests drive the server with other people's programs.
+// peer returns the path of a tool, or skips: these tests drive the server with other people's
+// programs.
 func peer(t *testing.T, name string) string {
 	t.Helper()
 	if os.Getenv("PROA_PEERS") != "1" {
@@ -34,15 +35,20 @@ func command(t *testing.T, c *cloud, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	home := t.TempDir()
-	// Left to themselves, boto3 and the CLI presign with SigV2 in us-east-1, which AWS refuses for buckets made since 2020.
+	// Left to themselves, boto3 and the CLI presign with SigV2 in us-east-1, which AWS refuses for
+	// buckets made since 2020.
 	profile := filepath.Join(home, "aws.ini")
-	if err := os.WriteFile(profile, []byte("[default]\ns3 =\n  signature_version = s3v4\n"), 0o600); err != nil {
+	if err := os.WriteFile(profile, []byte("[default]\ns3 =\n  signature_version = s3v4\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "AWS_CONFIG_FILE=" + profile, "AWS_ACCESS_KEY_ID=" + testKey, "AWS_SECRET_ACCESS_KEY=" + testSecret,
-		"AWS_REGION=" + testRegion, "AWS_DEFAULT_REGION=" + testRegion, "AWS_ENDPOINT_URL=" + c.url, "AWS_EC2_METADATA_DISABLED=true",
-		"RCLONE_CONFIG_P_TYPE=s3", "RCLONE_CONFIG_P_PROVIDER=Other", "RCLONE_CONFIG_P_ENV_AUTH=true", "RCLONE_CONFIG_P_REGION=" + testRegion,
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "AWS_CONFIG_FILE=" + profile, "AWS_ACCESS_KEY_ID=" +
+			testKey, "AWS_SECRET_ACCESS_KEY=" + testSecret,
+		"AWS_REGION=" + testRegion, "AWS_DEFAULT_REGION=" + testRegion, "AWS_ENDPOINT_URL=" +
+			c.url, "AWS_EC2_METADATA_DISABLED=true",
+		"RCLONE_CONFIG_P_TYPE=s3", "RCLONE_CONFIG_P_PROVIDER=Other", "RCLONE_CONFIG_P_ENV_AUTH=true",
+		"RCLONE_CONFIG_P_REGION=" + testRegion,
 		"RCLONE_CONFIG_P_ENDPOINT=" + c.url, "RCLONE_CONFIG_P_FORCE_PATH_STYLE=true", "LC_ALL=C.UTF-8",
 	}
 	var out, errs bytes.Buffer
@@ -100,7 +106,8 @@ func TestPeerAWSCLI(t *testing.T) {
 	if got, want := fingerprint(t, dst), fingerprint(t, src); got != want {
 		t.Errorf("round trip:\n%s\nwant\n%s", got, want)
 	}
-	if out := command(t, c, aws, "s3", "ls", "--recursive", "s3://cli/p/"); strings.Count(out, "\n") != 5 {
+	if out := command(t, c, aws, "s3", "ls", "--recursive", "s3://cli/p/"); strings.Count(out,
+		"\n") != 5 {
 		t.Errorf("ls: %s", out)
 	}
 	url := strings.TrimSpace(command(t, c, aws, "s3", "presign", "s3://cli/p/sub/b c+d%20.bin"))
@@ -112,7 +119,8 @@ func TestPeerAWSCLI(t *testing.T) {
 	if b, err := io.ReadAll(resp.Body); err != nil || string(b) != text(100<<10) {
 		t.Errorf("presigned: %d, %d bytes, %v", resp.StatusCode, len(b), err)
 	}
-	head := command(t, c, aws, "s3api", "head-object", "--bucket", "cli", "--key", "p/a.txt", "--checksum-mode", "ENABLED")
+	head := command(t, c, aws, "s3api", "head-object", "--bucket", "cli", "--key", "p/a.txt",
+		"--checksum-mode", "ENABLED")
 	if !strings.Contains(head, "ChecksumCRC64NVME") {
 		t.Errorf("head: %s", head)
 	}
@@ -133,7 +141,8 @@ func TestPeerRclone(t *testing.T) {
 	c := start(t, config(t.TempDir(), nil))
 	src, dst := tree(t), t.TempDir()
 	command(t, c, rclone, "mkdir", "P:rcl")
-	command(t, c, rclone, "copy", "--s3-chunk-size", "5M", "--s3-upload-cutoff", "8M", src, "P:rcl/dir")
+	command(t, c, rclone, "copy", "--s3-chunk-size", "5M", "--s3-upload-cutoff", "8M", src,
+		"P:rcl/dir")
 	command(t, c, rclone, "check", src, "P:rcl/dir")
 	command(t, c, rclone, "copy", "P:rcl/dir", "P:rcl/copy")
 	command(t, c, rclone, "copy", "P:rcl/copy", dst)

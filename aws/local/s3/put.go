@@ -21,7 +21,8 @@ const (
 
 // storedHeaders are the response headers that an object keeps.
 var storedHeaders = []string{
-	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Expires",
+	"Content-Type", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language",
+	"Expires",
 	"X-Amz-Website-Redirect-Location", "X-Amz-Storage-Class",
 }
 
@@ -51,7 +52,8 @@ func describe(h http.Header) (*object, error) {
 		}
 	}
 	if size > maxMetadata {
-		return nil, badRequest("MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size")
+		return nil, badRequest("MetadataTooLarge", "Your metadata headers exceed the maximum allowed "+
+			"metadata size")
 	}
 	var err error
 	o.Tags, err = headerTags(h.Get("X-Amz-Tagging"))
@@ -79,7 +81,8 @@ func refuseUnsupported(h http.Header) error {
 	}
 	class := h.Get("X-Amz-Storage-Class")
 	if class != "" && !slices.Contains([]string{
-		"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR",
+		"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING",
+		"GLACIER_IR",
 	}, class) {
 		return badRequest("InvalidStorageClass", "The storage class you specified is not valid")
 	}
@@ -91,7 +94,8 @@ func headerTags(v string) ([]tag, error) {
 	if v == "" {
 		return nil, nil
 	}
-	bad := invalidArgument("x-amz-tagging", v, "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded "+
+	bad := invalidArgument("x-amz-tagging", v, "The header 'x-amz-tagging' shall be encoded as "+
+		"UTF-8 then URLEncoded "+
 		"URL query parameters without tag name duplicates.")
 	q, err := url.ParseQuery(v)
 	if err != nil {
@@ -163,7 +167,8 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request, t target) err
 	if err != nil {
 		return err
 	}
-	err = s.commit(write{bucket: t.bucket, key: t.key, next: o, body: body, cond: cond, reason: "PutObject"})
+	err = s.commit(write{bucket: t.bucket, key: t.key, next: o, body: body, cond: cond,
+		reason: "PutObject"})
 	if err != nil {
 		return err
 	}
@@ -175,7 +180,8 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request, t target) err
 	return nil
 }
 
-// refuseEarly spares a client that waits for 100 Continue the upload of a body that will be refused.
+// refuseEarly spares a client that waits for 100 Continue the upload of a body that will be
+// refused.
 func (s *Server) refuseEarly(r *http.Request, t target, cond conditions) error {
 	if _, err := s.bucket(t.bucket); err != nil || r.Header.Get("Expect") == "" {
 		return err

@@ -48,7 +48,8 @@ func withUnsignedBody(o *awss3.Options) {
 func TestPresignedURLs(t *testing.T) {
 	c := run(t)
 	p := awss3.NewPresignClient(c.client)
-	put, err := p.PresignPutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("bkt"), Key: aws.String("a b/ü+")})
+	put, err := p.PresignPutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("bkt"),
+		Key: aws.String("a b/ü+")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +74,8 @@ func TestPresignedURLs(t *testing.T) {
 		t.Fatalf("put: %d %s", status, body)
 	}
 	get, err := p.PresignGetObject(t.Context(), &awss3.GetObjectInput{
-		Bucket: aws.String("bkt"), Key: aws.String("a b/ü+"), ResponseContentType: aws.String("text/plain"),
+		Bucket: aws.String("bkt"), Key: aws.String("a " +
+			"b/ü+"), ResponseContentType: aws.String("text/plain"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -82,10 +84,12 @@ func TestPresignedURLs(t *testing.T) {
 		t.Errorf("get: %d %s", status, body)
 	}
 	forged := strings.Replace(get.URL, "X-Amz-Signature=", "X-Amz-Signature=0", 1)
-	if status, body := do(http.MethodGet, forged, ""); status != 403 || !strings.Contains(body, "<Code>SignatureDoesNotMatch<") {
+	if status, body := do(http.MethodGet, forged, ""); status != 403 ||
+		!strings.Contains(body, "<Code>SignatureDoesNotMatch<") {
 		t.Errorf("changed: %d %s", status, body)
 	}
-	if status, body := do(http.MethodGet, c.url+"/bkt/x", ""); status != 403 || !strings.Contains(body, "<Code>AccessDenied<") {
+	if status, body := do(http.MethodGet, c.url+"/bkt/x", ""); status != 403 ||
+		!strings.Contains(body, "<Code>AccessDenied<") {
 		t.Errorf("anonymous: %d %s", status, body)
 	}
 	if status, _ := do(http.MethodPut, get.URL, "x"); status != 403 {
@@ -96,12 +100,14 @@ func TestPresignedURLs(t *testing.T) {
 func TestVirtualHostAddresses(t *testing.T) {
 	c := run(t)
 	c.put("dir/k", "body")
-	for _, endpoint := range []string{"http://localhost:1", "http://s3.us-east-1.amazonaws.com", "http://s3.localhost"} {
+	for _, endpoint := range []string{"http://localhost:1", "http://s3.us-east-1.amazonaws.com",
+		"http://s3.localhost"} {
 		client := clientOf(endpoint, func(o *awss3.Options) {
 			o.UsePathStyle = false
 			o.HTTPClient = dialAll(strings.TrimPrefix(c.url, "http://"))
 		})
-		out, err := client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"), Key: aws.String("dir/k")})
+		out, err := client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
+			Key: aws.String("dir/k")})
 		if err != nil {
 			t.Fatalf("%s: %v", endpoint, err)
 		}
@@ -148,12 +154,14 @@ func TestMemoryDoesNotGrowWithTheObject(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	_, err := c.client.PutObject(t.Context(), &awss3.PutObjectInput{
-		Bucket: aws.String("bkt"), Key: aws.String("big"), Body: &seekable{&zeros{size}, size}, ContentLength: aws.Int64(size),
+		Bucket: aws.String("bkt"), Key: aws.String("big"), Body: &seekable{&zeros{size},
+			size}, ContentLength: aws.Int64(size),
 	}, withUnsignedBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"), Key: aws.String("big")})
+	out, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
+		Key: aws.String("big")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,10 +191,12 @@ func TestChangesAreAnnouncedInOrder(t *testing.T) {
 		t.Fatalf("%d events", len(events))
 	}
 	put, del := events[0], events[1]
-	if put.Key != "k" || put.Bucket != "bkt" || put.ETag != etag || put.Size != 4 || put.Deleted || put.Reason != "PutObject" {
+	if put.Key != "k" || put.Bucket != "bkt" || put.ETag != etag || put.Size != 4 || put.Deleted ||
+		put.Reason != "PutObject" {
 		t.Errorf("%+v", put)
 	}
-	if !del.Deleted || del.ETag != "" || del.Sequencer <= put.Sequencer || del.Reason != "DeleteObject" {
+	if !del.Deleted || del.ETag != "" || del.Sequencer <= put.Sequencer ||
+		del.Reason != "DeleteObject" {
 		t.Errorf("%+v", del)
 	}
 }
@@ -196,13 +206,17 @@ func TestWhatIsNotThereSaysSo(t *testing.T) {
 	bkt := aws.String("bkt")
 	_, err := c.client.GetBucketPolicy(t.Context(), &awss3.GetBucketPolicyInput{Bucket: bkt})
 	wantCode(t, err, "NoSuchBucketPolicy", 404)
-	_, err = c.client.PutBucketPolicy(t.Context(), &awss3.PutBucketPolicyInput{Bucket: bkt, Policy: aws.String("{}")})
+	_, err = c.client.PutBucketPolicy(t.Context(), &awss3.PutBucketPolicyInput{Bucket: bkt,
+		Policy: aws.String("{}")})
 	wantCode(t, err, "NotImplemented", 501)
-	_, err = c.tryPut("k", "x", func(in *awss3.PutObjectInput) { in.ServerSideEncryption = types.ServerSideEncryptionAwsKms })
+	_, err = c.tryPut("k", "x",
+		func(in *awss3.PutObjectInput) { in.ServerSideEncryption = types.ServerSideEncryptionAwsKms })
 	wantCode(t, err, "NotImplemented", 501)
-	_, err = c.tryPut("k", "x", func(in *awss3.PutObjectInput) { in.ACL = types.ObjectCannedACLPublicRead })
+	_, err = c.tryPut("k", "x",
+		func(in *awss3.PutObjectInput) { in.ACL = types.ObjectCannedACLPublicRead })
 	wantCode(t, err, "AccessControlListNotSupported", 400)
-	_, err = c.tryPut("k", "x", func(in *awss3.PutObjectInput) { in.ExpectedBucketOwner = aws.String("111111111111") })
+	_, err = c.tryPut("k", "x",
+		func(in *awss3.PutObjectInput) { in.ExpectedBucketOwner = aws.String("111111111111") })
 	wantCode(t, err, "AccessDenied", 403)
 	acl, err := c.client.GetBucketAcl(t.Context(), &awss3.GetBucketAclInput{Bucket: bkt})
 	if err != nil || len(acl.Grants) != 1 || acl.Grants[0].Permission != types.PermissionFullControl {
@@ -212,7 +226,8 @@ func TestWhatIsNotThereSaysSo(t *testing.T) {
 	if err != nil || loc.LocationConstraint != "" {
 		t.Errorf("location %+v, %v", loc, err)
 	}
-	_, err = c.client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String("Bad_Name")})
+	_, err = c.client.CreateBucket(t.Context(),
+		&awss3.CreateBucketInput{Bucket: aws.String("Bad_Name")})
 	wantCode(t, err, "InvalidBucketName", 400)
 	_, err = c.client.HeadBucket(t.Context(), &awss3.HeadBucketInput{Bucket: aws.String("absent")})
 	wantCode(t, err, "NotFound", 404)

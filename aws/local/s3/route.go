@@ -15,10 +15,12 @@ import (
 
 func detail(name, value string) sigv4.Detail { return sigv4.Detail{Name: name, Value: value} }
 
-// operation serves one API operation. What it returns is sent as the error, so it must not have written before.
+// operation serves one API operation. What it returns is sent as the error, so it must not have
+// written before.
 type operation func(w http.ResponseWriter, r *http.Request, t target) error
 
-// ServeHTTP answers one request. It must come authenticated, with its body decoded (sigv4.Verifier).
+// ServeHTTP answers one request. It must come authenticated, with its body decoded
+// (sigv4.Verifier).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setIDs(w.Header())
 	t := address(r)
@@ -28,8 +30,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// WriteError answers a request that was refused before it reached the Server, such as with an *sigv4.Error, as S3 does.
-// Errors that it does not know become InternalError, without their text.
+// WriteError answers a request that was refused before it reached the Server, such as with an
+// *sigv4.Error, as S3 does. Errors that it does not know become InternalError, without their text.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	setIDs(w.Header())
 	writeError(w, r, located(asAPIError(err), r))
@@ -73,8 +75,9 @@ func located(e *apiError, r *http.Request) *apiError {
 	return &out
 }
 
-// address finds bucket and key in the path, or the bucket in the host: "bucket.s3.region.amazonaws.com",
-// "bucket.s3.localhost", "bucket.localhost". Addresses that are IP numbers have it in the path.
+// address finds bucket and key in the path, or the bucket in the host:
+// "bucket.s3.region.amazonaws.com", "bucket.s3.localhost", "bucket.localhost". Addresses that are
+// IP numbers have it in the path.
 func address(r *http.Request) target {
 	path := strings.TrimPrefix(r.URL.Path, "/")
 	if bucket := hostBucket(r.Host); bucket != "" {
@@ -90,7 +93,8 @@ func hostBucket(hostport string) string {
 		host = h
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if net.ParseIP(strings.Trim(host, "[]")) != nil || strings.HasPrefix(host, "s3.") || strings.HasPrefix(host, "s3-") {
+	if net.ParseIP(strings.Trim(host, "[]")) != nil || strings.HasPrefix(host, "s3.") ||
+		strings.HasPrefix(host, "s3-") {
 		return ""
 	}
 	for _, mark := range []string{".s3.", ".s3-"} {
@@ -107,12 +111,14 @@ func hostBucket(hostport string) string {
 func checkKey(key string) error {
 	switch {
 	case len(key) > maxKey:
-		return badRequest("KeyTooLongError", "Your key is too long", detail("Size", sizeText(int64(len(key)))),
+		return badRequest("KeyTooLongError", "Your key is too long",
+			detail("Size", sizeText(int64(len(key)))),
 			detail("MaxSizeAllowed", sizeText(maxKey)))
 	case !utf8.ValidString(key):
 		return badRequest("InvalidURI", "Couldn't parse the specified URI.")
 	case key == "":
-		return badRequest("UserKeyMustBeSpecified", "The bucket POST must contain the specified field name.")
+		return badRequest("UserKeyMustBeSpecified", "The bucket POST must contain the specified field "+
+			"name.")
 	}
 	return nil
 }
@@ -126,7 +132,8 @@ func setIDs(h http.Header) {
 	h.Set("Server", "AmazonS3")
 }
 
-// subresources are the query parameters that select an operation. Others (prefix, x-id, X-Amz-…) do not.
+// subresources are the query parameters that select an operation. Others (prefix, x-id, X-Amz-…) do
+// not.
 func subresource(q url.Values, known ...string) string {
 	for _, name := range known {
 		if q.Has(name) {
@@ -137,9 +144,12 @@ func subresource(q url.Values, known ...string) string {
 }
 
 func (s *Server) bucketOperation(method string, q url.Values) operation {
-	sub := subresource(q, "location", "versioning", "versions", "uploads", "delete", "acl", "accelerate", "analytics", "cors",
-		"encryption", "intelligent-tiering", "inventory", "lifecycle", "logging", "metrics", "notification", "object-lock",
-		"ownershipControls", "policy", "policyStatus", "publicAccessBlock", "replication", "requestPayment", "tagging",
+	sub := subresource(q, "location", "versioning", "versions", "uploads", "delete", "acl",
+		"accelerate", "analytics", "cors",
+		"encryption", "intelligent-tiering", "inventory", "lifecycle", "logging", "metrics",
+		"notification", "object-lock",
+		"ownershipControls", "policy", "policyStatus", "publicAccessBlock", "replication",
+		"requestPayment", "tagging",
 		"website", "session", "metadataTable", "metadataConfiguration", "abac")
 	switch method + " " + sub {
 	case "GET ":
@@ -170,13 +180,17 @@ func (s *Server) bucketOperation(method string, q url.Values) operation {
 		return s.unconfigured(sub)
 	}
 	if sub == "" && method != http.MethodPost {
-		return func(http.ResponseWriter, *http.Request, target) error { return methodNotAllowed(method, "BUCKET") }
+		return func(http.ResponseWriter, *http.Request, target) error {
+			return methodNotAllowed(method,
+				"BUCKET")
+		}
 	}
 	return unimplemented
 }
 
 func (s *Server) objectOperation(r *http.Request, q url.Values) operation {
-	sub := subresource(q, "uploads", "uploadId", "tagging", "attributes", "acl", "legal-hold", "retention", "restore",
+	sub := subresource(q, "uploads", "uploadId", "tagging", "attributes", "acl", "legal-hold",
+		"retention", "restore",
 		"select", "torrent", "renameObject", "encryption", "annotation")
 	switch r.Method + " " + sub {
 	case "GET ", "HEAD ", "HEAD uploadId":
@@ -233,7 +247,8 @@ func (s *Server) getACL(w http.ResponseWriter, _ *http.Request, t target) error 
 	s.ownerLeaf(d, "Owner")
 	d.open("AccessControlList")
 	d.open("Grant")
-	d.buf.WriteString(`<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">`)
+	d.buf.WriteString(`<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" ` +
+		`xsi:type="CanonicalUser">`)
 	d.leaf("ID", s.owner)
 	d.close("Grantee")
 	d.leaf("Permission", "FULL_CONTROL")
@@ -243,17 +258,22 @@ func (s *Server) getACL(w http.ResponseWriter, _ *http.Request, t target) error 
 	return nil
 }
 
-// unconfigured answers reads of configurations that cannot be set here, as a bucket without them does.
+// unconfigured answers reads of configurations that cannot be set here, as a bucket without them
+// does.
 func (s *Server) unconfigured(sub string) operation {
 	missing := map[string][2]string{
-		"policy":            {"NoSuchBucketPolicy", "The bucket policy does not exist"},
-		"policyStatus":      {"NoSuchBucketPolicy", "The bucket policy does not exist"},
-		"tagging":           {"NoSuchTagSet", "The TagSet does not exist"},
-		"cors":              {"NoSuchCORSConfiguration", "The CORS configuration does not exist"},
-		"lifecycle":         {"NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist"},
-		"website":           {"NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration"},
-		"publicAccessBlock": {"NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found"},
-		"replication":       {"ReplicationConfigurationNotFoundError", "The replication configuration was not found"},
+		"policy":       {"NoSuchBucketPolicy", "The bucket policy does not exist"},
+		"policyStatus": {"NoSuchBucketPolicy", "The bucket policy does not exist"},
+		"tagging":      {"NoSuchTagSet", "The TagSet does not exist"},
+		"cors":         {"NoSuchCORSConfiguration", "The CORS configuration does not exist"},
+		"lifecycle": {"NoSuchLifecycleConfiguration", "The lifecycle configuration does not " +
+			"exist"},
+		"website": {"NoSuchWebsiteConfiguration", "The specified bucket does not have a " +
+			"website configuration"},
+		"publicAccessBlock": {"NoSuchPublicAccessBlockConfiguration",
+			"The public access block configuration was not found"},
+		"replication": {"ReplicationConfigurationNotFoundError",
+			"The replication configuration was not found"},
 		"object-lock": {"ObjectLockConfigurationNotFoundError",
 			"Object Lock configuration does not exist for this bucket"},
 		"encryption": {"ServerSideEncryptionConfigurationNotFoundError",

@@ -10,8 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// The rows of the metadata store. A bucket's name holds no zero byte, so it ends at the first one; object keys may hold
-// any byte and are escaped where something follows them.
+// The rows of the metadata store. A bucket's name holds no zero byte, so it ends at the first one;
+// object keys may hold any byte and are escaped where something follows them.
 //
 //	b/<bucket>                              bucketRow
 //	o/<bucket> 00 <key>                     object: the current version, which may be a delete marker
@@ -22,7 +22,8 @@ import (
 //	f/<generation>/<id>                     exists while something refers to that file
 //	s/<id>                                  []segment of a body put together from parts
 //	t/<generation>/<id>                     a file that is to be removed
-//	m/seq, m/verified                       sequence reservation, the last generation checked for orphans
+//	m/seq                                   numbers up to here are reserved
+//	m/verified                              the last generation that was checked for orphans
 type row []byte
 
 const (
@@ -188,7 +189,8 @@ func put(b *pebble.Batch, k row, v any) error {
 	return b.Set(k, raw, nil)
 }
 
-// scan calls fn for each row with the prefix, from the row from on (nil: the first), until fn returns false.
+// scan calls fn for each row with the prefix, from the row from on (nil: the first), until fn
+// returns false.
 func (s *Server) scan(prefix, from row, fn func(k, v []byte) (bool, error)) (err error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)})
 	if err != nil {

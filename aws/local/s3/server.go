@@ -30,8 +30,8 @@ type Config struct {
 
 	// Throttle, when set, is asked before each request; true answers 503 SlowDown.
 	Throttle func(*http.Request) bool
-	// OnChange, when set, is called after each committed change of an object's current state, in order per key, while
-	// the key is locked: it must hand the event over and return at once.
+	// OnChange, when set, is called after each committed change of an object's current state, in order
+	// per key, while the key is locked: it must hand the event over and return at once.
 	OnChange func(Event)
 }
 
@@ -44,8 +44,9 @@ type Event struct {
 	Sequencer   string // hexadecimal; of one key, later events compare higher as strings
 	Deleted     bool   // the key has no current object any more
 	Marker      bool   // by a delete marker
-	Reason      string // the API operation: PutObject, CopyObject, CompleteMultipartUpload, DeleteObject
-	At          time.Time
+	// the API operation: PutObject, CopyObject, CompleteMultipartUpload, DeleteObject
+	Reason string
+	At     time.Time
 }
 
 // Server is the object store and its HTTP front.
@@ -55,11 +56,13 @@ type Server struct {
 	fs    vfs.FS
 	owner string // canonical user id
 	bufs  buffers
+	pins  pins
 	seed  maphash.Seed
 
 	keys [256]sync.Mutex // stripes by bucket and key: conditions and commits of one key are serial
 
-	mu      sync.RWMutex // held shared by every commit into a bucket, whole by those that change buckets
+	// held shared by every commit into a bucket, whole by those that change buckets
+	mu      sync.RWMutex
 	buckets map[string]bucketRow
 
 	seqMu       sync.Mutex
@@ -71,7 +74,8 @@ type Server struct {
 	made  bool   // the folder exists
 }
 
-// New opens or creates the store and removes what a crash left behind. It starts no goroutine; Close the Server.
+// New opens or creates the store and removes what a crash left behind. It starts no goroutine;
+// Close the Server.
 func New(cfg Config) (*Server, error) {
 	if cfg.Clock == nil || cfg.Logger == nil {
 		return nil, errors.New("s3: Clock and Logger must be set")
@@ -82,7 +86,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	sum := sha256.Sum256([]byte("canonical user " + cfg.AccountID))
 	s.owner = hex.EncodeToString(sum[:])
-	db, err := store.Open(store.Options{Dir: s.fs.PathJoin(cfg.Dir, "meta"), FS: cfg.FS, Logger: cfg.Logger})
+	db, err := store.Open(store.Options{Dir: s.fs.PathJoin(cfg.Dir, "meta"), FS: cfg.FS,
+		Logger: cfg.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("s3: %w", err)
 	}
@@ -120,17 +125,20 @@ func (s *Server) load() error {
 	return s.collectOrphans()
 }
 
-// seqBlock is how far ahead sequence numbers are reserved: ten seconds, so that restarts, not writes, pay for it.
+// seqBlock is how far ahead sequence numbers are reserved: ten seconds, so that restarts, not
+// writes, pay for it.
 const seqBlock = uint64(10 * time.Second)
 
-// nextSeq returns a number above all before it, also across restarts: nanoseconds where the clock allows.
+// nextSeq returns a number above all before it, also across restarts: nanoseconds where the clock
+// allows.
 func (s *Server) nextSeq(now time.Time) (uint64, error) {
 	s.seqMu.Lock()
 	defer s.seqMu.Unlock()
 	next := max(s.seq+1, uint64(max(now.UnixNano(), 0)))
 	if next > s.seqReserved {
 		limit := next + seqBlock
-		if err := s.db.Set(row(rowSeq), binary.BigEndian.AppendUint64(nil, limit), store.Sync); err != nil {
+		if err := s.db.Set(row(rowSeq), binary.BigEndian.AppendUint64(nil, limit),
+			store.Sync); err != nil {
 			return 0, fmt.Errorf("reserve sequence numbers: %w", err)
 		}
 		s.seqReserved = limit

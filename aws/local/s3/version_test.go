@@ -13,7 +13,8 @@ import (
 func (c *cloud) versioning(status types.BucketVersioningStatus) {
 	c.t.Helper()
 	if _, err := c.client.PutBucketVersioning(c.t.Context(), &awss3.PutBucketVersioningInput{
-		Bucket: aws.String("bkt"), VersioningConfiguration: &types.VersioningConfiguration{Status: status},
+		Bucket:                  aws.String("bkt"),
+		VersioningConfiguration: &types.VersioningConfiguration{Status: status},
 	}); err != nil {
 		c.t.Fatal(err)
 	}
@@ -32,19 +33,23 @@ func (c *cloud) remove(key, version string) *awss3.DeleteObjectOutput {
 	return out
 }
 
-// history renders all versions, newest first: "v" or "d" for a marker, "*" for the latest, and the size.
+// history renders all versions, newest first: "v" or "d" for a marker, "*" for the latest, and the
+// size.
 func (c *cloud) history() string {
 	c.t.Helper()
-	out, err := c.client.ListObjectVersions(c.t.Context(), &awss3.ListObjectVersionsInput{Bucket: aws.String("bkt")})
+	out, err := c.client.ListObjectVersions(c.t.Context(),
+		&awss3.ListObjectVersionsInput{Bucket: aws.String("bkt")})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	var b strings.Builder
 	for _, v := range out.Versions {
-		fmt.Fprintf(&b, "v%d%s%s ", *v.Size, map[bool]string{true: "*"}[*v.IsLatest], map[bool]string{true: "null"}[*v.VersionId == "null"])
+		fmt.Fprintf(&b, "v%d%s%s ", *v.Size, map[bool]string{true: "*"}[*v.IsLatest],
+			map[bool]string{true: "null"}[*v.VersionId == "null"])
 	}
 	for _, v := range out.DeleteMarkers {
-		fmt.Fprintf(&b, "d%s%s ", map[bool]string{true: "*"}[*v.IsLatest], map[bool]string{true: "null"}[*v.VersionId == "null"])
+		fmt.Fprintf(&b, "d%s%s ", map[bool]string{true: "*"}[*v.IsLatest],
+			map[bool]string{true: "null"}[*v.VersionId == "null"])
 	}
 	return strings.TrimSpace(b.String())
 }
@@ -65,7 +70,8 @@ func TestVersions(t *testing.T) {
 	step("v102400* v2 v1null")
 	marker := *c.remove("k", "").VersionId
 	step("v102400 v2 v1null d*")
-	_, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"), Key: aws.String("k")})
+	_, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
+		Key: aws.String("k")})
 	wantCode(t, err, "NoSuchKey", 404)
 	_, err = c.client.GetObject(t.Context(), &awss3.GetObjectInput{
 		Bucket: aws.String("bkt"), Key: aws.String("k"), VersionId: &marker,
@@ -141,7 +147,8 @@ func TestBucketWithVersionsCannotBeDeleted(t *testing.T) {
 	_, err := c.client.DeleteBucket(t.Context(), &awss3.DeleteBucketInput{Bucket: aws.String("bkt")})
 	wantCode(t, err, "BucketNotEmpty", 409)
 	c.remove("k", marker)
-	if _, err := c.client.DeleteBucket(t.Context(), &awss3.DeleteBucketInput{Bucket: aws.String("bkt")}); err != nil {
+	if _, err := c.client.DeleteBucket(t.Context(),
+		&awss3.DeleteBucketInput{Bucket: aws.String("bkt")}); err != nil {
 		t.Error(err)
 	}
 }

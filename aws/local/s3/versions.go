@@ -15,9 +15,10 @@ type versionEntry struct {
 	latest bool
 }
 
-// versionsAfter lists versions in the order of keys and, within one, newest first, from after (key, version); an empty
-// version starts after the key. fn returns false to stop.
-func (s *Server) versionsAfter(l listing, version string, fn func(versionEntry) (skip string, more bool)) error {
+// versionsAfter lists versions in the order of keys and, within one, newest first, from after (key,
+// version); an empty version starts after the key. fn returns false to stop.
+func (s *Server) versionsAfter(l listing, version string, fn func(versionEntry) (skip string,
+	more bool)) error {
 	lower := objectRow(l.bucket, l.prefix)
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: prefixEnd(lower)})
 	if err != nil {
@@ -61,7 +62,8 @@ func (s *Server) versionsAfter(l listing, version string, fn func(versionEntry) 
 	return it.Error()
 }
 
-// versionsOf reads all versions of a key, newest first. A key always has a current version while it has any.
+// versionsOf reads all versions of a key, newest first. A key always has a current version while it
+// has any.
 func (s *Server) versionsOf(bucket, key string, current []byte) ([]versionEntry, error) {
 	first := versionEntry{key: key, latest: true}
 	if err := unmarshal(current, &first.o); err != nil {
@@ -101,9 +103,11 @@ func (s *Server) listObjectVersions(w http.ResponseWriter, r *http.Request, t ta
 	l.after = q.Get("key-marker")
 	marker := q.Get("version-id-marker")
 	if marker != "" && l.after == "" {
-		return invalidArgument("version-id-marker", marker, "A version-id marker cannot be specified without a key marker.")
+		return invalidArgument("version-id-marker", marker, "A version-id marker cannot be specified "+
+			"without a key marker.")
 	}
-	if marker == "" && l.delimiter != "" && strings.HasSuffix(l.after, l.delimiter) && len(l.after) > len(l.prefix) {
+	if marker == "" && l.delimiter != "" && strings.HasSuffix(l.after, l.delimiter) &&
+		len(l.after) > len(l.prefix) {
 		l.skip = l.after
 	}
 	var entries []versionEntry

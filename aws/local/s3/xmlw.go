@@ -13,8 +13,8 @@ const (
 	namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
 )
 
-// xmlDoc builds a response document. It is not encoding/xml because that replaces control characters, which keys may
-// hold, by U+FFFD; the vendor writes them as character references.
+// xmlDoc builds a response document. It is not encoding/xml because that replaces control
+// characters, which keys may hold, by U+FFFD; the vendor writes them as character references.
 type xmlDoc struct{ buf bytes.Buffer }
 
 // newXML starts a document whose root is in S3's name space.

@@ -70,11 +70,13 @@ func decodeBody(r *http.Request, c *claim, key []byte, declared string) *Error {
 func decodeChunks(r *http.Request, c *claim, key []byte, declared string) *Error {
 	length, err := strconv.ParseInt(r.Header.Get("X-Amz-Decoded-Content-Length"), 10, 64)
 	if err != nil || length < 0 {
-		return refuse(S3, BodyIncomplete, "You must provide the x-amz-decoded-content-length HTTP header.")
+		return refuse(S3, BodyIncomplete, "You must provide the x-amz-decoded-content-length HTTP "+
+			"header.")
 	}
 	cr := newChunkReader(r.Body, length)
 	if declared != streamingPlainTr {
-		cr.signer = &chunkSigner{key: key, at: c.at.Format(timeFormat), scope: c.scope(), prev: c.signature}
+		cr.signer = &chunkSigner{key: key, at: c.at.Format(timeFormat), scope: c.scope(),
+			prev: c.signature}
 	}
 	if declared != streamingSigned {
 		cr.trailers = trailerNames(r.Header)

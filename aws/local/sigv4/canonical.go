@@ -11,16 +11,19 @@ import (
 	"strings"
 )
 
-// The canonical request is built here and not by the SDK's signer, because that signer signs what it would send and cannot
-// be told to cover exactly what another client covered: it never signs "content-length: 0" (the Java SDK does), adds
-// headers of its own and keeps the derived key, which chunk signatures need, to itself. The tests hold this code
-// against the SDK's signer over generated requests.
+// The canonical request is built here and not by the SDK's signer, because that signer signs what
+// it would send and cannot be told to cover exactly what another client covered: it never signs
+// "content-length: 0" (the Java SDK does), adds headers of its own and keeps the derived key, which
+// chunk signatures need, to itself. The tests hold this code against the SDK's signer over
+// generated requests.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 
 // signatureOf computes the signature that the claim should carry.
-func signatureOf(r *http.Request, query url.Values, c *claim, key []byte, payloadHash string) []byte {
+func signatureOf(r *http.Request, query url.Values, c *claim, key []byte,
+	payloadHash string) []byte {
 	sum := sha256.Sum256([]byte(canonicalRequest(r, query, c, payloadHash)))
-	return mac(key, algorithm+"\n"+c.at.Format(timeFormat)+"\n"+c.scope()+"\n"+hex.EncodeToString(sum[:]))
+	return mac(key,
+		algorithm+"\n"+c.at.Format(timeFormat)+"\n"+c.scope()+"\n"+hex.EncodeToString(sum[:]))
 }
 
 func canonicalRequest(r *http.Request, query url.Values, c *claim, payloadHash string) string {
@@ -63,7 +66,8 @@ func squeeze(s string) string {
 	if !strings.Contains(s, "  ") {
 		return s
 	}
-	return strings.Join(slices.DeleteFunc(strings.Split(s, " "), func(p string) bool { return p == "" }), " ")
+	return strings.Join(slices.DeleteFunc(strings.Split(s, " "),
+		func(p string) bool { return p == "" }), " ")
 }
 
 // canonicalQuery sorts the encoded pairs and leaves the signature itself out.

@@ -29,20 +29,23 @@ type chunkSigner struct {
 // chunk returns the signature of a chunk whose data hashes to sum, and makes it the previous one.
 func (s *chunkSigner) chunk(sum []byte) []byte {
 	empty := sha256.Sum256(nil)
-	s.prev = mac(s.key, "AWS4-HMAC-SHA256-PAYLOAD\n"+s.at+"\n"+s.scope+"\n"+hex.EncodeToString(s.prev)+"\n"+
-		hex.EncodeToString(empty[:])+"\n"+hex.EncodeToString(sum))
+	s.prev = mac(s.key,
+		"AWS4-HMAC-SHA256-PAYLOAD\n"+s.at+"\n"+s.scope+"\n"+hex.EncodeToString(s.prev)+"\n"+
+			hex.EncodeToString(empty[:])+"\n"+hex.EncodeToString(sum))
 	return s.prev
 }
 
 // trailer returns the signature of the trailer lines, each "name:value\n".
 func (s *chunkSigner) trailer(lines []byte) []byte {
 	sum := sha256.Sum256(lines)
-	return mac(s.key, "AWS4-HMAC-SHA256-TRAILER\n"+s.at+"\n"+s.scope+"\n"+hex.EncodeToString(s.prev)+"\n"+
-		hex.EncodeToString(sum[:]))
+	return mac(s.key,
+		"AWS4-HMAC-SHA256-TRAILER\n"+s.at+"\n"+s.scope+"\n"+hex.EncodeToString(s.prev)+"\n"+
+			hex.EncodeToString(sum[:]))
 }
 
-// chunkReader decodes aws-chunked framing. It holds one buffer, whatever the size of a chunk: bytes are passed on before their
-// chunk's signature has been checked, and the Read after them fails if it is wrong.
+// chunkReader decodes aws-chunked framing. It holds one buffer, whatever the size of a chunk: bytes
+// are passed on before their chunk's signature has been checked, and the Read after them fails if
+// it is wrong.
 type chunkReader struct {
 	src      io.Closer
 	in       *bufio.Reader
@@ -59,7 +62,8 @@ type chunkReader struct {
 }
 
 func newChunkReader(body io.ReadCloser, length int64) *chunkReader {
-	return &chunkReader{src: body, in: bufio.NewReaderSize(body, chunkBuffer), total: length, sum: sha256.New()}
+	return &chunkReader{src: body, in: bufio.NewReaderSize(body, chunkBuffer), total: length,
+		sum: sha256.New()}
 }
 
 // Close closes the connection's body.
@@ -166,7 +170,8 @@ func (c *chunkReader) last() error {
 	return io.EOF
 }
 
-// readTrailers reads "name:value" lines to the empty line. The final empty line may be missing: some SDKs leave it out.
+// readTrailers reads "name:value" lines to the empty line. The final empty line may be missing:
+// some SDKs leave it out.
 func (c *chunkReader) readTrailers() error {
 	var signed bytes.Buffer
 	var signature string

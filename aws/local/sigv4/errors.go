@@ -10,10 +10,11 @@ type Protocol int
 
 // The protocols of AWS, as far as they name authentication errors differently.
 const (
-	JSON     Protocol = iota // awsJson 1.0 and 1.1, and rpc-v2 CBOR: DynamoDB, EventBridge, Logs, SQS, CloudWatch. Status 400
-	RESTJSON                 // Lambda, API Gateway. Status 403
-	Query                    // STS, CloudWatch of older SDKs. Status 403
-	S3                       // restXml as S3 speaks it
+	// awsJson 1.0 and 1.1, and rpc-v2 CBOR: DynamoDB, EventBridge, Logs, SQS, CloudWatch. Status 400
+	JSON     Protocol = iota
+	RESTJSON          // Lambda, API Gateway. Status 403
+	Query             // STS, CloudWatch of older SDKs. Status 403
+	S3                // restXml as S3 speaks it
 )
 
 // ProtocolOf returns the protocol of a service by its signing name. Unknown services speak JSON.
@@ -72,8 +73,8 @@ type Error struct {
 // Error renders "Code: Message".
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// For returns the same refusal in the words of another protocol: for requests that bear no credential scope, and for
-// services that speak more than one.
+// For returns the same refusal in the words of another protocol: for requests that bear no
+// credential scope, and for services that speak more than one.
 func (e *Error) For(p Protocol) *Error {
 	out := *e
 	out.Code, out.Message, out.Status = render(p, e.Reason)
@@ -91,10 +92,13 @@ const (
 	msgS3Mismatch = "The request signature we calculated does not match the signature you provided. " +
 		"Check your key and signing method."
 	msgMismatch = "The request signature we calculated does not match the signature you provided. " +
-		"Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
-	msgTwo = "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query " +
+		"Check your AWS Secret Access Key and signing method. Consult the service documentation for " +
+		"details."
+	msgTwo = "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature " +
+		"query " +
 		"string parameter or the Authorization header should be specified"
-	msgQuery = "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, " +
+	msgQuery = "Query-string authentication version 4 requires the X-Amz-Algorithm, " +
+		"X-Amz-Credential, " +
 		"X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters."
 )
 
@@ -136,11 +140,14 @@ func renderCoral(r Reason) (code, message string, status int) {
 	case Missing:
 		return "MissingAuthenticationTokenException", "Request is missing Authentication Token", bad
 	case Malformed, MalformedQuery, TwoMechanisms, LegacySignature:
-		return "IncompleteSignatureException", "Request must contain a signature that conforms to AWS standards", bad
+		return "IncompleteSignatureException", "Request must contain a signature that conforms to AWS " +
+			"standards", bad
 	case UnknownKey:
-		return "UnrecognizedClientException", "The security token included in the request is invalid.", bad
+		return "UnrecognizedClientException", "The security token included in the request is " +
+			"invalid.", bad
 	case BodyTooLarge:
-		return "RequestEntityTooLargeException", "Request size exceeds the limit.", http.StatusRequestEntityTooLarge
+		return "RequestEntityTooLargeException", "Request size exceeds the " +
+			"limit.", http.StatusRequestEntityTooLarge
 	case BodyIncomplete:
 		return "SerializationException", "Request body ended before its declared length.", bad
 	case WrongRegion:
@@ -157,16 +164,19 @@ func renderS3(r Reason) (code, message string, status int) {
 	case Missing:
 		return "AccessDenied", "Access Denied", forbidden
 	case Malformed:
-		return "AuthorizationHeaderMalformed", "The authorization header that you provided is not valid.", bad
+		return "AuthorizationHeaderMalformed", "The authorization header that you provided is not " +
+			"valid.", bad
 	case MalformedQuery:
 		return "AuthorizationQueryParametersError", msgQuery, bad
 	case LegacySignature:
 		return "InvalidRequest",
-			"The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.", bad
+			"The authorization mechanism you have provided is not supported. Please use " +
+				"AWS4-HMAC-SHA256.", bad
 	case TwoMechanisms:
 		return "InvalidArgument", msgTwo, bad
 	case UnknownKey:
-		return "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", forbidden
+		return "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our " +
+			"records.", forbidden
 	case Skewed:
 		return "RequestTimeTooSkewed",
 			"The difference between the request time and the current time is too large.", forbidden
@@ -175,9 +185,11 @@ func renderS3(r Reason) (code, message string, status int) {
 	case NotYetValid:
 		return "AccessDenied", "Request is not valid yet", forbidden
 	case HeadersUnsigned:
-		return "AccessDenied", "There were headers present in the request which were not signed", forbidden
+		return "AccessDenied", "There were headers present in the request which were not " +
+			"signed", forbidden
 	case WrongRegion:
-		return "AuthorizationHeaderMalformed", "The authorization header is malformed; the region is wrong.", bad
+		return "AuthorizationHeaderMalformed", "The authorization header is malformed; the region is " +
+			"wrong.", bad
 	case BodyHash:
 		return "XAmzContentSHA256Mismatch",
 			"The provided 'x-amz-content-sha256' header does not match what was computed.", bad
@@ -190,7 +202,8 @@ func renderS3(r Reason) (code, message string, status int) {
 		return "NotImplemented", "A header you provided implies functionality that is not implemented",
 			http.StatusNotImplemented
 	case MalformedTrailer:
-		return "MalformedTrailerError", "The request contained trailing data that was not well-formed or did not conform " +
+		return "MalformedTrailerError", "The request contained trailing data that was not well-formed " +
+			"or did not conform " +
 			"to our published schema.", bad
 	case HashMissing:
 		return "InvalidRequest", "Missing required header for this request: x-amz-content-sha256", bad
@@ -205,9 +218,11 @@ func skewError(p Protocol, at, now time.Time) *Error {
 	note := "Signature expired: " + a + " is now earlier than " + n.Add(-maxSkew).Format(timeFormat) +
 		" (" + n.Format(timeFormat) + " - 15 min.)"
 	if at.After(now) {
-		note = "Signature not yet current: " + a + " is still later than " + n.Add(maxSkew).Format(timeFormat) +
+		note = "Signature not yet current: " + a + " is still later than " +
+			n.Add(maxSkew).Format(timeFormat) +
 			" (" + n.Format(timeFormat) + " + 15 min.)"
 	}
-	return refuse(p, Skewed, note, Detail{"RequestTime", a}, Detail{"ServerTime", n.Format(time.RFC3339)},
+	return refuse(p, Skewed, note, Detail{"RequestTime", a}, Detail{"ServerTime",
+		n.Format(time.RFC3339)},
 		Detail{"MaxAllowedSkewMilliseconds", "900000"})
 }

@@ -30,12 +30,16 @@ type claim struct {
 	expires   time.Duration // of a presigned request; 0: none given
 }
 
-func (c *claim) scope() string { return c.date + "/" + c.Region + "/" + c.Service + "/aws4_request" }
+func (c *claim) scope() string {
+	return c.date + "/" + c.Region + "/" + c.Service +
+		"/aws4_request"
+}
 
 // parseClaim reads the signature from the Authorization header or from the query.
 func parseClaim(r *http.Request, query url.Values) (*claim, *Error) {
 	headers := r.Header.Values("Authorization")
-	inQuery := query.Has("X-Amz-Algorithm") || query.Has("X-Amz-Signature") || query.Has("X-Amz-Credential")
+	inQuery := query.Has("X-Amz-Algorithm") || query.Has("X-Amz-Signature") ||
+		query.Has("X-Amz-Credential")
 	switch {
 	case len(headers) > 0 && inQuery:
 		return nil, refuse(guess(query, headers[0]), TwoMechanisms, "")
@@ -52,7 +56,8 @@ func parseClaim(r *http.Request, query url.Values) (*claim, *Error) {
 	}
 }
 
-// guess finds the service in a credential scope that need not be well-formed, to answer in its protocol.
+// guess finds the service in a credential scope that need not be well-formed, to answer in its
+// protocol.
 func guess(query url.Values, authorization string) Protocol {
 	for _, s := range []string{authorization, query.Get("X-Amz-Credential")} {
 		before, _, ok := strings.Cut(s, "/aws4_request")
@@ -114,7 +119,8 @@ func parseQuery(q url.Values) (*claim, *Error) {
 	if q.Get("X-Amz-Algorithm") != algorithm {
 		return bad("X-Amz-Algorithm only supports \"" + algorithm + "\"")
 	}
-	c, note := newClaim(q.Get("X-Amz-Credential"), q.Get("X-Amz-SignedHeaders"), q.Get("X-Amz-Signature"))
+	c, note := newClaim(q.Get("X-Amz-Credential"), q.Get("X-Amz-SignedHeaders"),
+		q.Get("X-Amz-Signature"))
 	if note != "" {
 		return bad(note)
 	}
@@ -167,7 +173,8 @@ func newClaim(credential, signed, signature string) (*claim, string) {
 	}
 	for i, h := range c.signed {
 		if h == "" || h != strings.ToLower(h) || i > 0 && c.signed[i-1] >= h {
-			return nil, "The authorization header is malformed; SignedHeaders must be sorted and in lower case."
+			return nil, "The authorization header is malformed; SignedHeaders must be sorted and in " +
+				"lower case."
 		}
 	}
 	return c, ""

@@ -5,8 +5,9 @@ import (
 	"log/slog"
 )
 
-// Secret holds a secret access key. It prints as [redacted] with every verb of fmt, in JSON, in text and in
-// slog, also from inside an unexported field, since all that reflection finds is a pointer.
+// Secret holds a secret access key. It prints as [redacted] with every verb of fmt, in JSON, in
+// text and in slog, also from inside an unexported field, since all that reflection finds is a
+// pointer.
 type Secret struct{ p *string }
 
 // NewSecret wraps a secret access key.
@@ -14,7 +15,8 @@ func NewSecret(s string) Secret { return Secret{p: &s} }
 
 const redacted = "[redacted]"
 
-// Reveal returns the secret itself, for signing and for handing it to the process that must have it.
+// Reveal returns the secret itself, for signing and for handing it to the process that must have
+// it.
 func (s Secret) Reveal() string {
 	if s.p == nil {
 		return ""

@@ -14,7 +14,8 @@ import (
 )
 
 // The examples of AWS's own documentation, byte for byte:
-// https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html and the pages on streaming and trailers.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html and the pages on
+// streaming and trailers.
 const (
 	docKey    = "AKIAIOSFODNN7EXAMPLE"
 	docSecret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -41,7 +42,8 @@ func read(t *testing.T, wire string) *http.Request {
 func lines(s ...string) string { return strings.Join(s, "\r\n") }
 
 func auth(signed, signature string) string {
-	return "Authorization: AWS4-HMAC-SHA256 Credential=" + docScope + ",SignedHeaders=" + signed + ",Signature=" + signature
+	return "Authorization: AWS4-HMAC-SHA256 Credential=" + docScope + ",SignedHeaders=" + signed +
+		",Signature=" + signature
 }
 
 func docChunks(trailer ...string) string {
@@ -76,7 +78,8 @@ func trailerUpload(body string) string {
 		auth("content-encoding;host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length;"+
 			"x-amz-storage-class;x-amz-trailer",
 			"106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e"),
-		"x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", "Content-Encoding: aws-chunked",
+		"x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", "Content-Encoding: "+
+			"aws-chunked",
 		"x-amz-decoded-content-length: 66560", "x-amz-trailer: x-amz-checksum-crc32c",
 		"Content-Length: "+strconv.Itoa(len(body)), "", body)
 }
@@ -112,10 +115,12 @@ func TestVendorsExamplesVerify(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := (sigv4.Identity{AccessKeyID: docKey, Service: "s3", Region: "us-east-1"}); id != want {
+			if want := (sigv4.Identity{AccessKeyID: docKey, Service: "s3",
+				Region: "us-east-1"}); id != want {
 				t.Errorf("identity %+v", id)
 			}
-			if n, err := io.Copy(io.Discard, r.Body); err != nil || r.ContentLength > 0 && n != r.ContentLength {
+			if n, err := io.Copy(io.Discard, r.Body); err != nil || r.ContentLength > 0 &&
+				n != r.ContentLength {
 				t.Errorf("body: %d of %d bytes, %v", n, r.ContentLength, err)
 			}
 		})
@@ -141,11 +146,14 @@ func TestVendorsTrailerExampleVerifiesAndLeavesTheChecksum(t *testing.T) {
 
 func TestBrokenChunkFailsTheBody(t *testing.T) {
 	for name, damage := range map[string]func(string) string{
-		"data":          func(s string) string { return strings.Replace(s, "aaaa", "aaba", 1) },
-		"second chunk":  func(s string) string { return strings.Replace(s, "0055", "0056", 1) },
-		"last chunk":    func(s string) string { return strings.Replace(s, "b6c6", "b6c7", 1) },
-		"cut short":     func(s string) string { return s[:len(s)-90] },
-		"no signature":  func(s string) string { return strings.Replace(s, ";chunk-signature=", ";chunk=", 1) },
+		"data":         func(s string) string { return strings.Replace(s, "aaaa", "aaba", 1) },
+		"second chunk": func(s string) string { return strings.Replace(s, "0055", "0056", 1) },
+		"last chunk":   func(s string) string { return strings.Replace(s, "b6c6", "b6c7", 1) },
+		"cut short":    func(s string) string { return s[:len(s)-90] },
+		"no signature": func(s string) string {
+			return strings.Replace(s, ";chunk-signature=",
+				";chunk=", 1)
+		},
 		"size too big":  func(s string) string { return strings.Replace(s, "10000;", "fffffff;", 1) },
 		"negative size": func(s string) string { return strings.Replace(s, "10000;", "-1;", 1) },
 		"bytes after":   func(s string) string { return s + "x" },

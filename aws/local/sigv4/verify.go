@@ -1,10 +1,11 @@
-// Package sigv4 verifies AWS Signature Version 4: header and presigned requests, and the bodies of S3 uploads in every
-// signed and unsigned streaming form.
+// Package sigv4 verifies AWS Signature Version 4: header and presigned requests, and the bodies of
+// S3 uploads in every signed and unsigned streaming form.
 //
-// A verified request's body is whole for services other than S3 (read, hashed and put back). For S3 it is a reader that
-// decodes aws-chunked framing and fails with an *Error when a hash, a chunk signature or the declared length does
-// not hold: what was read before that failure must be thrown away. Trailer checksums are left in r.Trailer, once the
-// body has been read to its end, for the reader of the body to compare.
+// A verified request's body is whole for services other than S3 (read, hashed and put back). For S3
+// it is a reader that decodes aws-chunked framing and fails with an *Error when a hash, a chunk
+// signature or the declared length does not hold: what was read before that failure must be thrown
+// away. Trailer checksums are left in r.Trailer, once the body has been read to its end, for the
+// reader of the body to compare.
 //
 // Replays inside the 15 minutes are not detected, as the vendor does not.
 package sigv4
@@ -39,16 +40,19 @@ type Identity struct {
 // DefaultMaxBody is the limit of a body outside S3 where Verifier.MaxBody is 0: DynamoDB's, 16 MiB.
 const DefaultMaxBody = 16 << 20
 
-// Verifier checks signatures. Its fields must not change once it is in use; Verify may be called concurrently.
+// Verifier checks signatures. Its fields must not change once it is in use; Verify may be called
+// concurrently.
 type Verifier struct {
-	Lookup  func(accessKeyID string) (Secret, bool) // finds the secret of an access key
-	Clock   func() time.Time                        // must not be nil
-	MaxBody int64                                   // bytes of a body outside S3; DefaultMaxBody when 0
-	Region  string                                  // the only region accepted; any when ""
+	Lookup func(accessKeyID string) (Secret, bool) // finds the secret of an access key
+	Clock  func() time.Time                        // must not be nil
+	// bytes of a body outside S3; DefaultMaxBody when 0
+	MaxBody int64
+	Region  string // the only region accepted; any when ""
 }
 
-// Verify checks the request's signature and prepares its body as the package comment says. It refuses with an *Error.
-// Memory: up to MaxBody for services other than S3, after the cheap checks and the lookup of the key; constant for S3.
+// Verify checks the request's signature and prepares its body as the package comment says. It
+// refuses with an *Error. Memory: up to MaxBody for services other than S3, after the cheap checks
+// and the lookup of the key; constant for S3.
 func (v *Verifier) Verify(r *http.Request) (Identity, error) {
 	id, err := v.verify(r)
 	if err != nil {
@@ -138,8 +142,10 @@ func (v *Verifier) checkTime(c *claim, p Protocol) *Error {
 	return nil
 }
 
-// payloadHash returns the last line of the canonical request. For services other than S3 it reads the whole body.
-func (v *Verifier) payloadHash(r *http.Request, query url.Values, c *claim, p Protocol) (string, *Error) {
+// payloadHash returns the last line of the canonical request. For services other than S3 it reads
+// the whole body.
+func (v *Verifier) payloadHash(r *http.Request, query url.Values, c *claim, p Protocol) (string,
+	*Error) {
 	if p == S3 {
 		return s3PayloadHash(r, query, c)
 	}

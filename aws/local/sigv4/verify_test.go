@@ -51,7 +51,8 @@ func wire(t testing.TB, r *http.Request) *http.Request {
 	return out
 }
 
-func sign(t testing.TB, service, method, target, body string, headers map[string]string) *http.Request {
+func sign(t testing.TB, service, method, target, body string,
+	headers map[string]string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest(method, target, strings.NewReader(body))
 	if err != nil {
@@ -65,9 +66,11 @@ func sign(t testing.TB, service, method, target, body string, headers map[string
 	if service == "s3" {
 		r.Header.Set("X-Amz-Content-Sha256", hash)
 	}
-	creds := aws.Credentials{AccessKeyID: docKey, SecretAccessKey: docSecret, SessionToken: headers["token"]}
+	creds := aws.Credentials{AccessKeyID: docKey, SecretAccessKey: docSecret,
+		SessionToken: headers["token"]}
 	r.Header.Del("token")
-	if err := signer(service).SignHTTP(t.Context(), creds, r, hash, service, "us-east-1", signedAt); err != nil {
+	if err := signer(service).SignHTTP(t.Context(), creds, r, hash, service, "us-east-1",
+		signedAt); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -80,11 +83,13 @@ func wantReason(t *testing.T, err error, reason sigv4.Reason, code string, statu
 		t.Fatalf("want %s, got %v", code, err)
 	}
 	if refusal.Reason != reason || refusal.Code != code || refusal.Status != status {
-		t.Errorf("want %d %s %d, got %d %s %d", reason, code, status, refusal.Reason, refusal.Code, refusal.Status)
+		t.Errorf("want %d %s %d, got %d %s %d", reason, code, status, refusal.Reason, refusal.Code,
+			refusal.Status)
 	}
 }
 
-// TestAgreesWithTheSDKsSigner holds the canonical request against the SDK's over generated paths, queries and headers.
+// TestAgreesWithTheSDKsSigner holds the canonical request against the SDK's over generated paths,
+// queries and headers.
 func TestAgreesWithTheSDKsSigner(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		service := rapid.SampledFrom([]string{"s3", "dynamodb", "lambda"}).Draw(rt, "service")
@@ -94,16 +99,19 @@ func TestAgreesWithTheSDKsSigner(t *testing.T) {
 			name := rapid.StringMatching(`[a-zA-Z~ +/é-]{1,4}`).Draw(rt, "name")
 			q.Add(name, rapid.StringMatching(`[a-zA-Z~ +/=&é]{0,5}`).Draw(rt, "value"))
 		}
-		headers := map[string]string{"X-Amz-Meta-A": rapid.StringMatching(`( {0,3}[a-zé"]{1,3}){0,4}`).Draw(rt, "header")}
+		value := rapid.StringMatching(`( {0,3}[a-zé"]{1,3}){0,4}`).Draw(rt, "header")
+		headers := map[string]string{"X-Amz-Meta-A": value}
 		if rapid.Bool().Draw(rt, "session") {
 			headers["token"] = "session/token=="
 		}
 		u := url.URL{Scheme: "http", Host: "127.0.0.1:8080", Path: "/" + path, RawQuery: q.Encode()}
 		if service == "s3" { // the SDK's client escapes all but the unreserved characters of a key
-			u.RawPath = strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(u.Path), "%2F", "/"), "+", "%20")
+			u.RawPath = strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(u.Path), "%2F", "/"), "+",
+				"%20")
 		}
 		body := rapid.StringN(0, 40, 60).Draw(rt, "body")
-		r := sign(t, service, rapid.SampledFrom([]string{"GET", "PUT", "POST"}).Draw(rt, "method"), u.String(), body, headers)
+		r := sign(t, service, rapid.SampledFrom([]string{"GET", "PUT", "POST"}).Draw(rt, "method"),
+			u.String(), body, headers)
 		got := wire(t, r)
 		if _, err := verifierAt(signedAt).Verify(got); err != nil {
 			rt.Fatalf("%s %s: %v", service, u.String(), err)
@@ -125,7 +133,8 @@ func TestPresignedAgreesWithTheSDK(t *testing.T) {
 			hash = emptyHash
 		}
 		creds := aws.Credentials{AccessKeyID: docKey, SecretAccessKey: docSecret, SessionToken: "tok"}
-		u, _, err := signer(service).PresignHTTP(t.Context(), creds, r, hash, service, "us-east-1", signedAt)
+		u, _, err := signer(service).PresignHTTP(t.Context(), creds, r, hash, service, "us-east-1",
+			signedAt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,8 +177,10 @@ func TestRefusalsInEachServicesWords(t *testing.T) {
 		{"unknown key", "s3", otherKey, 0, sigv4.UnknownKey, "InvalidAccessKeyId", 403},
 		{"unknown key", "sts", otherKey, 0, sigv4.UnknownKey, "InvalidClientTokenId", 403},
 		{"header added", "s3", addHeader, 0, sigv4.HeadersUnsigned, "AccessDenied", 403},
-		{"header added", "dynamodb", addHeader, 0, sigv4.HeadersUnsigned, "InvalidSignatureException", 400},
-		{"no signature", "dynamodb", noAuth, 0, sigv4.Missing, "MissingAuthenticationTokenException", 400},
+		{"header added", "dynamodb", addHeader, 0, sigv4.HeadersUnsigned, "InvalidSignatureException",
+			400},
+		{"no signature", "dynamodb", noAuth, 0, sigv4.Missing, "MissingAuthenticationTokenException",
+			400},
 		{"no hash", "s3", noHash, 0, sigv4.HashMissing, "InvalidRequest", 400},
 		{"basic", "dynamodb", basic, 0, sigv4.Malformed, "IncompleteSignatureException", 400},
 		{"version 2", "s3", legacy, 0, sigv4.LegacySignature, "InvalidRequest", 400},
@@ -189,11 +200,13 @@ func TestRefusalsInEachServicesWords(t *testing.T) {
 
 func resign(r *http.Request) {
 	a := r.Header.Get("Authorization")
-	r.Header.Set("Authorization", a[:len(a)-1]+map[bool]string{true: "1", false: "0"}[a[len(a)-1] == '0'])
+	r.Header.Set("Authorization", a[:len(a)-1]+map[bool]string{true: "1",
+		false: "0"}[a[len(a)-1] == '0'])
 }
 
 func otherKey(r *http.Request) {
-	r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), docKey, "AKIAOTHER", 1))
+	r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), docKey, "AKIAOTHER",
+		1))
 }
 
 func addHeader(r *http.Request) { r.Header.Set("X-Amz-Acl", "public-read") }
@@ -238,7 +251,8 @@ func TestOnlyTheConfiguredRegion(t *testing.T) {
 	wantReason(t, err, sigv4.WrongRegion, "AuthorizationHeaderMalformed", 400)
 }
 
-// signStreaming signs a PUT whose body comes in aws-chunked frames, at the time of the documented examples.
+// signStreaming signs a PUT whose body comes in aws-chunked frames, at the time of the documented
+// examples.
 func signStreaming(t testing.TB, hash, length, trailer string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodPut, "http://h/b/k", nil)
@@ -287,23 +301,27 @@ func TestUnsignedChunksWithATrailer(t *testing.T) {
 	}
 }
 
-// The Java SDK signs "content-length:0", which the SDK's signer here never does: the expected signature is made by hand.
+// The Java SDK signs "content-length:0", which the SDK's signer here never does: the expected
+// signature is made by hand.
 func TestSignedContentLengthOfZero(t *testing.T) {
 	signed := "content-length;host;x-amz-content-sha256;x-amz-date"
 	canonical := strings.Join([]string{
-		"PUT", "/b/k", "", "content-length:0", "host:h", "x-amz-content-sha256:" + emptyHash, "x-amz-date:20130524T000000Z",
+		"PUT", "/b/k", "", "content-length:0", "host:h", "x-amz-content-sha256:" +
+			emptyHash, "x-amz-date:20130524T000000Z",
 		"", signed, emptyHash,
 	}, "\n")
 	sum := sha256.Sum256([]byte(canonical))
 	key := []byte("AWS4" + docSecret)
 	for _, part := range []string{"20130524", "us-east-1", "s3", "aws4_request", strings.Join([]string{
-		"AWS4-HMAC-SHA256", "20130524T000000Z", "20130524/us-east-1/s3/aws4_request", hex.EncodeToString(sum[:]),
+		"AWS4-HMAC-SHA256", "20130524T000000Z", "20130524/us-east-1/s3/aws4_request",
+		hex.EncodeToString(sum[:]),
 	}, "\n")} {
 		h := hmac.New(sha256.New, key)
 		h.Write([]byte(part))
 		key = h.Sum(nil)
 	}
-	r := read(t, lines("PUT /b/k HTTP/1.1", "Host: h", "Content-Length: 0", "x-amz-content-sha256: "+emptyHash,
+	r := read(t, lines("PUT /b/k HTTP/1.1", "Host: h", "Content-Length: 0",
+		"x-amz-content-sha256: "+emptyHash,
 		"x-amz-date: 20130524T000000Z", auth(signed, hex.EncodeToString(key)), "", ""))
 	if _, err := docVerifier().Verify(r); err != nil {
 		t.Error(err)
@@ -311,7 +329,8 @@ func TestSignedContentLengthOfZero(t *testing.T) {
 }
 
 func TestSecretsDoNotPrint(t *testing.T) {
-	c := struct{ inner sigv4.Credentials }{sigv4.Credentials{AccessKeyID: "AK", SecretAccessKey: sigv4.NewSecret("hunter2")}}
+	c := struct{ inner sigv4.Credentials }{sigv4.Credentials{AccessKeyID: "AK",
+		SecretAccessKey: sigv4.NewSecret("hunter2")}}
 	var b bytes.Buffer
 	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "c", c.inner, "s", c.inner.SecretAccessKey)
 	j, err := json.Marshal(c.inner)
@@ -319,7 +338,8 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range []string{
-		fmt.Sprintf("%v %+v %#v %s %q", c, c, c, c, c), b.String(), string(j), fmt.Sprintf("%x", c.inner.SecretAccessKey),
+		fmt.Sprintf("%v %+v %#v %s %q", c, c, c, c, c), b.String(), string(j), fmt.Sprintf("%x",
+			c.inner.SecretAccessKey),
 	} {
 		if strings.Contains(s, "hunter2") || strings.Contains(s, hex.EncodeToString([]byte("hunter2"))) {
 			t.Errorf("leaks in %s", s)
