@@ -34,6 +34,9 @@ func (c *call) batch(col *container) *apiError {
 	if len(c.body) > maxItemBytes {
 		return tooLarge()
 	}
+	if strings.EqualFold(c.header("x-ms-cosmos-batch-atomic"), "false") {
+		return c.bulk(col, v.Items)
+	}
 	pk, err := c.itemKey(col)
 	if err != nil {
 		return err
@@ -56,7 +59,60 @@ func (c *call) batch(col *container) *apiError {
 	if err != nil {
 		return err
 	}
-	return c.replyBatch(col, pk, ops, results, lsn)
+	return c.replyBatch(col, col.partitionOf(col.epkOf(pk)), ops, results, lsn)
+}
+
+// bulk runs the operations of a bulk request, each for itself: they name their partition keys, and all lie in one physical partition.
+func (c *call) bulk(col *container, items []value.Value) *apiError {
+	col.mu.RLock()
+	defer col.mu.RUnlock()
+	if col.gone {
+		return ownerNotFound()
+	}
+	if err := col.admit(); err != nil {
+		return err
+	}
+	p := col.ranges[0]
+	if id := c.header("x-ms-documentdb-partitionkeyrangeid"); id != "" {
+		if p = col.partitionByID(id); p == nil {
+			return rangeGone(id, col.rid())
+		}
+	}
+	ops := make([]op, len(items))
+	results := make([]batchResult, len(items))
+	for i, item := range items {
+		results[i], ops[i] = col.runBulk(p, item)
+	}
+	return c.replyBatch(col, p, ops, results, p.durableLSN())
+}
+
+func (c *container) runBulk(p *partition, item value.Value) (batchResult, op) {
+	fail := func(o op, e *apiError) (batchResult, op) {
+		return batchResult{status: e.Status, sub: e.Sub, charge: createCharge / 4}, o
+	}
+	o, err := parseBatchOp(item)
+	if err != nil {
+		return fail(o, err)
+	}
+	pk, err := parseKeyHeader(item.Get("partitionKey").Str)
+	if err == nil {
+		err = c.key.check(pk, false)
+	}
+	if err == nil && !p.contains(c.epkOf(pk)) {
+		err = rangeGone(p.name(), c.rid())
+	}
+	if err != nil {
+		return fail(o, err)
+	}
+	var res result
+	if _, err = c.commit(p, func(t *txn) *apiError {
+		var err *apiError
+		res, err = t.run(o, pk)
+		return err
+	}); err != nil {
+		return fail(o, err)
+	}
+	return batchResult{status: res.Status, rec: res.Rec, charge: res.Charge}, o
 }
 
 // runBatch returns one result an operation: their own when all succeed; otherwise the first failure's, and 424 for all others.
@@ -109,7 +165,7 @@ func parseBatchOp(v value.Value) (op, *apiError) {
 	return o, nil
 }
 
-func (c *call) replyBatch(col *container, pk partitionKey, ops []op, results []batchResult, lsn uint64) *apiError {
+func (c *call) replyBatch(col *container, p *partition, ops []op, results []batchResult, lsn uint64) *apiError {
 	minimal := strings.EqualFold(c.header("Prefer"), "return=minimal")
 	status := http.StatusOK
 	total := 0.0
@@ -125,7 +181,7 @@ func (c *call) replyBatch(col *container, pk partitionKey, ops []op, results []b
 		b = appendBatchResult(b, r, minimal && ops[i].Kind != "Read")
 	}
 	col.spend(total)
-	c.sessionHeaders(col, col.partitionOf(col.epkOf(pk)), lsn)
+	c.sessionHeaders(col, p, lsn)
 	c.w.Header().Set("x-ms-item-count", strconv.Itoa(len(results)))
 	return c.reply(status, append(b, ']'), total)
 }

@@ -206,7 +206,7 @@ func (q *query) payload() string {
 // rewriteGroups yields partial aggregates: [{"item": …}] for a bare one, {groupByItems, payload} for the rest.
 func (q *query) rewriteGroups(b *strings.Builder) {
 	if len(q.groupBy) == 0 && q.bareAggregate() {
-		b.WriteString(`SELECT VALUE [{"item": ` + partial(q.value) + "}]")
+		b.WriteString("SELECT VALUE [{" + partial(q.value) + "}]")
 		q.formatFrom(b)
 		return
 	}
@@ -219,7 +219,7 @@ func (q *query) rewriteGroups(b *strings.Builder) {
 	}
 	b.WriteString("] AS groupByItems, ")
 	if q.value != nil {
-		b.WriteString(`{"item": ` + partial(q.value) + "}")
+		b.WriteString("{" + partial(q.value) + "}")
 	} else {
 		o := []string{}
 		for i, it := range q.items {
@@ -229,7 +229,7 @@ func (q *query) rewriteGroups(b *strings.Builder) {
 			}
 			item := text(it.x)
 			if _, ok := it.x.(*aggregate); ok {
-				item = `{"item": ` + partial(it.x) + "}"
+				item = "{" + partial(it.x) + "}"
 			}
 			o = append(o, `"`+alias+`": `+item)
 		}
@@ -243,15 +243,18 @@ func (q *query) rewriteGroups(b *strings.Builder) {
 	}
 }
 
-// partial is what a partition contributes to an aggregate.
+// partial is what a partition contributes to an aggregate, as members of an object. MIN and MAX come in two forms, for older and newer SDKs.
 func partial(x expr) string {
 	a, ok := x.(*aggregate)
 	if !ok {
-		return text(x)
+		return `"item": ` + text(x)
 	}
-	if a.name == "AVG" {
-		arg := text(a.arg)
-		return `{"sum": SUM(` + arg + `), "count": COUNT(` + arg + `)}`
+	arg := text(a.arg)
+	switch a.name {
+	case "AVG":
+		return `"item": {"sum": SUM(` + arg + `), "count": COUNT(` + arg + `)}`
+	case "MIN", "MAX":
+		return `"item": ` + text(x) + `, "item2": {"` + strings.ToLower(a.name) + `": ` + text(x) + `, "count": COUNT(` + arg + `)}`
 	}
-	return text(x)
+	return `"item": ` + text(x)
 }
