@@ -206,14 +206,15 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 	w := write{region: c.Region, image: c.New, held: next, event: c.Time, saw: []proa.Version{sd.Feed.Version, saw}}
 	if e != nil {
 		sd.Shown = max(sd.Shown, e.Version.Time)
-		if e.Version == m.s.Winner.Version {
+		switch {
+		case fits && e.Version.Region == c.Region:
+			w.stamp = &e.Version
+		case e.Version == m.s.Winner.Version:
 			w.saw = append(w.saw, e.Version) // it saw the winner, wherever the feed places it
 		}
-		if fits && e.Version.Region == c.Region {
-			w.stamp = &e.Version
-		}
 	}
-	if !sd.Known && fits && c.Old != nil && descends(*c.Old, e.Parent) {
+	if !sd.Known && fits && e.Write != 0 && c.Old != nil && descends(*c.Old, e.Parent) {
+		// A write of data sync before it lost its memory: giving it a new version could make it beat a newer write.
 		m.adoptHeld(c.Region, sd, next, e, w.origin())
 		return
 	}

@@ -1,0 +1,175 @@
+package objects
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/cloud"
+)
+
+// bucket is a bucket in memory. ETags are of the content on S3 and of the write on Blob storage.
+type bucket struct {
+	mu       sync.Mutex
+	blob     bool
+	versions bool
+	noCRC    bool // as foreign writers leave objects
+	objects  map[string]stored
+	n        int
+	calls    map[string]int
+	fault    func(op, name string) error // before the call takes effect
+	lost     func(op, name string) bool  // the call takes effect, its answer is lost
+	now      func() time.Time
+}
+
+type stored struct {
+	info cloud.ObjectInfo
+	body []byte
+}
+
+func newBucket(blob bool) *bucket {
+	return &bucket{blob: blob, objects: map[string]stored{}, calls: map[string]int{}, now: time.Now}
+}
+
+func (b *bucket) enter(op, name string) error {
+	b.calls[op]++
+	if b.fault != nil {
+		return b.fault(op, name)
+	}
+	return nil
+}
+
+// put is a foreign writer's.
+func (b *bucket) put(name, body string, meta map[string]string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.set(name, []byte(body), cloud.PutOptions{Metadata: meta, ContentType: "text/plain"}, !b.noCRC)
+}
+
+func (b *bucket) set(name string, body []byte, o cloud.PutOptions, crc bool) cloud.ObjectInfo {
+	b.n++
+	sum := cloud.NewCRC64()
+	sum.Write(body)
+	info := cloud.ObjectInfo{Name: name, Size: int64(len(body)), ContentType: o.ContentType, Metadata: maps.Clone(o.Metadata),
+		LastModified: b.now().Truncate(time.Second), ETag: fmt.Sprintf("%x", sum.Sum64())}
+	if b.blob {
+		info.ETag = fmt.Sprint("0x", b.n)
+	}
+	if b.versions {
+		info.VersionID = fmt.Sprint("v", b.n)
+	}
+	if crc {
+		info.CRC64, info.HasCRC64 = sum.Sum64(), true
+	}
+	b.objects[name] = stored{info, body}
+	return info
+}
+
+func (b *bucket) del(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.objects, name)
+}
+
+func (b *bucket) content(name string) (string, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o, ok := b.objects[name]
+	return string(o.body), ok
+}
+
+func (b *bucket) names() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Sorted(maps.Keys(b.objects))
+}
+
+func (b *bucket) List(_ context.Context, after string, limit int) ([]cloud.ObjectInfo, bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.enter("list", after); err != nil {
+		return nil, false, err
+	}
+	var page []cloud.ObjectInfo
+	for _, name := range slices.Sorted(maps.Keys(b.objects)) {
+		if name <= after {
+			continue
+		}
+		if len(page) == limit {
+			return page, true, nil
+		}
+		i := b.objects[name].info
+		page = append(page, cloud.ObjectInfo{Name: name, Size: i.Size, ETag: i.ETag, LastModified: i.LastModified})
+	}
+	return page, false, nil
+}
+
+func (b *bucket) Head(_ context.Context, name string) (cloud.ObjectInfo, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.enter("head", name); err != nil {
+		return cloud.ObjectInfo{}, err
+	}
+	o, ok := b.objects[name]
+	if !ok {
+		return cloud.ObjectInfo{}, proa.ErrNotFound
+	}
+	return o.info, nil
+}
+
+func (b *bucket) Get(_ context.Context, name string) (cloud.ObjectInfo, io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.enter("get", name); err != nil {
+		return cloud.ObjectInfo{}, nil, err
+	}
+	o, ok := b.objects[name]
+	if !ok {
+		return cloud.ObjectInfo{}, nil, proa.ErrNotFound
+	}
+	return o.info, io.NopCloser(bytes.NewReader(o.body)), nil
+}
+
+func (b *bucket) Put(_ context.Context, name string, body io.Reader, size int64, o cloud.PutOptions) (cloud.ObjectInfo, error) {
+	content, err := io.ReadAll(body)
+	if err != nil {
+		return cloud.ObjectInfo{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.enter("put", name); err != nil {
+		return cloud.ObjectInfo{}, err
+	}
+	old, ok := b.objects[name]
+	if int64(len(content)) != size || o.IfNoneMatch && ok || o.IfMatch != "" && old.info.ETag != o.IfMatch {
+		return cloud.ObjectInfo{}, proa.ErrConflict
+	}
+	info := b.set(name, content, o, true)
+	if b.lost != nil && b.lost("put", name) {
+		return cloud.ObjectInfo{}, proa.ErrUnavailable
+	}
+	info.LastModified = time.Time{}
+	return info, nil
+}
+
+func (b *bucket) Delete(_ context.Context, name, ifMatch string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.enter("delete", name); err != nil {
+		return err
+	}
+	if o, ok := b.objects[name]; ok && ifMatch != "" && o.info.ETag != ifMatch {
+		return proa.ErrConflict
+	}
+	delete(b.objects, name)
+	if b.lost != nil && b.lost("delete", name) {
+		return proa.ErrUnavailable
+	}
+	return nil
+}
