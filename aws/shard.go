@@ -31,10 +31,10 @@ type shardPosition struct {
 var errGap = fmt.Errorf("changes were missed: %w", proa.ErrFeedGap)
 
 func parseCursor(cursor string) (position, error) {
-	pos := position{Shards: map[string]shardPosition{}}
 	if cursor == "" {
-		return pos, nil
+		return position{Shards: map[string]shardPosition{}}, nil
 	}
+	var pos position
 	if err := json.Unmarshal([]byte(cursor), &pos); err != nil || pos.ARN == "" || pos.Shards == nil {
 		return pos, fmt.Errorf("cursor %.80q: %w", cursor, proa.ErrInvalid)
 	}
