@@ -67,8 +67,9 @@ func (s *Server) batchGet(in *batchGetInput) (any, error) {
 
 // getKeys reads the keys of one table while there is room in the answer and capacity; it returns
 // those that it left.
-func (s *Server) getKeys(given string, r keysRequest, u *usage, room *int) ([]proa.Item, []wireMap,
-	error) {
+func (s *Server) getKeys(
+	given string, r keysRequest, u *usage, room *int,
+) ([]proa.Item, []wireMap, error) {
 	name, err := tableName(&given)
 	if err != nil {
 		return nil, nil, err
@@ -251,8 +252,9 @@ func (s *Server) checkBatch(name string, plan []*mutation) error {
 
 // runBatch carries out the writes side by side, so that they share an fsync, and returns those that
 // were throttled.
-func (s *Server) runBatch(in *batchWriteInput, plans map[string][]*mutation,
-	u *usage) (map[string][]writeRequest, error) {
+func (s *Server) runBatch(
+	in *batchWriteInput, plans map[string][]*mutation, u *usage,
+) (map[string][]writeRequest, error) {
 	type result struct {
 		given    string
 		i        int
@@ -277,7 +279,11 @@ func (s *Server) runBatch(in *batchWriteInput, plans map[string][]*mutation,
 		r := <-results
 		switch {
 		case r.err == nil:
-			u.addWrite(plans[r.given][r.i].table, writeUnits(r.old, r.new))
+			m := plans[r.given][r.i]
+			u.addWrite(m.table, writeUnits(r.old, r.new))
+			for _, ix := range m.indexes {
+				u.addIndex(m.table, &ix, ix.units(m.schema, r.old, r.new), 1)
+			}
 		case throttled(r.err):
 			throttledOnes++
 			left[r.given] = append(left[r.given], in.RequestItems[r.given][r.i])

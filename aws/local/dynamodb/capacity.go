@@ -32,11 +32,13 @@ func readUnits(bytes int, consistent bool) float64 {
 
 // consumed is the wire's ConsumedCapacity.
 type consumed struct {
-	TableName          string
-	CapacityUnits      float64
-	ReadCapacityUnits  float64     `json:",omitempty"`
-	WriteCapacityUnits float64     `json:",omitempty"`
-	Table              *tableUnits `json:",omitempty"`
+	TableName              string
+	CapacityUnits          float64
+	ReadCapacityUnits      float64               `json:",omitempty"`
+	WriteCapacityUnits     float64               `json:",omitempty"`
+	Table                  *tableUnits           `json:",omitempty"`
+	GlobalSecondaryIndexes map[string]tableUnits `json:",omitempty"`
+	LocalSecondaryIndexes  map[string]tableUnits `json:",omitempty"`
 }
 
 type tableUnits struct {
@@ -45,48 +47,96 @@ type tableUnits struct {
 	WriteCapacityUnits float64 `json:",omitempty"`
 }
 
-// usage adds up what a request consumes by table. Its zero value is ready.
-type usage struct{ read, write map[string]float64 }
+func (t *tableUnits) add(o tableUnits) {
+	t.CapacityUnits += o.CapacityUnits
+	t.ReadCapacityUnits += o.ReadCapacityUnits
+	t.WriteCapacityUnits += o.WriteCapacityUnits
+}
+
+// usage adds up what a request consumes by table and index. Its zero value is ready.
+type usage struct{ tables map[string]*tableUsage }
+
+type tableUsage struct {
+	table         tableUnits
+	global, local map[string]tableUnits
+}
+
+func (u *usage) of(table string) *tableUsage {
+	if u.tables == nil {
+		u.tables = map[string]*tableUsage{}
+	}
+	if u.tables[table] == nil {
+		u.tables[table] = &tableUsage{}
+	}
+	return u.tables[table]
+}
 
 func (u *usage) addRead(table string, units float64) {
-	if u.read == nil {
-		u.read = map[string]float64{}
-	}
-	u.read[table] += units
+	u.of(table).table.add(tableUnits{CapacityUnits: units, ReadCapacityUnits: units})
 }
 
 func (u *usage) addWrite(table string, units float64) {
-	if u.write == nil {
-		u.write = map[string]float64{}
-	}
-	u.write[table] += units
+	u.of(table).table.add(tableUnits{CapacityUnits: units, WriteCapacityUnits: units})
 }
 
-// report renders the usage as ReturnConsumedCapacity asks; split also tells reads from writes, as
-// transactions do.
+// addIndex adds units of an index: writes, or reads where writes is 0.
+func (u *usage) addIndex(table string, ix *indexMeta, units, writes float64) {
+	if units == 0 {
+		return
+	}
+	t := u.of(table)
+	m := &t.local
+	if ix.Global {
+		m = &t.global
+	}
+	if *m == nil {
+		*m = map[string]tableUnits{}
+	}
+	sum := (*m)[ix.Name]
+	sum.add(tableUnits{units, units * (1 - writes), units * writes})
+	(*m)[ix.Name] = sum
+}
+
+// report renders the usage as ReturnConsumedCapacity asks; split also tells reads from writes, as transactions
+// do.
 func (u *usage) report(want string, split bool) []consumed {
 	if want == "" || want == "NONE" {
 		return nil
 	}
-	all := maps.Clone(u.read)
-	if all == nil {
-		all = map[string]float64{}
-	}
-	for name, n := range u.write {
-		all[name] += n
-	}
 	out := []consumed{}
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		c := consumed{TableName: name, CapacityUnits: all[name]}
-		if split {
-			c.ReadCapacityUnits, c.WriteCapacityUnits = u.read[name], u.write[name]
-		}
-		if want == "INDEXES" {
-			c.Table = &tableUnits{c.CapacityUnits, c.ReadCapacityUnits, c.WriteCapacityUnits}
-		}
-		out = append(out, c)
+	for _, name := range slices.Sorted(maps.Keys(u.tables)) {
+		out = append(out, u.tables[name].render(name, want == "INDEXES", split))
 	}
 	return out
+}
+
+func (t *tableUsage) render(name string, indexes, split bool) consumed {
+	shown := func(n tableUnits) tableUnits {
+		if !split {
+			n.ReadCapacityUnits, n.WriteCapacityUnits = 0, 0
+		}
+		return n
+	}
+	sum := t.table
+	render := func(m map[string]tableUnits) map[string]tableUnits {
+		out := map[string]tableUnits{}
+		for name, n := range m {
+			sum.add(n)
+			out[name] = shown(n)
+		}
+		return out
+	}
+	global, local := render(t.global), render(t.local)
+	total := shown(sum)
+	c := consumed{
+		TableName: name, CapacityUnits: total.CapacityUnits,
+		ReadCapacityUnits: total.ReadCapacityUnits, WriteCapacityUnits: total.WriteCapacityUnits,
+	}
+	if indexes {
+		own := shown(t.table)
+		c.Table, c.GlobalSecondaryIndexes, c.LocalSecondaryIndexes = &own, global, local
+	}
+	return c
 }
 
 // one is the report of a request on a single table; nil when none is wanted.

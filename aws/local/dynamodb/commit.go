@@ -140,6 +140,9 @@ func (c change) write(batch *pebble.Batch) error {
 	if err := c.table.writeExpiry(batch, key, c.old, c.new); err != nil {
 		return err
 	}
+	if err := c.writeEntries(batch); err != nil {
+		return err
+	}
 	if c.new == nil {
 		return batch.Delete(key, nil)
 	}

@@ -14,6 +14,13 @@ var knownDifferences = []difference{
 	{"", "Type mismatch for key$", "Type mismatch for key id expected: S actual: N|provided key " +
 		"element does not match",
 		"the service names the key and the types"},
+	{"", "Type mismatch for Index Key$", "Type mismatch for Index Key g Expected",
+		"the service names the key, the types and the index"},
+	{"", "Consistent read cannot be true", "Consistent reads are not supported",
+		"Local's own message"},
+	{"^UpdateItem.*\"gsi\".*SET g", "200", "Type mismatch for Index Key",
+		"Local lets an update break an index key's type"},
+	{"^Scan.*\"keys\"", "\"Count\":5", "\"Count\":4", "because of the update above"},
 	{"", "number of conditions on the keys is invalid", "provided key element does not match",
 		"Local's own message"},
 	{"", "cannot be converted into a number", "cannot be converted to a numeric value",
@@ -30,7 +37,7 @@ var knownDifferences = []difference{
 	{"", "Return values set to invalid value", "ReturnValues can only be|at 'returnValues'",
 		"Local's own message"},
 	{"", "Query condition missed key schema element$", "Query condition missed key schema element: " +
-		"[hr]$", "the service names the key"},
+		"[hrg]$", "the service names the key"},
 	{"", "Exclusive Start Key must have same size", "provided starting key is invalid",
 		"Local's own message"},
 	{"", "does not match the range key predicate", "outside query boundaries",

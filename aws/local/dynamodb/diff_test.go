@@ -136,6 +136,16 @@ func normalise(op string, body map[string]any) {
 		if !ok {
 			continue
 		}
+		sortItems(desc["AttributeDefinitions"])
+		for _, list := range []string{"GlobalSecondaryIndexes", "LocalSecondaryIndexes"} {
+			indexes, _ := desc[list].([]any)
+			for _, ix := range indexes {
+				for _, name := range []string{"IndexArn", "IndexSizeBytes", "ItemCount",
+					"ProvisionedThroughput"} {
+					delete(ix.(map[string]any), name)
+				}
+			}
+		}
 		for _, name := range []string{
 			"TableArn", "TableId", "CreationDateTime", "TableStatus", "LatestStreamLabel", "LatestStreamArn",
 			"ProvisionedThroughput", "BillingModeSummary", "TableSizeBytes",

@@ -24,6 +24,9 @@ type mutation struct {
 	condition *expr.Condition // nil when there is none
 	kind      mutationKind
 	oldOnFail bool // a failed condition returns the item
+
+	schema  proa.Schema // of the table, once it is known
+	indexes []indexMeta
 }
 
 type mutationKind uint8
@@ -101,6 +104,7 @@ func (s *Server) mutate(m *mutation) (old, new proa.Item, err error) {
 		return nil, nil, err
 	}
 	defer t.mu.RUnlock()
+	m.schema, m.indexes = t.meta.Schema, t.meta.Indexes
 	key, err := m.keyIn(t.meta.Schema)
 	if err != nil {
 		return nil, nil, err
@@ -116,12 +120,16 @@ func (s *Server) mutate(m *mutation) (old, new proa.Item, err error) {
 	return old, new, errors.Join(err, s.durable.wait(ticket))
 }
 
-func (s *Server) mutateLocked(t *table, key proa.Key, m *mutation) (old, new proa.Item,
-	c *commitment, err error) {
+func (s *Server) mutateLocked(
+	t *table, key proa.Key, m *mutation,
+) (old, new proa.Item, c *commitment, err error) {
 	if old, err = readItem(s.db, itemKey(t.meta.ID, key)); err != nil {
 		return nil, nil, nil, err
 	}
 	if new, err = m.next(old); err != nil {
+		return nil, nil, nil, err
+	}
+	if err = t.checkIndexKeys(new); err != nil {
 		return nil, nil, nil, err
 	}
 	if err = t.writes.take(writeUnits(old, new), s.cfg.Clock()); err != nil {
@@ -200,6 +208,9 @@ func (in *writeInput) parse(m *mutation, update *string) error {
 func (in *writeInput) output(m *mutation, old, new proa.Item) *writeOutput {
 	var u usage
 	u.addWrite(m.table, writeUnits(old, new))
+	for _, ix := range m.indexes {
+		u.addIndex(m.table, &ix, ix.units(m.schema, old, new), 1)
+	}
 	out := &writeOutput{ConsumedCapacity: u.one(in.ReturnConsumedCapacity)}
 	switch in.ReturnValues {
 	case returnAllOld:

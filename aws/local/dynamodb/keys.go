@@ -14,6 +14,7 @@ import (
 //	T name                            a table's description
 //	N table                           a table's item count and bytes
 //	I table hash32 hashkey rangekey   an item
+//	G index hash32 hashkey rangekey itemkey   an item in a secondary index
 //	X table second itemkey            an item's expiry, while time to live is on
 //	D stream                          a stream's description, shards included
 //	S stream shard sequence           a stream record
@@ -23,6 +24,7 @@ const (
 	prefixTable  = 'T'
 	prefixCount  = 'N'
 	prefixItem   = 'I'
+	prefixIndex  = 'G'
 	prefixExpiry = 'X'
 	prefixStream = 'D'
 	prefixRecord = 'S'
@@ -65,7 +67,10 @@ func partition(hash proa.Value) uint32 {
 
 // partitionPrefix starts the keys of all items with one hash key.
 func partitionPrefix(table uint64, hash proa.Value) []byte {
-	b := prefixed(prefixItem, table)
+	return appendPartition(prefixed(prefixItem, table), hash)
+}
+
+func appendPartition(b []byte, hash proa.Value) []byte {
 	b = binary.BigEndian.AppendUint32(b, partition(hash))
 	return appendTerminated(b, hash.Str)
 }

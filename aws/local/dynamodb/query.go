@@ -2,7 +2,6 @@ package dynamodb
 
 import (
 	"errors"
-	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -35,7 +34,6 @@ type page struct {
 	low, high  []byte // bounds of keys: low inclusive, high exclusive
 	backward   bool
 	limit      int // 0 is none
-	match      func(proa.Item) bool
 	filter     *expr.Condition
 	projection *expr.Projection
 	countOnly  bool
@@ -136,121 +134,61 @@ func (s *Server) query(in *queryInput) (any, error) {
 		return nil, err
 	}
 	defer t.mu.RUnlock()
-	if in.IndexName != nil {
-		return nil, invalid("The table does not have the specified index: %s", *in.IndexName)
+	schema, err := in.schema(t)
+	if err != nil {
+		return nil, err
 	}
-	k, err := expr.ParseKeyCondition(*in.KeyConditionExpression, b, t.meta.Schema)
+	k, err := expr.ParseKeyCondition(*in.KeyConditionExpression, b, schema)
 	if err != nil {
 		return nil, err
 	}
 	if err := in.check(p, b); err != nil {
 		return nil, err
 	}
-	if err := p.narrow(t, k, in.ExclusiveStartKey); err != nil {
+	sp, err := in.space(t, p.projection)
+	if err != nil {
 		return nil, err
 	}
-	return s.read(t, p, &in.readInput, s.stripeOf(t.meta.ID, proa.Key{Hash: k.Hash}).ticket.Load)
-}
-
-// narrow sets the page's bounds from the key condition and the key to start after.
-func (p *page) narrow(t *table, k expr.KeyCondition, start wireMap) error {
-	schema := t.meta.Schema
-	if p.filter != nil {
-		for _, name := range p.filter.Names() {
-			if name == schema.HashName || name == schema.RangeName {
-				return invalid("Filter Expression can only contain non-primary key attributes: Primary key "+
-					"attribute: %s", name)
-			}
-		}
+	if err := p.narrow(sp, k, in.ExclusiveStartKey); err != nil {
+		return nil, err
 	}
-	if err := checkKey(proa.Schema{HashName: schema.HashName, HashKind: schema.HashKind},
-		proa.Key{Hash: k.Hash}); err != nil {
-		return err
+	ticket := s.ticket.Load // an index's partition holds items of many stripes
+	if sp.index == nil {
+		ticket = s.stripeOf(t.meta.ID, proa.Key{Hash: k.Hash}).ticket.Load
 	}
-	prefix := partitionPrefix(t.meta.ID, k.Hash)
-	p.low, p.high = prefix, prefixEnd(prefix)
-	at := appendRange(slices.Clone(prefix), k.Low)
-	switch k.Op {
-	case "=":
-		p.low, p.high = at, successor(at)
-	case "<":
-		p.high = at
-	case "<=":
-		p.high = successor(at)
-	case ">":
-		p.low = successor(at)
-	case ">=":
-		p.low = at
-	case "BETWEEN":
-		p.low, p.high = at, successor(appendRange(slices.Clone(prefix), k.High))
-	case "begins_with":
-		p.low, p.high = at, prefixEnd(at)
-	}
-	if start == nil {
-		return nil
-	}
-	key, err := startKey(schema, start)
-	if err != nil {
-		return err
-	}
-	if !key.Hash.Equal(k.Hash) || schema.RangeName != "" && !k.Matches(key.Range) {
-		return invalid("The provided starting key is outside query boundaries based on provided " +
-			"conditions")
-	}
-	p.after(itemKey(t.meta.ID, key))
-	return nil
-}
-
-// successor is the first key after b.
-func successor(b []byte) []byte { return append(slices.Clone(b), 0) }
-
-// after makes the page go on past a key, in its direction.
-func (p *page) after(key []byte) {
-	if p.backward {
-		p.high = key
-	} else {
-		p.low = successor(key)
-	}
-}
-
-func startKey(s proa.Schema, start wireMap) (proa.Key, error) {
-	item, err := start.item()
-	if err != nil {
-		return proa.Key{}, err
-	}
-	k, err := exactKey(s, item)
-	if err != nil {
-		return k, invalid("The provided starting key is invalid: The provided key element does not " +
-			"match the schema")
-	}
-	return k, nil
+	return s.read(sp, p, &in.readInput, ticket)
 }
 
 // read reads one page. The ticket is asked for after the snapshot is taken and awaited before the
 // page is handed out.
-func (s *Server) read(t *table, p *page, in *readInput, ticket func() uint64) (any, error) {
+func (s *Server) read(sp *space, p *page, in *readInput, ticket func() uint64) (any, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: p.low, UpperBound: p.high})
 	if err != nil {
 		return nil, err
 	}
 	upTo := ticket()
-	out, bytes, err := p.scan(it, t.meta.Schema)
+	out, bytes, err := p.scan(it, sp)
 	if err = errors.Join(err, it.Close()); err != nil {
 		return nil, err
 	}
 	units := readUnits(bytes, in.ConsistentRead)
-	if err := t.reads.take(units, s.cfg.Clock()); err != nil {
+	if err := sp.t.reads.take(units, s.cfg.Clock()); err != nil {
 		return nil, err
 	}
 	var u usage
-	u.addRead(p.table, units)
+	if sp.index != nil {
+		u.addRead(p.table, 0)
+		u.addIndex(p.table, sp.index, units, 0)
+	} else {
+		u.addRead(p.table, units)
+	}
 	out.ConsumedCapacity = u.one(in.ReturnConsumedCapacity)
 	return out, s.durable.wait(upTo)
 }
 
 // scan walks the iterator until the page is full; it returns the bytes read, filtered-out items
 // included.
-func (p *page) scan(it *pebble.Iterator, schema proa.Schema) (*pageOutput, int, error) {
+func (p *page) scan(it *pebble.Iterator, sp *space) (*pageOutput, int, error) {
 	out := &pageOutput{}
 	if !p.countOnly {
 		out.Items = &[]proa.Item{}
@@ -267,12 +205,13 @@ func (p *page) scan(it *pebble.Iterator, schema proa.Schema) (*pageOutput, int, 
 			return nil, 0, err
 		}
 		if bytes >= maxPageBytes {
-			out.LastEvaluatedKey = keyAttributes(schema, last)
+			out.LastEvaluatedKey = sp.lastKey(last)
 			break
 		}
+		last = item
+		item = sp.shape(item)
 		bytes += itemSize(item)
 		out.ScannedCount++
-		last = item
 		if p.filter.Eval(item) {
 			out.Count++
 			if out.Items != nil {
@@ -280,19 +219,11 @@ func (p *page) scan(it *pebble.Iterator, schema proa.Schema) (*pageOutput, int, 
 			}
 		}
 		if out.ScannedCount == p.limit {
-			out.LastEvaluatedKey = keyAttributes(schema, last)
+			out.LastEvaluatedKey = sp.lastKey(last)
 			break
 		}
 	}
 	return out, bytes, it.Error()
-}
-
-func keyAttributes(s proa.Schema, item proa.Item) proa.Item {
-	key := proa.Item{s.HashName: item[s.HashName]}
-	if s.RangeName != "" {
-		key[s.RangeName] = item[s.RangeName]
-	}
-	return key
 }
 
 type scanInput struct {
@@ -359,31 +290,12 @@ func (s *Server) scan(in *scanInput) (any, error) {
 		return nil, err
 	}
 	defer t.mu.RUnlock()
-	if in.IndexName != nil {
-		return nil, invalid("The table does not have the specified index: %s", *in.IndexName)
-	}
-	if err := p.segment(t, segment, total, in.ExclusiveStartKey); err != nil {
+	sp, err := in.space(t, p.projection)
+	if err != nil {
 		return nil, err
 	}
-	return s.read(t, p, &in.readInput, s.ticket.Load)
-}
-
-// segment sets the page's bounds to one part of the table's partitions.
-func (p *page) segment(t *table, segment, total int, start wireMap) error {
-	p.low, p.high = segmentBounds(t.meta.ID, segment, total)
-	if start == nil {
-		return nil
+	if err := p.segment(sp, segment, total, in.ExclusiveStartKey); err != nil {
+		return nil, err
 	}
-	key, err := startKey(t.meta.Schema, start)
-	if err != nil {
-		return err
-	}
-	at := itemKey(t.meta.ID, key)
-	if slices.Compare(at, p.low) < 0 || slices.Compare(at, p.high) >= 0 {
-		return invalid("The provided starting key is invalid: "+
-			"Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. "+
-			"TotalSegments: %d Segment: %d", total, segment)
-	}
-	p.after(at)
-	return nil
+	return s.read(sp, p, &in.readInput, s.ticket.Load)
 }

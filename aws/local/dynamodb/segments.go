@@ -3,14 +3,13 @@ package dynamodb
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
-// segmentBounds splits the space of partitions into equal ranges.
-func segmentBounds(table uint64, segment, total int) (low, high []byte) {
-	all := prefixed(prefixItem, table)
+// segmentBounds splits the partitions under a prefix into equal ranges.
+func segmentBounds(all []byte, segment, total int) (low, high []byte) {
 	edge := func(n int) []byte {
-		return binary.BigEndian.AppendUint32(prefixed(prefixItem, table),
-			uint32((uint64(n)<<32)/uint64(total)))
+		return binary.BigEndian.AppendUint32(slices.Clone(all), uint32((uint64(n)<<32)/uint64(total)))
 	}
 	low, high = edge(segment), prefixEnd(all)
 	if segment+1 < total {

@@ -67,8 +67,9 @@ func (s *Server) rollLocked(st *stream, due func(shard) bool) (*commitment, erro
 
 // applyStream stores a stream's new description, with what else extra writes. The caller holds
 // commitMu.
-func (s *Server) applyStream(st *stream, m streamMeta,
-	extra func(*pebble.Batch) error) (*commitment, error) {
+func (s *Server) applyStream(
+	st *stream, m streamMeta, extra func(*pebble.Batch) error,
+) (*commitment, error) {
 	batch := s.db.NewBatch()
 	err := m.put(batch)
 	if err == nil && extra != nil {
@@ -155,8 +156,9 @@ func (s *Server) trim(st *stream, m streamMeta, oldestMS int64) error {
 	return c.await()
 }
 
-func (s *Server) trimLocked(st *stream, through map[uint32]uint64,
-	gone func(shard) bool) (*commitment, error) {
+func (s *Server) trimLocked(
+	st *stream, through map[uint32]uint64, gone func(shard) bool,
+) (*commitment, error) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	m := st.meta

@@ -39,8 +39,9 @@ func (f *fixture) shards(t testing.TB, arn string) []st.Shard {
 	return d.StreamDescription.Shards
 }
 
-func (f *fixture) iterator(arn, shard string, kind st.ShardIteratorType, seq string) (string,
-	error) {
+func (f *fixture) iterator(
+	arn, shard string, kind st.ShardIteratorType, seq string,
+) (string, error) {
 	in := &dynamodbstreams.GetShardIteratorInput{StreamArn: &arn, ShardId: &shard,
 		ShardIteratorType: kind}
 	if seq != "" {

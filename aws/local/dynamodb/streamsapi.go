@@ -116,15 +116,12 @@ func (s *Server) describeStream(in *describeStreamInput) (any, error) {
 	if m.DisabledMS != 0 {
 		status = "DISABLED"
 	}
-	keys := []keySchemaElement{{m.Schema.HashName, "HASH"}}
-	if m.Schema.RangeName != "" {
-		keys = append(keys, keySchemaElement{m.Schema.RangeName, "RANGE"})
-	}
 	d := map[string]any{
 		"StreamArn": s.streamARN(m), "StreamLabel": m.Label, "StreamStatus": status,
 		"StreamViewType":          m.View,
-		"CreationRequestDateTime": seconds(m.CreatedMS), "TableName": m.Table, "KeySchema": keys,
-		"Shards": shards[:min(limit, len(shards))],
+		"CreationRequestDateTime": seconds(m.CreatedMS), "TableName": m.Table,
+		"KeySchema": keySchema(m.Schema),
+		"Shards":    shards[:min(limit, len(shards))],
 	}
 	if len(shards) > limit {
 		d["LastEvaluatedShardId"] = shards[limit-1].ShardID

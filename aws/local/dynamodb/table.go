@@ -20,6 +20,7 @@ type tableMeta struct {
 	Name        string
 	CreatedMS   int64
 	Schema      proa.Schema
+	Indexes     []indexMeta `json:",omitempty"`
 	OnDemand    bool
 	OnDemandMS  int64 // since when
 	ReadUnits   int64

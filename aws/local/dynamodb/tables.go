@@ -35,8 +35,8 @@ type createTableInput struct {
 	Tags                      []tag
 	TableClass                string
 	DeletionProtectionEnabled bool
-	GlobalSecondaryIndexes    []any
-	LocalSecondaryIndexes     []any
+	GlobalSecondaryIndexes    []indexSpec
+	LocalSecondaryIndexes     []indexSpec
 }
 
 const (
@@ -55,9 +55,6 @@ func (in *createTableInput) check() (tableMeta, error) {
 		return m, constraint("null", "attributeDefinitions", "Member must not be null")
 	case in.KeySchema == nil:
 		return m, constraint("null", "keySchema", "Member must not be null")
-	case len(in.GlobalSecondaryIndexes)+len(in.LocalSecondaryIndexes) > 0:
-		return m, invalid("One or more parameter values were invalid: Secondary indexes are not " +
-			"supported here")
 	}
 	err = errors.Join(
 		oneOf(in.BillingMode, "billingMode", billProvisioned, billOnDemand),
@@ -68,10 +65,17 @@ func (in *createTableInput) check() (tableMeta, error) {
 		return m, err
 	}
 	m.OnDemand = in.BillingMode == billOnDemand
-	if m.Schema, err = schemaOf(m.Name, in.KeySchema, in.AttributeDefinitions); err != nil {
+	kinds, err := definedKinds(in.AttributeDefinitions)
+	if err != nil {
+		return m, err
+	}
+	if m.Schema, err = keySchemaOf(m.Name, in.KeySchema, kinds); err != nil {
 		return m, err
 	}
 	if m.Tags, err = tagMap(in.Tags); err != nil {
+		return m, err
+	}
+	if err := in.indexes(&m, kinds); err != nil {
 		return m, err
 	}
 	return m, in.ProvisionedThroughput.apply(&m)
@@ -122,22 +126,28 @@ func (sp *streamSpec) check() error {
 		viewKeys)
 }
 
-// schemaOf builds the key schema from the request's two lists.
-func schemaOf(name string, keys []keySchemaElement, defs []attributeDefinition) (proa.Schema,
-	error) {
-	s := proa.Schema{Table: name}
+// definedKinds reads attribute definitions.
+func definedKinds(defs []attributeDefinition) (map[string]proa.Kind, error) {
 	kinds := map[string]proa.Kind{}
 	for _, d := range defs {
 		k := proa.ParseKind(d.AttributeType)
 		if k != proa.KindS && k != proa.KindN && k != proa.KindB {
-			return s, constraint("'"+d.AttributeType+"'", "attributeDefinitions.1.member.attributeType",
+			return nil, constraint("'"+d.AttributeType+"'", "attributeDefinitions.1.member.attributeType",
 				"Member must satisfy enum value set: [B, N, S]")
 		}
 		if _, twice := kinds[d.AttributeName]; twice {
-			return s, invalid("Cannot have two attributes with the same name")
+			return nil, invalid("Cannot have two attributes with the same name")
 		}
 		kinds[d.AttributeName] = k
 	}
+	return kinds, nil
+}
+
+// keySchemaOf builds the key schema of a table or an index.
+func keySchemaOf(
+	name string, keys []keySchemaElement, kinds map[string]proa.Kind,
+) (proa.Schema, error) {
+	s := proa.Schema{Table: name}
 	if err := checkLength(len(keys), 2, "keySchema"); err != nil {
 		return s, err
 	}
@@ -151,22 +161,16 @@ func schemaOf(name string, keys []keySchemaElement, defs []attributeDefinition) 
 		}
 		s.RangeName, s.RangeKind = keys[1].AttributeName, kinds[keys[1].AttributeName]
 		if s.HashName == s.RangeName {
-			return s, invalid("Both the Hash Key and the Range Key element in the KeySchema have the same " +
-				"name")
+			return s, invalid(
+				"Both the Hash Key and the Range Key element in the KeySchema have the same name")
 		}
 	}
 	for _, k := range keys {
 		if kinds[k.AttributeName] == proa.KindNone {
 			return s, invalid("One or more parameter values were invalid: Some index key attributes are "+
-				"not defined in "+
-				"AttributeDefinitions. Keys: [%s], AttributeDefinitions: %v", k.AttributeName,
-				slices.Sorted(maps.Keys(kinds)))
+				"not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: %v",
+				k.AttributeName, slices.Sorted(maps.Keys(kinds)))
 		}
-	}
-	if len(kinds) != len(keys) {
-		return s, invalid("One or more parameter values were invalid: Number of attributes in " +
-			"KeySchema does not exactly " +
-			"match number of attributes defined in AttributeDefinitions")
 	}
 	return s, nil
 }
@@ -192,6 +196,10 @@ func (s *Server) createTable(in *createTableInput) (any, error) {
 	err = s.alter(t, in.StreamSpecification, func(m *tableMeta) {
 		s.last.table++
 		m.ID = s.last.table
+		for i := range m.Indexes {
+			s.last.table++
+			m.Indexes[i].ID = s.last.table
+		}
 	}, nil)
 	if err != nil {
 		return nil, err
@@ -205,8 +213,9 @@ func (s *Server) createTable(in *createTableInput) (any, error) {
 
 // alter changes and stores a table's description and opens or closes its stream, durably. The
 // caller holds the table's lock alone; change and extra run under commitMu.
-func (s *Server) alter(t *table, spec *streamSpec, change func(*tableMeta),
-	extra func(*pebble.Batch) error) error {
+func (s *Server) alter(
+	t *table, spec *streamSpec, change func(*tableMeta), extra func(*pebble.Batch) error,
+) error {
 	c, err := s.alterLocked(t, spec, change, extra)
 	if err != nil {
 		return err
@@ -291,21 +300,17 @@ func (s *Server) description(t *table, status string) map[string]any {
 	s.commitMu.Lock()
 	size := t.size
 	s.commitMu.Unlock()
-	defs := []attributeDefinition{{m.Schema.HashName, m.Schema.HashKind.String()}}
-	keys := []keySchemaElement{{m.Schema.HashName, "HASH"}}
-	if m.Schema.RangeName != "" {
-		defs = append(defs, attributeDefinition{m.Schema.RangeName, m.Schema.RangeKind.String()})
-		keys = append(keys, keySchemaElement{m.Schema.RangeName, "RANGE"})
-	}
 	d := map[string]any{
 		"TableName": m.Name, "TableArn": s.tableARN(m.Name), "TableId": m.UUID, "TableStatus": status,
-		"CreationDateTime": seconds(m.CreatedMS), "AttributeDefinitions": defs, "KeySchema": keys,
+		"CreationDateTime": seconds(m.CreatedMS), "AttributeDefinitions": m.definitions(),
+		"KeySchema": keySchema(m.Schema),
 		"ItemCount": size.items, "TableSizeBytes": size.bytes, "DeletionProtectionEnabled": m.Protected,
 		"ProvisionedThroughput": map[string]any{
 			"NumberOfDecreasesToday": 0, "ReadCapacityUnits": m.ReadUnits,
 			"WriteCapacityUnits": m.WriteUnits,
 		},
 	}
+	s.describeIndexes(&m, d)
 	if m.OnDemand {
 		d["BillingModeSummary"] = map[string]any{
 			"BillingMode": billOnDemand, "LastUpdateToPayPerRequestDateTime": seconds(m.OnDemandMS),
@@ -332,17 +337,14 @@ type updateTableInput struct {
 	StreamSpecification         *streamSpec
 	TableClass                  string
 	DeletionProtectionEnabled   *bool
-	GlobalSecondaryIndexUpdates []any
+	AttributeDefinitions        []attributeDefinition
+	GlobalSecondaryIndexUpdates []indexUpdate
 }
 
 func (in *updateTableInput) check() error {
-	if len(in.GlobalSecondaryIndexUpdates) > 0 {
-		return invalid("One or more parameter values were invalid: Secondary indexes are not supported " +
-			"here")
-	}
 	if in.BillingMode == "" && in.ProvisionedThroughput == nil && in.StreamSpecification == nil &&
-		in.TableClass == "" &&
-		in.DeletionProtectionEnabled == nil {
+		in.TableClass == "" && in.DeletionProtectionEnabled == nil &&
+		len(in.GlobalSecondaryIndexUpdates) == 0 {
 		return invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, " +
 			"GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required")
 	}
@@ -396,7 +398,11 @@ func (s *Server) updateLocked(t *table, in *updateTableInput) (out any, opened *
 	if in.DeletionProtectionEnabled != nil {
 		m.Protected = *in.DeletionProtectionEnabled
 	}
-	err = s.alter(t, in.StreamSpecification, func(into *tableMeta) { *into = m }, nil)
+	extra, err := s.updateIndexes(t, in, &m)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = s.alter(t, in.StreamSpecification, func(into *tableMeta) { *into = m }, extra)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -428,6 +434,7 @@ func (s *Server) deleteTable(in *nameInput) (any, error) {
 	err = s.alter(t, spec, func(*tableMeta) {}, func(b *pebble.Batch) error {
 		items, expiries := prefixed(prefixItem, t.meta.ID), prefixed(prefixExpiry, t.meta.ID)
 		return errors.Join(
+			dropEntries(b, t.meta.Indexes),
 			b.DeleteRange(items, prefixEnd(items), nil),
 			b.DeleteRange(expiries, prefixEnd(expiries), nil),
 			b.Delete(prefixed(prefixCount, t.meta.ID), nil),

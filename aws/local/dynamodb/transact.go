@@ -255,8 +255,14 @@ func (s *Server) transactLocked(tx *transaction) (u usage, c *commitment, err er
 		}
 		next, err := m.next(old)
 		if err == nil {
+			err = t.checkIndexKeys(next)
+		}
+		if err == nil {
 			units := 2 * writeUnits(old, next)
 			u.addWrite(m.table, units)
+			for _, ix := range t.meta.Indexes {
+				u.addIndex(m.table, &ix, 2*ix.units(t.meta.Schema, old, next), 1)
+			}
 			err = t.writes.take(units, s.cfg.Clock())
 		}
 		if reasons[i], err = reasonOf(err); err != nil {
@@ -342,8 +348,9 @@ func (s *Server) transactGet(in *transactGetInput) (any, error) {
 	return out, nil
 }
 
-func (s *Server) getAll(in *transactGetInput, r pebble.Reader) ([]map[string]proa.Item, usage,
-	error) {
+func (s *Server) getAll(
+	in *transactGetInput, r pebble.Reader,
+) ([]map[string]proa.Item, usage, error) {
 	var u usage
 	responses := make([]map[string]proa.Item, len(in.TransactItems))
 	reasons := make([]cancelReason, len(in.TransactItems))

@@ -98,8 +98,9 @@ func (p *parser) limits() *Error {
 func (p *parser) or() (*node, *Error)  { return p.chain(nOr, "OR", p.and) }
 func (p *parser) and() (*node, *Error) { return p.chain(nAnd, "AND", p.not) }
 
-func (p *parser) chain(kind nodeKind, keyword string, operand func() (*node, *Error)) (*node,
-	*Error) {
+func (p *parser) chain(
+	kind nodeKind, keyword string, operand func() (*node, *Error),
+) (*node, *Error) {
 	left, err := operand()
 	if err != nil {
 		return nil, err

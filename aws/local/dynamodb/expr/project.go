@@ -91,6 +91,14 @@ func parsePaths(src string, b *Bindings) ([]Path, *Error) {
 	return paths, overlap(paths)
 }
 
+// Names returns the top-level attributes that the projection reads, in order; none where it is nil.
+func (p *Projection) Names() []string {
+	if p == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(p.tree.names))
+}
+
 // Apply returns what the projection selects of the item; all of it where the projection is nil.
 // Elements of a list come in order of their index and close up.
 func (p *Projection) Apply(item proa.Item) proa.Item {
