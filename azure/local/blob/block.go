@@ -24,12 +24,9 @@ func (c *call) putBlock() error {
 	if text == "" {
 		return missingQuery("blockid")
 	}
-	id, err := base64.StdEncoding.DecodeString(text)
+	id, err := decodeBlockID(text)
 	if err != nil {
-		return invalidQuery("blockid", text, "Not a valid base64 string.")
-	}
-	if len(id) == 0 || len(id) > maxBlockID {
-		return outOfRangeQuery("blockid", text, "1", strconv.Itoa(maxBlockID))
+		return err
 	}
 	if _, err := c.s.container(c.container); err != nil {
 		return err
@@ -59,6 +56,18 @@ func (c *call) putBlock() error {
 	h.Set("x-ms-request-server-encrypted", "true")
 	c.w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+// decodeBlockID reads a block id: base64, in the one form that encoding gives, of at most 64 bytes.
+func decodeBlockID(text string) ([]byte, error) {
+	id, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil {
+		return nil, invalidQuery("blockid", text, "Not a valid base64 string.")
+	}
+	if len(id) == 0 || len(id) > maxBlockID {
+		return nil, badRequest("OutOfRangeInput", "One of the request inputs is out of range.")
+	}
+	return id, nil
 }
 
 // addBlock records an uncommitted block in the place of one of the same id.
@@ -161,8 +170,8 @@ func parseBlockList(body io.Reader) ([]listed, error) {
 				from = "done"
 				continue
 			}
-			id, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text.String()))
-			if err != nil || len(id) == 0 || len(id) > maxBlockID {
+			id, err := decodeBlockID(strings.TrimSpace(text.String()))
+			if err != nil {
 				return nil, badRequest("InvalidBlockId",
 					"The specified block ID is invalid. The block ID must be Base64-encoded.")
 			}

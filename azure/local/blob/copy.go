@@ -184,12 +184,12 @@ func (c *call) blockFromURL(text string) (staged, []byte, error) {
 		return staged{}, nil, err
 	}
 	defer from.done()
-	offset, length, _ := parseRange(c.header("x-ms-source-range"), from.Size)
-	if offset >= from.Size || length > maxPutBlock {
+	part := parseRange(c.header("x-ms-source-range"), from.Size)
+	if part.from >= from.Size || part.length > maxPutBlock {
 		return staged{}, nil, fail(http.StatusRequestedRangeNotSatisfiable, "InvalidRange",
 			"The range specified is invalid for the current size of the resource.")
 	}
-	body := c.s.contents.reader(from.Segments, offset, length)
+	body := c.s.contents.reader(from.Segments, part.from, part.length)
 	defer body.Close()
 	sum := md5.New()
 	content, err := c.s.contents.write(body, sum)

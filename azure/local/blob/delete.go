@@ -24,7 +24,7 @@ func (c *call) deleteBlob() error {
 	err := c.s.change(c.container, c.blob, func(t *tx) error {
 		if snapshot != "" || version != "" {
 			if snapshots != "" {
-				return invalidHeader("x-ms-delete-snapshots", snapshots)
+				return badRequest("InvalidOperation", "Invalid operation against a blob snapshot.")
 			}
 			return t.deletePart(w, c, snapshot, version)
 		}

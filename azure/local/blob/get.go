@@ -5,8 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"hash"
 	"hash/crc64"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -74,6 +74,12 @@ func (c *call) getBlob() error {
 		c.w.WriteHeader(http.StatusOK)
 		return nil
 	}
+	part := span{length: r.Size}
+	if c.r.Method == http.MethodGet {
+		if part, err = c.rangeOf(r); err != nil {
+			return err
+		}
+	}
 	r.show(h, c.now)
 	if r.Version != "" && current {
 		h.Set("x-ms-is-current-version", "true")
@@ -88,7 +94,7 @@ func (c *call) getBlob() error {
 		c.w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	return c.sendContent(r)
+	return c.sendContent(r, part)
 }
 
 func (c *call) allowRead(r *record) error {
@@ -139,35 +145,80 @@ func (c *call) overrides() {
 	}
 }
 
-// sendContent answers a GET with the whole content or a range of it.
-func (c *call) sendContent(r *record) error {
-	h := c.w.Header()
+// span is the part of a content that a request asks for.
+type span struct {
+	from, length int64
+	ranged       bool
+	md5          []byte // of the span, where it was asked for
+	crc          string
+}
+
+// rangeOf reads the range that a GET asks for, with its checksum where that is asked for too.
+func (c *call) rangeOf(r *record) (span, error) {
 	text := c.header("x-ms-range")
 	if text == "" {
 		text = c.header("Range")
 	}
-	from, length, ranged := parseRange(text, r.Size)
-	if ranged && from >= r.Size {
-		h.Set("Content-Range", fmt.Sprintf("bytes */%d", r.Size))
-		return fail(http.StatusRequestedRangeNotSatisfiable, "InvalidRange",
+	part := parseRange(text, r.Size)
+	if part.ranged && part.from >= r.Size {
+		c.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", r.Size))
+		return part, fail(http.StatusRequestedRangeNotSatisfiable, "InvalidRange",
 			"The range specified is invalid for the current size of the resource.")
 	}
-	if err := c.rangeSum(r, from, length, ranged); err != nil {
+	return part, c.sumRange(r, &part)
+}
+
+// sumRange computes the checksum of a range; it must be asked for with a range of at most 4 MiB.
+func (c *call) sumRange(r *record, part *span) error {
+	wantMD5 := strings.EqualFold(c.header("x-ms-range-get-content-md5"), "true")
+	wantCRC := strings.EqualFold(c.header("x-ms-range-get-content-crc64"), "true")
+	if !wantMD5 && !wantCRC {
+		return nil
+	}
+	if wantMD5 && wantCRC || !part.ranged || part.length > maxRangeHash {
+		name := "x-ms-range-get-content-md5"
+		if wantCRC {
+			name = "x-ms-range-get-content-crc64"
+		}
+		return invalidHeader(name, "true")
+	}
+	sum, crc := md5.New(), crc64.New(c.s.crc.table)
+	if err := c.s.contents.copyTo(io.MultiWriter(sum, crc), r.Segments, part.from, part.length); err != nil {
 		return err
 	}
-	status := http.StatusOK
-	if ranged {
-		status = http.StatusPartialContent
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, from+length-1, r.Size))
-		if r.MD5 != nil {
-			h.Set("x-ms-blob-content-md5", base64.StdEncoding.EncodeToString(r.MD5))
-		}
-	} else if r.MD5 != nil {
-		h.Set("Content-MD5", base64.StdEncoding.EncodeToString(r.MD5))
+	if wantMD5 {
+		part.md5 = sum.Sum(nil)
+	} else {
+		part.crc = crcText(crc.Sum64())
 	}
-	h.Set("Content-Length", strconv.FormatInt(length, 10))
+	return nil
+}
+
+// sendContent answers a GET with the whole content or a part of it.
+func (c *call) sendContent(r *record, part span) error {
+	h := c.w.Header()
+	whole := base64.StdEncoding.EncodeToString(r.MD5)
+	status := http.StatusOK
+	switch {
+	case part.ranged:
+		status = http.StatusPartialContent
+		h.Set("Content-Range",
+			fmt.Sprintf("bytes %d-%d/%d", part.from, part.from+part.length-1, r.Size))
+		if r.MD5 != nil {
+			h.Set("x-ms-blob-content-md5", whole)
+		}
+		if part.md5 != nil {
+			h.Set("Content-MD5", base64.StdEncoding.EncodeToString(part.md5))
+		}
+		if part.crc != "" {
+			h.Set("x-ms-content-crc64", part.crc)
+		}
+	case r.MD5 != nil:
+		h.Set("Content-MD5", whole)
+	}
+	h.Set("Content-Length", strconv.FormatInt(part.length, 10))
 	c.w.WriteHeader(status)
-	if err := c.s.contents.copyTo(c.w, r.Segments, from, length); err != nil {
+	if err := c.s.contents.copyTo(c.w, r.Segments, part.from, part.length); err != nil {
 		if c.r.Context().Err() == nil {
 			c.s.logger.Error("blob read cut off", "path", c.r.URL.Path, "error", err)
 		}
@@ -176,54 +227,26 @@ func (c *call) sendContent(r *record) error {
 	return nil
 }
 
-// rangeSum sets the checksum of a range where the request asks for one.
-func (c *call) rangeSum(r *record, from, length int64, ranged bool) error {
-	wantMD5 := strings.EqualFold(c.header("x-ms-range-get-content-md5"), "true")
-	wantCRC := strings.EqualFold(c.header("x-ms-range-get-content-crc64"), "true")
-	if !wantMD5 && !wantCRC {
-		return nil
-	}
-	if wantMD5 && wantCRC || !ranged || length > maxRangeHash {
-		name := "x-ms-range-get-content-md5"
-		if wantCRC {
-			name = "x-ms-range-get-content-crc64"
-		}
-		return invalidHeader(name, "true")
-	}
-	var sum hash.Hash = md5.New()
-	if wantCRC {
-		sum = crc64.New(c.s.crc.table)
-	}
-	if err := c.s.contents.copyTo(sum, r.Segments, from, length); err != nil {
-		return err
-	}
-	if crc, ok := sum.(hash.Hash64); ok {
-		c.w.Header().Set("x-ms-content-crc64", crcText(crc.Sum64()))
-	} else {
-		c.w.Header().Set("Content-MD5", base64.StdEncoding.EncodeToString(sum.Sum(nil)))
-	}
-	return nil
-}
-
 // parseRange reads "bytes=from-to" and "bytes=from-"; any other text means the whole content, as the
 // vendor has it (suffix ranges are not supported there).
-func parseRange(text string, size int64) (from, length int64, ranged bool) {
+func parseRange(text string, size int64) span {
+	whole := span{length: size}
 	text, ok := strings.CutPrefix(text, "bytes=")
 	first, last, dash := strings.Cut(text, "-")
 	if !ok || !dash {
-		return 0, size, false
+		return whole
 	}
 	from, err := strconv.ParseInt(first, 10, 64)
 	if err != nil || from < 0 {
-		return 0, size, false
+		return whole
 	}
 	to := size - 1
 	if last != "" {
 		n, err := strconv.ParseInt(last, 10, 64)
 		if err != nil || n < from {
-			return 0, size, false
+			return whole
 		}
 		to = min(n, to)
 	}
-	return from, to - from + 1, true
+	return span{from: from, length: to - from + 1, ranged: true}
 }

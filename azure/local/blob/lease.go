@@ -77,7 +77,7 @@ func (l *lease) guard(id, kind string, now time.Time, reading bool) *auth.Storag
 			"The lease ID specified did not match the lease ID for the "+lower+".")
 	case l.held(now):
 		return nil
-	case l != nil && strings.EqualFold(id, l.ID):
+	case l != nil && !l.Freed && strings.EqualFold(id, l.ID):
 		return preconditionFailed("LeaseLost", "A lease ID was specified, but the lease for the "+
 			lower+" has expired.")
 	}
