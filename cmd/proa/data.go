@@ -77,15 +77,15 @@ func (a *app) diffCommand() *cobra.Command {
 		Example: "  proa diff\n  proa diff --region aws -o json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.dial()
-			if err != nil {
-				return err
-			}
 			regions := []string{region}
 			if region == "" {
 				regions = []string{string(proa.AWS), string(proa.Azure)}
 			} else if _, err := proa.ParseRegion(region); err != nil {
 				return usage(err)
+			}
+			c, err := a.dial()
+			if err != nil {
+				return err
 			}
 			all := node.DiffReply{Region: proa.Region(region)}
 			for _, r := range regions {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -176,13 +177,24 @@ func pageOf(w http.ResponseWriter, r *http.Request) (limit int, cursor string, o
 	return limit, string(raw), true
 }
 
+// patchTypes are the media types that a merge patch may come as: its own, plain JSON, none, and what `curl -d` says unless told otherwise.
+var patchTypes = []string{"application/merge-patch+json", "application/json", "", "application/x-www-form-urlencoded"}
+
+// mediaType is the request's media type without parameters; what cannot be read is given back as it is.
+func mediaType(r *http.Request) string {
+	header := r.Header.Get("Content-Type")
+	if kind, _, err := mime.ParseMediaType(header); err == nil {
+		return kind
+	}
+	return header
+}
+
 func (a *app) patch(w http.ResponseWriter, r *http.Request) {
 	id, ok := orderID(w, r)
 	if !ok {
 		return
 	}
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/merge-patch+json" && kind != "application/json" {
+	if kind := mediaType(r); !slices.Contains(patchTypes, kind) {
 		w.Header().Set("Accept-Patch", "application/merge-patch+json")
 		refuse(w, http.StatusUnsupportedMediaType, "bad_type", "a patch is of type application/merge-patch+json")
 		return

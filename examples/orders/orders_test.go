@@ -107,7 +107,6 @@ func TestBadRequestsSayWhatIsWrong(t *testing.T) {
 		{"GET", "/orders?cursor=!", "", 400, "cursor"},
 		{"PUT", "/orders", "", 405, "PUT is not allowed"},
 		{"GET", "/nowhere", "", 404, "nothing at /nowhere"},
-		{"PATCH", "/orders/1", "{}", 415, "merge-patch"},
 		{"PUT", "/orders/none/attachment", "x", 404, ""},
 		{"GET", "/orders/none/attachment", "", 404, ""},
 	} {
@@ -123,6 +122,8 @@ func TestBadRequestsSayWhatIsWrong(t *testing.T) {
 	r.do("POST", "/orders", `{"id":"1"}`)
 	r.want(r.do("PATCH", "/orders/1", `{"id":"2"}`, "Content-Type", mergePatch), 400, "")
 	r.want(r.do("PATCH", "/orders/1", `{"id":null}`, "Content-Type", mergePatch), 400, "")
+	r.want(r.do("PATCH", "/orders/1", `[]`, "Content-Type", "application/json-patch+json"), 415, "")
+	r.want(r.do("PATCH", "/orders/1", `{"a":1}`, "Content-Type", "application/x-www-form-urlencoded"), 200, `{"a":1,"id":"1"}`)
 }
 
 func TestListingPagesThroughEveryOrder(t *testing.T) {
