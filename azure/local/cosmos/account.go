@@ -8,16 +8,20 @@ import (
 	"github.com/proa-cloud/proa/azure/local/cosmos/value"
 )
 
-// queryEngineConfiguration is what SDKs that plan queries themselves want to know of the query engine.
+// queryEngineConfiguration is what SDKs that plan queries themselves want to know of the query
+// engine.
 const queryEngineConfiguration = `{"maxSqlQueryInputLength":262144,"maxJoinsPerSqlQuery":5,` +
 	`"maxLogicalAndPerSqlQuery":500,"maxLogicalOrPerSqlQuery":500,"maxUdfRefPerSqlQuery":10,` +
-	`"maxInExpressionItemsCount":16000,"queryMaxInMemorySortDocumentCount":500,"maxQueryRequestTimeoutFraction":0.9,` +
+	`"maxInExpressionItemsCount":16000,"queryMaxInMemorySortDocumentCount":500,` +
+	`"maxQueryRequestTimeoutFraction":0.9,` +
 	`"sqlAllowNonFiniteNumbers":false,"sqlAllowAggregateFunctions":true,"sqlAllowSubQuery":true,` +
-	`"sqlAllowScalarSubQuery":true,"allowNewKeywords":true,"sqlAllowLike":true,"sqlAllowGroupByClause":true,` +
+	`"sqlAllowScalarSubQuery":true,"allowNewKeywords":true,` +
+	`"sqlAllowLike":true,"sqlAllowGroupByClause":true,` +
 	`"maxSpatialQueryCells":12,"spatialMaxGeometryPointCount":256,"sqlDisableOptimizationFlags":0,` +
 	`"sqlAllowTop":true,"enableSpatialIndexing":true}`
 
-// account serves discovery. The one location is the address through which the request came, so that an SDK stays on the proxy it was given.
+// account serves discovery. The one location is the address through which the request came, so that
+// an SDK stays on the proxy it was given.
 func (c *call) account() *apiError {
 	if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
 		return methodNotAllowed()
@@ -186,7 +190,8 @@ func (c *call) containerItself(col *container) *apiError {
 	return methodNotAllowed()
 }
 
-// metadataFeed lists databases, containers or offers, filtered by the query in the body when the request is one. These lists are short: one page.
+// metadataFeed lists databases, containers or offers, filtered by the query in the body when the
+// request is one. These lists are short: one page.
 func (c *call) metadataFeed(rid, name string, list []value.Value) *apiError {
 	if c.r.Method == http.MethodPost {
 		text, params, err := parseQueryBody(c.body)

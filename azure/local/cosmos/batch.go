@@ -8,7 +8,8 @@ import (
 	"github.com/proa-cloud/proa/azure/local/cosmos/value"
 )
 
-// Limits of a transactional batch. Source: https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch
+// Limits of a transactional batch. Source:
+// https://learn.microsoft.com/azure/cosmos-db/nosql/transactional-batch
 const maxBatchOps = 100
 
 // batchResult is the outcome of one operation of a batch.
@@ -29,7 +30,8 @@ func (c *call) batch(col *container) *apiError {
 		return badRequest("The batch request has no operations.")
 	}
 	if len(v.Items) > maxBatchOps {
-		return badRequest("Batch request has more operations than what is supported. Maximum: %d.", maxBatchOps)
+		return badRequest("Batch request has more operations than what is supported. Maximum: %d.",
+			maxBatchOps)
 	}
 	if len(c.body) > maxItemBytes {
 		return tooLarge()
@@ -62,7 +64,8 @@ func (c *call) batch(col *container) *apiError {
 	return c.replyBatch(col, col.partitionOf(col.epkOf(pk)), ops, results, lsn)
 }
 
-// bulk runs the operations of a bulk request, each for itself: they name their partition keys, and all lie in one physical partition.
+// bulk runs the operations of a bulk request, each for itself: they name their partition keys, and
+// all lie in one physical partition.
 func (c *call) bulk(col *container, items []value.Value) *apiError {
 	col.mu.RLock()
 	defer col.mu.RUnlock()
@@ -115,7 +118,8 @@ func (c *container) runBulk(p *partition, item value.Value) (batchResult, op) {
 	return batchResult{status: res.Status, rec: res.Rec, charge: res.Charge}, o
 }
 
-// runBatch returns one result an operation: their own when all succeed; otherwise the first failure's, and 424 for all others.
+// runBatch returns one result an operation: their own when all succeed; otherwise the first
+// failure's, and 424 for all others.
 func (c *container) runBatch(ops []op, pk partitionKey) ([]batchResult, uint64, *apiError) {
 	results := make([]batchResult, len(ops))
 	failed := -1
@@ -165,7 +169,8 @@ func parseBatchOp(v value.Value) (op, *apiError) {
 	return o, nil
 }
 
-func (c *call) replyBatch(col *container, p *partition, ops []op, results []batchResult, lsn uint64) *apiError {
+func (c *call) replyBatch(col *container, p *partition, ops []op, results []batchResult,
+	lsn uint64) *apiError {
 	minimal := strings.EqualFold(c.header("Prefer"), "return=minimal")
 	status := http.StatusOK
 	total := 0.0

@@ -4,9 +4,10 @@ import (
 	"strconv"
 )
 
-// Request units follow a simple model that meets the published figures: reading 1 KB costs 1 RU and 100 KB 10 RU; creating 1 KB costs
-// about 5.3 RU and 100 KB about 50; a replace costs twice a create, a delete as much as a create; a query
-// 2.3 RU, plus what it reads. Source: https://learn.microsoft.com/azure/cosmos-db/request-units
+// Request units follow a simple model that meets the published figures: reading 1 KB costs 1 RU and
+// 100 KB 10 RU; creating 1 KB costs about 5.3 RU and 100 KB about 50; a replace costs twice a
+// create, a delete as much as a create; a query 2.3 RU, plus what it reads. Source:
+// https://learn.microsoft.com/azure/cosmos-db/request-units
 const (
 	createCharge    = 5.29
 	queryBase       = 2.3
@@ -30,6 +31,9 @@ func queryCharge(docs, bytesOut int) float64 {
 	return queryBase + queryPerDoc*float64(docs) + queryPerKB*float64(bytesOut)/1024
 }
 
-func feedCharge(bytesOut int) float64 { return changeFeedBase + changeFeedPerKB*kilobytes(bytesOut) }
+func feedCharge(bytesOut int) float64 {
+	return changeFeedBase +
+		changeFeedPerKB*kilobytes(bytesOut)
+}
 
 func formatCharge(c float64) string { return strconv.FormatFloat(c, 'f', 2, 64) }

@@ -28,8 +28,9 @@ type containerMeta struct {
 	Offer      *offerMeta      `json:"offer,omitempty"`
 }
 
-// container is an open container. mu is held for reading by every operation on items and for writing by whatever changes the container itself
-// (split, replace, delete), which therefore sees no write under way.
+// container is an open container. mu is held for reading by every operation on items and for
+// writing by whatever changes the container itself (split, replace, delete), which therefore sees
+// no write under way.
 type container struct {
 	srv *Server
 	db  *database
@@ -85,7 +86,8 @@ func (c *container) apply(m containerMeta) error {
 
 const maxTTL = 1<<31 - 1
 
-// parseDefaultTTL reads -1 (on, nothing expires by default), a positive number of seconds, or nothing (off).
+// parseDefaultTTL reads -1 (on, nothing expires by default), a positive number of seconds, or
+// nothing (off).
 func parseDefaultTTL(v value.Value) (*int64, *apiError) {
 	if v.Kind == value.Undefined || v.Kind == value.Null {
 		return nil, nil
@@ -104,7 +106,8 @@ const maxUniqueKeys = 10
 func parseUniqueKeys(v value.Value) ([][][]string, *apiError) {
 	keys := v.Get("uniqueKeys").Items
 	if len(keys) > maxUniqueKeys {
-		return nil, badRequest("The number of unique keys %d exceeds the maximum of %d.", len(keys), maxUniqueKeys)
+		return nil, badRequest("The number of unique keys %d exceeds the maximum of %d.", len(keys),
+			maxUniqueKeys)
 	}
 	var out [][][]string
 	for _, k := range keys {
@@ -126,7 +129,10 @@ func parseUniqueKeys(v value.Value) ([][][]string, *apiError) {
 
 // partitionOf returns the physical partition of an effective partition key. The caller holds c.mu.
 func (c *container) partitionOf(e string) *partition {
-	i, found := slices.BinarySearchFunc(c.ranges, e, func(p *partition, e string) int { return strings.Compare(p.Min, e) })
+	i, found := slices.BinarySearchFunc(c.ranges, e, func(p *partition,
+		e string) int {
+		return strings.Compare(p.Min, e)
+	})
 	if !found {
 		i--
 	}
@@ -151,7 +157,8 @@ func (c *container) self() string { return "dbs/" + c.db.RID + "/colls/" + c.rid
 
 // value is the container as GET shows it.
 func (c *container) value() value.Value {
-	v := c.props.Without("_rid", "_self", "_etag", "_ts", "_docs", "_sprocs", "_triggers", "_udfs", "_conflicts")
+	v := c.props.Without("_rid", "_self", "_etag", "_ts", "_docs", "_sprocs", "_triggers", "_udfs",
+		"_conflicts")
 	members := append(slices.Clone(v.Members),
 		value.Member{Name: "_rid", Value: value.OfString(c.rid())},
 		value.Member{Name: "_ts", Value: value.OfNumber(float64(c.meta.TS))},
@@ -176,7 +183,8 @@ func (c *container) save(b *pebble.Batch, m containerMeta) error {
 func initialRanges(n int) []rangeMeta {
 	out := []rangeMeta{{Min: epk.Min, Max: epk.Max}}
 	for len(out) < n {
-		// Halve the widest, which is the first of the fewest halvings: breadth first keeps them within a factor of two.
+		// Halve the widest, which is the first of the fewest halvings: breadth first keeps them within a
+		// factor of two.
 		widest := out[0]
 		mid, ok := epk.Middle(widest.Min, widest.Max)
 		if !ok {

@@ -8,7 +8,8 @@ import (
 	"strconv"
 )
 
-// apiError is a refusal as the service phrases it: an HTTP status, the substatus that SDKs act on, a code and a message.
+// apiError is a refusal as the service phrases it: an HTTP status, the substatus that SDKs act on,
+// a code and a message.
 // Source: https://learn.microsoft.com/rest/api/cosmos-db/http-status-codes-for-cosmosdb
 type apiError struct {
 	Status       int
@@ -43,7 +44,8 @@ func problems(text string) string {
 }
 
 func badRequest(format string, args ...any) *apiError {
-	return &apiError{Status: http.StatusBadRequest, Code: "BadRequest", Message: problems(fmt.Sprintf(format, args...))}
+	return &apiError{Status: http.StatusBadRequest, Code: "BadRequest",
+		Message: problems(fmt.Sprintf(format, args...))}
 }
 
 func notFound() *apiError {
@@ -62,7 +64,8 @@ func exists() *apiError {
 }
 
 func uniqueViolation() *apiError {
-	return &apiError{Status: http.StatusConflict, Code: "Conflict", Message: problems("Unique index constraint violation.")}
+	return &apiError{Status: http.StatusConflict, Code: "Conflict",
+		Message: problems("Unique index constraint violation.")}
 }
 
 func preconditionFailed() *apiError {
@@ -77,25 +80,30 @@ func tooLarge() *apiError {
 
 func rangeGone(id, collection string) *apiError {
 	return &apiError{Status: http.StatusGone, Sub: subRangeGone, Code: "Gone",
-		Message: fmt.Sprintf("PartitionKeyRange with id '%s' in collection '%s' doesn't exist.", id, collection)}
+		Message: fmt.Sprintf("PartitionKeyRange with id '%s' in collection '%s' doesn't exist.", id,
+			collection)}
 }
 
 // collectionMismatch says that the client's cached container is not the one of that name any more.
 func collectionMismatch() *apiError {
-	e := badRequest("The collection rid in header x-ms-cosmos-intended-collection-rid does not match the collection.")
+	e := badRequest("The collection rid in header x-ms-cosmos-intended-collection-rid does not " +
+		"match the collection.")
 	e.Sub = subCollectionMismatch
 	return e
 }
 
 func throttled(retryMS int) *apiError {
-	return &apiError{Status: http.StatusTooManyRequests, Sub: subThroughput, Code: "429", RetryAfterMS: retryMS,
-		Message: problems("Request rate is large. More Request Units may be needed, so no changes were made. " +
+	return &apiError{Status: http.StatusTooManyRequests, Sub: subThroughput, Code: "429",
+		RetryAfterMS: retryMS,
+		Message: problems("Request rate is large. More Request Units may be needed, so no changes " +
+			"were made. " +
 			"Please retry this request later. Learn more: http://aka.ms/cosmosdb-error-429")}
 }
 
 func timedOut() *apiError {
 	return &apiError{Status: http.StatusRequestTimeout, Code: "RequestTimeout",
-		Message: "The request exceeded its time budget. Learn more: https://aka.ms/cosmosdb-tsg-service-unavailable"}
+		Message: "The request exceeded its time budget. Learn more: " +
+			"https://aka.ms/cosmosdb-tsg-service-unavailable"}
 }
 
 func notImplemented(what string) *apiError {
@@ -109,7 +117,8 @@ func methodNotAllowed() *apiError {
 }
 
 func internalError(err error) *apiError {
-	return &apiError{Status: http.StatusInternalServerError, Code: "InternalServerError", Message: err.Error()}
+	return &apiError{Status: http.StatusInternalServerError, Code: "InternalServerError",
+		Message: err.Error()}
 }
 
 // write answers with the error. The activity id is part of the message, as in the service.
@@ -118,7 +127,8 @@ func (e *apiError) write(w http.ResponseWriter, activity string) {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 		Info    string `json:"additionalErrorInfo,omitempty"`
-	}{e.Code, e.Message + "\r\nActivityId: " + activity + ", Microsoft.Azure.Documents.Common/2.14.0", e.Info}
+	}{e.Code, e.Message + "\r\nActivityId: " + activity +
+		", Microsoft.Azure.Documents.Common/2.14.0", e.Info}
 	h := w.Header()
 	if e.Sub != 0 {
 		h.Set("x-ms-substatus", strconv.Itoa(e.Sub))

@@ -27,7 +27,8 @@ type feedPage struct {
 	lsn   uint64 // the position after the page
 }
 
-// changeFeed serves GET …/docs with A-IM. It reads one physical partition: the position is an LSN, which means something only within one.
+// changeFeed serves GET …/docs with A-IM. It reads one physical partition: the position is an LSN,
+// which means something only within one.
 func (c *call) changeFeed(col *container) *apiError {
 	size, err := c.pageSize()
 	if err != nil {
@@ -77,7 +78,8 @@ func (c *call) feedOverMany(col *container, sc *scope) *apiError {
 		// A feed range older than a split: the SDK refreshes its map and asks for the parts.
 		return rangeGone(sc.first.name(), col.rid())
 	}
-	return badRequest("A change feed of a container with %d physical partitions is read by partition key range id.", len(sc.parts))
+	return badRequest("A change feed of a container with %d physical partitions is read by "+
+		"partition key range id.", len(sc.parts))
 }
 
 func (c *call) replyFeed(col *container, p *partition, page feedPage) *apiError {
@@ -93,7 +95,8 @@ func (c *call) replyFeed(col *container, p *partition, page feedPage) *apiError 
 }
 
 // feedStart works out after which LSN to read, and from which second on.
-func (c *call) feedStart(col *container, p *partition, full bool, limit uint64) (from uint64, since int64, err *apiError) {
+func (c *call) feedStart(col *container, p *partition, full bool, limit uint64) (from uint64,
+	since int64, err *apiError) {
 	inm := strings.Trim(c.header("If-None-Match"), `"`)
 	if inm == "*" {
 		return limit, 0, nil
@@ -104,7 +107,8 @@ func (c *call) feedStart(col *container, p *partition, full bool, limit uint64) 
 			return 0, 0, badRequest("The continuation '%s' in If-None-Match is invalid.", inm)
 		}
 		if n > limit {
-			return 0, 0, badRequest("The continuation '%s' in If-None-Match is beyond the end of the change feed: "+
+			return 0, 0, badRequest("The continuation '%s' in If-None-Match is beyond the end of the "+
+				"change feed: "+
 				"it was issued for another container.", inm)
 		}
 		if full && n < p.trimmedLSN() {
@@ -113,7 +117,8 @@ func (c *call) feedStart(col *container, p *partition, full bool, limit uint64) 
 		return n, 0, nil
 	}
 	if full {
-		return 0, 0, badRequest("Change feed in all versions and deletes mode can start only from now or from a continuation: " +
+		return 0, 0, badRequest("Change feed in all versions and deletes mode can start only from " +
+			"now or from a continuation: " +
 			"send If-None-Match.")
 	}
 	if text := c.header("If-Modified-Since"); text != "" {
@@ -127,7 +132,8 @@ func (c *call) feedStart(col *container, p *partition, full bool, limit uint64) 
 }
 
 func retentionGap(asked, trimmed uint64) *apiError {
-	return badRequest("The requested change feed position %d is outside the retention window of all versions and deletes mode: "+
+	return badRequest("The requested change feed position %d is outside the retention window of "+
+		"all versions and deletes mode: "+
 		"changes up to %d are gone.", asked, trimmed)
 }
 
@@ -142,8 +148,10 @@ func parseHTTPTime(text string) (time.Time, error) {
 	return time.Parse(time.RFC3339, text)
 }
 
-// readFeed collects up to size changes with from < LSN <= limit. Changes of one transaction are never torn apart, so a page may hold more.
-func (c *container) readFeed(sc *scope, p *partition, full bool, from, limit uint64, since int64, size int) (feedPage, error) {
+// readFeed collects up to size changes with from < LSN <= limit. Changes of one transaction are
+// never torn apart, so a page may hold more.
+func (c *container) readFeed(sc *scope, p *partition, full bool, from, limit uint64, since int64,
+	size int) (feedPage, error) {
 	page := feedPage{lsn: max(from, limit)}
 	if from >= limit {
 		return page, nil
@@ -176,10 +184,12 @@ func (c *container) readFeed(sc *scope, p *partition, full bool, from, limit uin
 }
 
 // fillPage adds records until the page is full, and reports whether it is.
-func fillPage(page *feedPage, it *pebble.Iterator, size int, read func(uint64, []byte) ([]byte, error)) (bool, error) {
+func fillPage(page *feedPage, it *pebble.Iterator, size int, read func(uint64, []byte) ([]byte,
+	error)) (bool, error) {
 	for ok := it.First(); ok; ok = it.Next() {
 		lsn, _ := lsnOf(it.Key())
-		if len(page.items) > 0 && lsn != page.last && (len(page.items) >= size || page.bytes >= maxPageBytes) {
+		if len(page.items) > 0 && lsn != page.last && (len(page.items) >= size ||
+			page.bytes >= maxPageBytes) {
 			page.lsn = page.last
 			return true, nil
 		}
@@ -196,8 +206,10 @@ func fillPage(page *feedPage, it *pebble.Iterator, size int, read func(uint64, [
 	return false, nil
 }
 
-// latestVersion turns an index entry into the document, with its _lsn. A document that has expired is not shown.
-func (c *container) latestVersion(snap *pebble.Snapshot, sc *scope, since int64, lsn uint64, v []byte) ([]byte, error) {
+// latestVersion turns an index entry into the document, with its _lsn. A document that has expired
+// is not shown.
+func (c *container) latestVersion(snap *pebble.Snapshot, sc *scope, since int64, lsn uint64,
+	v []byte) ([]byte, error) {
 	key := string(v)
 	if !sc.has(key) {
 		return nil, nil
@@ -222,7 +234,8 @@ func withLSN(body []byte, lsn uint64) []byte {
 
 // anyVersion turns a log record into the wire format 2021-09-15: {current, previous, metadata}.
 // Source: https://learn.microsoft.com/azure/cosmos-db/change-feed-modes (parse the response object)
-func (c *container) anyVersion(_ *pebble.Snapshot, sc *scope, _ int64, lsn uint64, v []byte) ([]byte, error) {
+func (c *container) anyVersion(_ *pebble.Snapshot, sc *scope, _ int64, lsn uint64,
+	v []byte) ([]byte, error) {
 	ch, err := decodeChange(v)
 	if err != nil || !sc.has(ch.DocKey) {
 		return nil, err
@@ -239,7 +252,8 @@ func (c *container) anyVersion(_ *pebble.Snapshot, sc *scope, _ int64, lsn uint6
 			return nil, err
 		}
 		meta = append(meta, value.Member{Name: "timeToLiveExpired", Value: value.OfBool(ch.Expired)},
-			value.Member{Name: "id", Value: value.OfString(id)}, value.Member{Name: "partitionKey", Value: pk})
+			value.Member{Name: "id", Value: value.OfString(id)}, value.Member{Name: "partitionKey",
+				Value: pk})
 	}
 	out := append([]byte(`{"current":`), orEmpty(ch.Current)...)
 	if len(ch.Before) > 0 {
@@ -266,7 +280,8 @@ func (c *change) name() string {
 	return "replace"
 }
 
-// deletedKey is the partition key of a deleted document, as an object from property name to value, and its id.
+// deletedKey is the partition key of a deleted document, as an object from property name to value,
+// and its id.
 func (c *container) deletedKey(key string) (value.Value, string, error) {
 	_, pk, id := splitDocKey(key)
 	components, err := value.Parse([]byte(pk))

@@ -23,7 +23,8 @@ type feedReader struct {
 	tokens []string
 }
 
-func (e *env) feed(client *azcosmos.Client, id string, opts azcosmos.ChangeFeedOptions) *feedReader {
+func (e *env) feed(client *azcosmos.Client, id string,
+	opts azcosmos.ChangeFeedOptions) *feedReader {
 	e.t.Helper()
 	c := e.containerClient(client, id)
 	ranges, err := c.ReadFeedRanges(background(), nil)
@@ -58,7 +59,8 @@ func (f *feedReader) drain() []map[string]any {
 
 func (e *env) upsert(c *azcosmos.ContainerClient, pk, id string, n int) {
 	e.t.Helper()
-	_, err := c.UpsertItem(background(), key(pk), fmt.Appendf(nil, `{"id":%q,"pk":%q,"n":%d}`, id, pk, n), nil)
+	_, err := c.UpsertItem(background(), key(pk), fmt.Appendf(nil, `{"id":%q,"pk":%q,"n":%d}`, id, pk,
+		n), nil)
 	e.must(err)
 }
 
@@ -118,7 +120,8 @@ func TestLatestVersionFeedStartsWhereAsked(t *testing.T) {
 	if got := idsAndNs(f.drain()); got != "1=1" {
 		t.Errorf("of one partition key: %s, want 1=1", got)
 	}
-	resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs", "", map[string]string{"A-IM": "Incremental Feed", "If-None-Match": "*"})
+	resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs", "",
+		map[string]string{"A-IM": "Incremental Feed", "If-None-Match": "*"})
 	if resp.StatusCode != http.StatusNotModified || resp.Header.Get("etag") != `"2"` {
 		t.Errorf("from now: %d, etag %s", resp.StatusCode, resp.Header.Get("etag"))
 	}
@@ -160,7 +163,8 @@ func story(changes []fullChange) string {
 		if c.Metadata.OperationType == "delete" {
 			id = c.Metadata.ID
 		}
-		s := fmt.Sprintf("%s %s=%v@%d<%d", c.Metadata.OperationType, id, c.Current["n"], c.Metadata.LSN, c.Metadata.PreviousImageLSN)
+		s := fmt.Sprintf("%s %s=%v@%d<%d", c.Metadata.OperationType, id, c.Current["n"], c.Metadata.LSN,
+			c.Metadata.PreviousImageLSN)
 		if c.Metadata.TimeToLiveExpired {
 			s += " ttl"
 		}
@@ -188,7 +192,8 @@ func TestAllVersionsFeedShowsEveryChange(t *testing.T) {
 		t.Fatalf("feed tells\n%s, want\n%s", story(got), want)
 	}
 	del := got[2]
-	if del.Metadata.PartitionKey["pk"] != "a" || len(del.Current) != 0 || del.Previous != nil || del.Metadata.CRTS != e.clock.Now().Unix() {
+	if del.Metadata.PartitionKey["pk"] != "a" || len(del.Current) != 0 || del.Previous != nil ||
+		del.Metadata.CRTS != e.clock.Now().Unix() {
 		t.Fatalf("a delete looks like %+v", del)
 	}
 	if got[0].Current["_etag"] == nil || got[0].Current["_ts"] == nil {
@@ -205,7 +210,8 @@ func TestPreviousImagesComeWhenConfigured(t *testing.T) {
 	e.upsert(c, "a", "1", 2)
 	e.remove(c, "a", "1")
 	got := fullChanges(t, f.drain())
-	if len(got) != 3 || got[0].Previous != nil || got[1].Previous["n"] != 1.0 || got[2].Previous["n"] != 2.0 {
+	if len(got) != 3 || got[0].Previous != nil || got[1].Previous["n"] != 1.0 ||
+		got[2].Previous["n"] != 2.0 {
 		t.Fatalf("previous images are wrong: %+v", got)
 	}
 }
@@ -213,7 +219,8 @@ func TestPreviousImagesComeWhenConfigured(t *testing.T) {
 func TestAllVersionsFeedRefusesToStartInThePast(t *testing.T) {
 	e := newEnv(t, nil)
 	e.container(ContainerSpec{})
-	resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs", "", map[string]string{"A-IM": "Full-Fidelity Feed"})
+	resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs", "",
+		map[string]string{"A-IM": "Full-Fidelity Feed"})
 	if resp.StatusCode != http.StatusBadRequest {
 		t.Fatalf("answered %d, want 400", resp.StatusCode)
 	}
@@ -239,7 +246,8 @@ func TestAGapBeyondRetentionIsRefused(t *testing.T) {
 	if got := len(f.drain()); got != 0 {
 		t.Fatalf("an up-to-date reader sees %d changes", got)
 	}
-	_, err := old.c.ReadChangeFeed(background(), &azcosmos.ChangeFeedOptions{FeedRange: &old.ranges[0], Continuation: &old.tokens[0]})
+	_, err := old.c.ReadChangeFeed(background(),
+		&azcosmos.ChangeFeedOptions{FeedRange: &old.ranges[0], Continuation: &old.tokens[0]})
 	if statusOf(err) != http.StatusBadRequest || !strings.Contains(err.Error(), "retention") {
 		t.Fatalf("a reader left behind gets %v, want 400", err)
 	}
@@ -275,8 +283,10 @@ func TestExpiryShowsAsDeleteInTheFeed(t *testing.T) {
 	e.must(e.s.Maintain(background()))
 	e.clock.Advance(10 * time.Second)
 	e.must(e.s.Maintain(background()))
-	want := "create default=<nil>@1<0, create own=<nil>@2<0, create never=<nil>@3<0, create again=<nil>@4<0, " +
-		"delete again=<nil>@5<4 ttl, create again=<nil>@5<0, delete own=<nil>@6<2 ttl, delete default=<nil>@7<1 ttl"
+	want := "create default=<nil>@1<0, create own=<nil>@2<0, create never=<nil>@3<0, create " +
+		"again=<nil>@4<0, " +
+		"delete again=<nil>@5<4 ttl, create again=<nil>@5<0, delete own=<nil>@6<2 ttl, delete " +
+		"default=<nil>@7<1 ttl"
 	if got := story(fullChanges(t, f.drain())); got != want {
 		t.Fatalf("feed tells\n%s, want\n%s", got, want)
 	}
@@ -310,7 +320,8 @@ func TestATransactionIsOneLSNAndNeverTorn(t *testing.T) {
 	_, err := c.ExecuteTransactionalBatch(background(), b, nil)
 	e.must(err)
 	e.upsert(c, "a", "z", 1)
-	resp, err := f.c.ReadChangeFeed(background(), &azcosmos.ChangeFeedOptions{FeedRange: &f.ranges[0], Continuation: &f.tokens[0], MaxItemCount: 1})
+	resp, err := f.c.ReadChangeFeed(background(), &azcosmos.ChangeFeedOptions{FeedRange: &f.ranges[0],
+		Continuation: &f.tokens[0], MaxItemCount: 1})
 	e.must(err)
 	if len(resp.Items) != 5 {
 		t.Fatalf("a page of one item holds %d changes, want the transaction's 5", len(resp.Items))
@@ -330,7 +341,8 @@ func TestContinuationsSurviveAReopen(t *testing.T) {
 	s := open()
 	e := serve(t, s)
 	c := e.container(ContainerSpec{})
-	lv, av := e.feed(e.client, "items", azcosmos.ChangeFeedOptions{}), e.feed(e.full, "items", azcosmos.ChangeFeedOptions{})
+	lv, av := e.feed(e.client, "items", azcosmos.ChangeFeedOptions{}), e.feed(e.full, "items",
+		azcosmos.ChangeFeedOptions{})
 	e.upsert(c, "a", "1", 1)
 	lv.drain()
 	av.drain()
@@ -343,7 +355,8 @@ func TestContinuationsSurviveAReopen(t *testing.T) {
 	s = open()
 	defer s.Close()
 	e2 := serve(t, s)
-	lv.e, lv.c, av.e, av.c = e2, e2.containerClient(e2.client, "items"), e2, e2.containerClient(e2.full, "items")
+	lv.e, lv.c, av.e, av.c = e2, e2.containerClient(e2.client,
+		"items"), e2, e2.containerClient(e2.full, "items")
 	e2.upsert(lv.c, "7", "1", 70)
 	if got := len(lv.drain()); got != 8 {
 		t.Errorf("latest versions: %d changes, want 8", got)
@@ -382,12 +395,14 @@ func TestAcknowledgedWritesSurviveACrash(t *testing.T) {
 	if got := len(f.drain()); got != 21 {
 		t.Fatalf("the log holds %d changes after the crash, want 21", got)
 	}
-	if got := len(strings.Fields(e2.ids(e2.containerClient(e2.client, "items"), "SELECT VALUE c.id FROM c"))); got != 19 {
+	if got := len(strings.Fields(e2.ids(e2.containerClient(e2.client, "items"),
+		"SELECT VALUE c.id FROM c"))); got != 19 {
 		t.Fatalf("%d items after the crash, want 19", got)
 	}
 }
 
-// TestFeedReadersNeverSkip reads the feed while many writers commit: every acknowledged write must be seen exactly once, in order.
+// TestFeedReadersNeverSkip reads the feed while many writers commit: every acknowledged write must
+// be seen exactly once, in order.
 func TestFeedReadersNeverSkip(t *testing.T) {
 	dir, err := os.MkdirTemp("", "cosmos")
 	if err != nil {
@@ -445,7 +460,8 @@ func TestFeedReadersNeverSkip(t *testing.T) {
 func TestASplitKeepsEveryPositionValid(t *testing.T) {
 	e := newEnv(t, func(c *Config) { c.Ranges = 2 })
 	c := e.container(ContainerSpec{})
-	lv, av := e.feed(e.client, "items", azcosmos.ChangeFeedOptions{MaxItemCount: 3}), e.feed(e.full, "items", azcosmos.ChangeFeedOptions{MaxItemCount: 3})
+	lv, av := e.feed(e.client, "items", azcosmos.ChangeFeedOptions{MaxItemCount: 3}), e.feed(e.full,
+		"items", azcosmos.ChangeFeedOptions{MaxItemCount: 3})
 	if len(lv.ranges) != 2 {
 		t.Fatalf("%d feed ranges, want 2", len(lv.ranges))
 	}
@@ -483,7 +499,8 @@ func TestASplitKeepsEveryPositionValid(t *testing.T) {
 	resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs", "", map[string]string{
 		"A-IM": "Incremental Feed", "x-ms-documentdb-partitionkeyrangeid": "0"})
 	if resp.StatusCode != http.StatusGone || resp.Header.Get("x-ms-substatus") != "1002" {
-		t.Errorf("the split range answers %d/%s, want 410/1002", resp.StatusCode, resp.Header.Get("x-ms-substatus"))
+		t.Errorf("the split range answers %d/%s, want 410/1002", resp.StatusCode,
+			resp.Header.Get("x-ms-substatus"))
 	}
 }
 
@@ -498,7 +515,8 @@ func TestPartitionRangesEndInNotModified(t *testing.T) {
 		Count  int              `json:"_count"`
 	}
 	e.must(json.Unmarshal([]byte(resp.text), &feed))
-	if feed.Count != 3 || feed.Ranges[0]["id"] != "0" || feed.Ranges[0]["minInclusive"] != "" || feed.Ranges[2]["maxExclusive"] != "FF" {
+	if feed.Count != 3 || feed.Ranges[0]["id"] != "0" || feed.Ranges[0]["minInclusive"] != "" ||
+		feed.Ranges[2]["maxExclusive"] != "FF" {
 		t.Fatalf("ranges are %s", resp.text)
 	}
 	for i := 1; i < 3; i++ {
@@ -507,7 +525,8 @@ func TestPartitionRangesEndInNotModified(t *testing.T) {
 		}
 	}
 	h["If-None-Match"] = resp.Header.Get("etag")
-	if resp := e.raw(http.MethodGet, "/dbs/db/colls/items/pkranges", "", h); resp.StatusCode != http.StatusNotModified {
+	if resp := e.raw(http.MethodGet, "/dbs/db/colls/items/pkranges", "",
+		h); resp.StatusCode != http.StatusNotModified {
 		t.Fatalf("second page answered %d, want 304", resp.StatusCode)
 	}
 }
@@ -527,7 +546,8 @@ func TestATokenOfADroppedContainerIsRefused(t *testing.T) {
 		"position beyond the end": {"A-IM": "Incremental Feed", "If-None-Match": `"2"`},
 		"other _rid":              {"x-ms-cosmos-intended-collection-rid": read.ContainerProperties.ResourceID},
 	} {
-		if resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs", "", h); resp.StatusCode != http.StatusBadRequest {
+		if resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs", "",
+			h); resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %d, want 400", name, resp.StatusCode)
 		}
 	}

@@ -73,7 +73,8 @@ func serve(t *testing.T, s *Server) *env {
 	t.Helper()
 	web := httptest.NewServer(s)
 	t.Cleanup(web.Close)
-	return &env{t: t, s: s, web: web, client: newClient(t, web.URL), full: newClient(t, web.URL, fullFidelity{})}
+	return &env{t: t, s: s, web: web, client: newClient(t, web.URL), full: newClient(t, web.URL,
+		fullFidelity{})}
 }
 
 func newClient(t *testing.T, url string, policies ...policy.Policy) *azcosmos.Client {
@@ -92,7 +93,8 @@ func newClient(t *testing.T, url string, policies ...policy.Policy) *azcosmos.Cl
 	return c
 }
 
-// fullFidelity turns change feed reads into the all-versions-and-deletes mode, which the Go SDK has no option for.
+// fullFidelity turns change feed reads into the all-versions-and-deletes mode, which the Go SDK has
+// no option for.
 type fullFidelity struct{}
 
 func (fullFidelity) Do(req *policy.Request) (*http.Response, error) {

@@ -176,7 +176,8 @@ func (s *Server) findDatabase(name string) *database {
 func (c *call) json() (value.Value, *apiError) {
 	v, err := value.Parse(c.body)
 	if err != nil {
-		return v, badRequest("The request payload is invalid. Ensure to provide a valid request payload: %v", err)
+		return v, badRequest("The request payload is invalid. Ensure to provide a valid request "+
+			"payload: %v", err)
 	}
 	return v, nil
 }
@@ -223,7 +224,8 @@ func (c *call) header(name string) string { return c.r.Header.Get(name) }
 
 func (c *call) flag(name string) bool { return strings.EqualFold(c.header(name), "true") }
 
-// isQuery reports whether a POST is a query rather than a create. x-ms-documentdb-query is what azcosmos sends.
+// isQuery reports whether a POST is a query rather than a create. x-ms-documentdb-query is what
+// azcosmos sends.
 func (c *call) isQuery() bool {
 	return c.flag("x-ms-documentdb-isquery") || c.flag("x-ms-documentdb-query") ||
 		strings.HasPrefix(c.header("Content-Type"), "application/query+json")

@@ -31,10 +31,13 @@ func TestItemsLiveAndDieThroughTheSDK(t *testing.T) {
 	c := e.container(ContainerSpec{})
 	ctx := background()
 
-	made, err := c.CreateItem(ctx, key("a"), []byte(`{"id":"1","pk":"a","n":1.0,"z":[1,2],"a":"ü"}`), nil)
+	made, err := c.CreateItem(ctx, key("a"), []byte(`{"id":"1","pk":"a","n":1.0,"z":[1,2],"a":"ü"}`),
+		nil)
 	e.must(err)
-	if made.RawResponse.StatusCode != http.StatusCreated || made.ETag == "" || made.RequestCharge <= 0 || *made.SessionToken == "" {
-		t.Fatalf("create answered %d, etag %q, charge %v, session %v", made.RawResponse.StatusCode, made.ETag, made.RequestCharge, made.SessionToken)
+	if made.RawResponse.StatusCode != http.StatusCreated || made.ETag == "" ||
+		made.RequestCharge <= 0 || *made.SessionToken == "" {
+		t.Fatalf("create answered %d, etag %q, charge %v, session %v", made.RawResponse.StatusCode,
+			made.ETag, made.RequestCharge, made.SessionToken)
 	}
 	if got, want := string(made.Value), `{"id":"1","pk":"a","n":1,"z":[1,2],"a":"ü","_rid":"`; !strings.HasPrefix(got, want) {
 		t.Fatalf("created %s, want it to begin with %s: order kept, 1.0 is 1", got, want)
@@ -45,7 +48,8 @@ func TestItemsLiveAndDieThroughTheSDK(t *testing.T) {
 		t.Fatalf("read %s (%s), want %s (%s)", read.Value, read.ETag, made.Value, made.ETag)
 	}
 	doc := decode(t, read.Value)
-	if doc["_etag"] != string(read.ETag) || doc["_attachments"] != "attachments/" || doc["_ts"] != float64(e.clock.Now().Unix()) {
+	if doc["_etag"] != string(read.ETag) || doc["_attachments"] != "attachments/" ||
+		doc["_ts"] != float64(e.clock.Now().Unix()) {
 		t.Fatalf("system properties are wrong: %s", read.Value)
 	}
 	put, err := c.ReplaceItem(ctx, key("a"), "1", []byte(`{"id":"1","pk":"a","n":2}`), nil)
@@ -110,12 +114,16 @@ func TestRefusalsAreTheServices(t *testing.T) {
 		{"no id", create(key("a"), `{"pk":"a"}`), 400, "", "BadRequest"},
 		{"id is a number", create(key("a"), `{"id":1,"pk":"a"}`), 400, "", "BadRequest"},
 		{"slash in id", create(key("a"), `{"id":"a/b","pk":"a"}`), 400, "", "BadRequest"},
-		{"id of 1024 bytes", create(key("a"), `{"id":"`+strings.Repeat("i", 1024)+`","pk":"a"}`), 400, "", "BadRequest"},
+		{"id of 1024 bytes", create(key("a"), `{"id":"`+strings.Repeat("i", 1024)+`","pk":"a"}`), 400,
+			"", "BadRequest"},
 		{"not JSON", create(key("a"), `{"id":`), 400, "", "BadRequest"},
 		{"other key in the document", create(key("a"), `{"id":"1","pk":"b"}`), 400, "1001", "BadRequest"},
-		{"number instead of string", create(azcosmos.NewPartitionKeyNumber(1), `{"id":"1","pk":"1"}`), 400, "1001", "BadRequest"},
-		{"no partition key", create(azcosmos.NewPartitionKey(), `{"id":"1","pk":"1"}`), 400, "", "BadRequest"},
-		{"too many key levels", create(key("a").AppendString("b"), `{"id":"1","pk":"a"}`), 400, "1001", "BadRequest"},
+		{"number instead of string", create(azcosmos.NewPartitionKeyNumber(1), `{"id":"1","pk":"1"}`),
+			400, "1001", "BadRequest"},
+		{"no partition key", create(azcosmos.NewPartitionKey(), `{"id":"1","pk":"1"}`), 400, "",
+			"BadRequest"},
+		{"too many key levels", create(key("a").AppendString("b"), `{"id":"1","pk":"a"}`), 400, "1001",
+			"BadRequest"},
 		{"too large", create(key("a"), big), 413, "", "RequestEntityTooLarge"},
 		{"ttl 0", create(key("a"), `{"id":"1","pk":"a","ttl":0}`), 400, "", "BadRequest"},
 		{"missing item", func() error {
@@ -127,7 +135,8 @@ func TestRefusalsAreTheServices(t *testing.T) {
 			return err
 		}, 404, "1003", "NotFound"},
 		{"half a hierarchical key", func() error {
-			_, err := e.containerClient(e.client, "two").CreateItem(background(), key("a"), []byte(`{"id":"1","a":"a","b":"b"}`), nil)
+			_, err := e.containerClient(e.client, "two").CreateItem(background(), key("a"),
+				[]byte(`{"id":"1","a":"a","b":"b"}`), nil)
 			return err
 		}, 400, "1001", "BadRequest"},
 	}
@@ -139,7 +148,8 @@ func TestRefusalsAreTheServices(t *testing.T) {
 				t.Fatalf("got %v, want a refusal", err)
 			}
 			sub := re.RawResponse.Header.Get("x-ms-substatus")
-			if re.StatusCode != tt.status || sub != tt.sub || !strings.Contains(err.Error(), `"code": "`+tt.code+`"`) {
+			if re.StatusCode != tt.status || sub != tt.sub || !strings.Contains(err.Error(),
+				`"code": "`+tt.code+`"`) {
 				t.Fatalf("got %d/%s %v, want %d/%s %s", re.StatusCode, sub, err, tt.status, tt.sub, tt.code)
 			}
 		})
@@ -153,15 +163,18 @@ func TestConditionsHold(t *testing.T) {
 	made, err := c.CreateItem(ctx, key("a"), []byte(`{"id":"1","pk":"a"}`), nil)
 	e.must(err)
 	old := made.ETag
-	put, err := c.ReplaceItem(ctx, key("a"), "1", []byte(`{"id":"1","pk":"a","n":1}`), &azcosmos.ItemOptions{IfMatchEtag: &old})
+	put, err := c.ReplaceItem(ctx, key("a"), "1", []byte(`{"id":"1","pk":"a","n":1}`),
+		&azcosmos.ItemOptions{IfMatchEtag: &old})
 	e.must(err)
 	for name, do := range map[string]func() error{
 		"replace": func() error {
-			_, err := c.ReplaceItem(ctx, key("a"), "1", []byte(`{"id":"1","pk":"a"}`), &azcosmos.ItemOptions{IfMatchEtag: &old})
+			_, err := c.ReplaceItem(ctx, key("a"), "1", []byte(`{"id":"1","pk":"a"}`),
+				&azcosmos.ItemOptions{IfMatchEtag: &old})
 			return err
 		},
 		"upsert": func() error {
-			_, err := c.UpsertItem(ctx, key("a"), []byte(`{"id":"1","pk":"a"}`), &azcosmos.ItemOptions{IfMatchEtag: &old})
+			_, err := c.UpsertItem(ctx, key("a"), []byte(`{"id":"1","pk":"a"}`),
+				&azcosmos.ItemOptions{IfMatchEtag: &old})
 			return err
 		},
 		"delete": func() error {
@@ -192,7 +205,8 @@ func TestCompareAndSwapHasOneWinner(t *testing.T) {
 		var winners []azcosmos.ItemResponse
 		for w := range 16 {
 			wg.Go(func() {
-				put, err := c.ReplaceItem(background(), key("a"), "1", fmt.Appendf(nil, `{"id":"1","pk":"a","w":%d}`, w),
+				put, err := c.ReplaceItem(background(), key("a"), "1", fmt.Appendf(nil,
+					`{"id":"1","pk":"a","w":%d}`, w),
 					&azcosmos.ItemOptions{IfMatchEtag: &etag})
 				mu.Lock()
 				defer mu.Unlock()
@@ -244,31 +258,40 @@ func TestPatchDoesWhatItSays(t *testing.T) {
 		status     int
 		want       string // the item without system properties
 	}{
-		{"set", `{"operations":[{"op":"set","path":"/n","value":5},{"op":"set","path":"/new","value":null}]}`, 200,
+		{"set",
+			`{"operations":[{"op":"set","path":"/n","value":5},{"op":"set","path":"/new","value":null}]}`, 200,
 			`{"id":"1","pk":"a","n":5,"o":{"x":1},"l":[1,2,3],"s":"t","new":null}`},
-		{"add inserts into arrays", `{"operations":[{"op":"add","path":"/l/1","value":9},{"op":"add","path":"/l/-","value":4}]}`, 200,
+		{"add inserts into arrays",
+			`{"operations":[{"op":"add","path":"/l/1","value":9},{"op":"add","path":"/l/-","value":4}]}`, 200,
 			`{"id":"1","pk":"a","n":1,"o":{"x":1},"l":[1,9,2,3,4],"s":"t"}`},
 		{"set replaces in arrays", `{"operations":[{"op":"set","path":"/l/1","value":9}]}`, 200,
 			`{"id":"1","pk":"a","n":1,"o":{"x":1},"l":[1,9,3],"s":"t"}`},
 		{"replace", `{"operations":[{"op":"replace","path":"/o/x","value":{"y":[]}}]}`, 200,
 			`{"id":"1","pk":"a","n":1,"o":{"x":{"y":[]}},"l":[1,2,3],"s":"t"}`},
-		{"replace needs the property", `{"operations":[{"op":"replace","path":"/o/y","value":1}]}`, 400, doc},
+		{"replace needs the property", `{"operations":[{"op":"replace","path":"/o/y","value":1}]}`, 400,
+			doc},
 		{"remove", `{"operations":[{"op":"remove","path":"/o"},{"op":"remove","path":"/l/0"}]}`, 200,
 			`{"id":"1","pk":"a","n":1,"l":[2,3],"s":"t"}`},
-		{"incr", `{"operations":[{"op":"incr","path":"/n","value":-2.5},{"op":"incr","path":"/c","value":1}]}`, 200,
+		{"incr",
+			`{"operations":[{"op":"incr","path":"/n","value":-2.5},{"op":"incr","path":"/c","value":1}]}`, 200,
 			`{"id":"1","pk":"a","n":-1.5,"o":{"x":1},"l":[1,2,3],"s":"t","c":1}`},
 		{"incr of a string", `{"operations":[{"op":"incr","path":"/s","value":1}]}`, 400, doc},
 		{"move", `{"operations":[{"op":"move","from":"/o/x","path":"/y"}]}`, 200,
 			`{"id":"1","pk":"a","n":1,"o":{},"l":[1,2,3],"s":"t","y":1}`},
-		{"condition holds", `{"condition":"FROM c WHERE c.n = 1 AND c.s = 't'","operations":[{"op":"remove","path":"/s"}]}`, 200,
+		{"condition holds",
+			`{"condition":"FROM c WHERE c.n = 1 AND c.s = 't'","operations":[{"op":"remove","path":"/s"}]}`, 200,
 			`{"id":"1","pk":"a","n":1,"o":{"x":1},"l":[1,2,3]}`},
-		{"condition fails", `{"condition":"from c where c.n = 2","operations":[{"op":"remove","path":"/s"}]}`, 412, doc},
-		{"condition is nonsense", `{"condition":"from c whre c.n = 2","operations":[{"op":"remove","path":"/s"}]}`, 400, doc},
+		{"condition fails",
+			`{"condition":"from c where c.n = 2","operations":[{"op":"remove","path":"/s"}]}`, 412, doc},
+		{"condition is nonsense",
+			`{"condition":"from c whre c.n = 2","operations":[{"op":"remove","path":"/s"}]}`, 400, doc},
 		{"no recursive paths", `{"operations":[{"op":"add","path":"/q/r","value":1}]}`, 400, doc},
 		{"partition key", `{"operations":[{"op":"set","path":"/pk","value":"b"}]}`, 400, doc},
 		{"id", `{"operations":[{"op":"set","path":"/id","value":"2"}]}`, 400, doc},
-		{"all or nothing", `{"operations":[{"op":"set","path":"/n","value":5},{"op":"remove","path":"/nope"}]}`, 400, doc},
-		{"eleven operations", `[` + strings.Repeat(`{"op":"set","path":"/n","value":5},`, 10) + `{"op":"set","path":"/n","value":5}]`, 400, doc},
+		{"all or nothing",
+			`{"operations":[{"op":"set","path":"/n","value":5},{"op":"remove","path":"/nope"}]}`, 400, doc},
+		{"eleven operations", `[` + strings.Repeat(`{"op":"set","path":"/n","value":5},`, 10) +
+			`{"op":"set","path":"/n","value":5}]`, 400, doc},
 		{"unknown operation", `{"operations":[{"op":"twist","path":"/n","value":5}]}`, 400, doc},
 	}
 	for _, tt := range tests {
@@ -313,7 +336,8 @@ func TestPatchThroughTheSDK(t *testing.T) {
 	if want := `{"id":"1","pk":"a","n":42,"tags":["x"]}`; userPart(t, got.Value) != want {
 		t.Fatalf("patched to %s, want %s", got.Value, want)
 	}
-	if _, err := c.PatchItem(background(), key("a"), "1", p, nil); statusOf(err) != http.StatusPreconditionFailed {
+	if _, err := c.PatchItem(background(), key("a"), "1", p,
+		nil); statusOf(err) != http.StatusPreconditionFailed {
 		t.Fatalf("patch whose condition fails: %v, want 412", err)
 	}
 }
@@ -350,7 +374,8 @@ func TestABatchIsAllOrNothing(t *testing.T) {
 	b.ReadItem("2", nil)
 	b.DeleteItem("1", nil)
 	b.UpsertItem([]byte(`{"id":"3","pk":"a"}`), nil)
-	res, err = c.ExecuteTransactionalBatch(background(), b, &azcosmos.TransactionalBatchOptions{EnableContentResponseOnWrite: true})
+	res, err = c.ExecuteTransactionalBatch(background(), b,
+		&azcosmos.TransactionalBatchOptions{EnableContentResponseOnWrite: true})
 	e.must(err)
 	codes = nil
 	for _, r := range res.OperationResults {
@@ -372,13 +397,15 @@ func TestABatchIsAllOrNothing(t *testing.T) {
 func TestMinimalResponsesHaveNoBody(t *testing.T) {
 	e := newEnv(t, nil)
 	c := e.container(ContainerSpec{})
-	got, err := c.CreateItem(background(), key("a"), []byte(`{"id":"1","pk":"a"}`), &azcosmos.ItemOptions{EnableContentResponseOnWrite: false})
+	got, err := c.CreateItem(background(), key("a"), []byte(`{"id":"1","pk":"a"}`),
+		&azcosmos.ItemOptions{EnableContentResponseOnWrite: false})
 	e.must(err)
 	if len(got.Value) != 0 && got.ETag == "" {
 		t.Fatalf("got a body %q and ETag %q", got.Value, got.ETag)
 	}
-	resp := e.raw(http.MethodPost, "/dbs/db/colls/items/docs", `{"id":"2","pk":"a"}`, map[string]string{
-		"x-ms-documentdb-partitionkey": `["a"]`, "Prefer": "return=minimal"})
+	resp := e.raw(http.MethodPost, "/dbs/db/colls/items/docs", `{"id":"2","pk":"a"}`,
+		map[string]string{
+			"x-ms-documentdb-partitionkey": `["a"]`, "Prefer": "return=minimal"})
 	if resp.StatusCode != http.StatusCreated || resp.text != "" || resp.Header.Get("etag") == "" {
 		t.Fatalf("answered %d %q, etag %q", resp.StatusCode, resp.text, resp.Header.Get("etag"))
 	}
@@ -402,7 +429,8 @@ func TestKeysOfEveryKindFindTheirItems(t *testing.T) {
 	}
 	for i, tt := range tests {
 		if i == 0 {
-			// azcosmos writes Go escapes (\U0001f600, \x01) into the header, which is no JSON; the raw request takes its place.
+			// azcosmos writes Go escapes (\U0001f600, \x01) into the header, which is no JSON; the raw
+			// request takes its place.
 			continue
 		}
 		_, err := tt.c.CreateItem(background(), tt.pk, []byte(tt.doc), nil)
@@ -413,16 +441,20 @@ func TestKeysOfEveryKindFindTheirItems(t *testing.T) {
 			t.Fatal("empty item")
 		}
 	}
-	for _, header := range []string{`["ü€😀\u0001\u001f"]`, `["\u00fc\u20ac\ud83d\ude00\u0001\u001f"]`, `[{}]`} {
+	for _, header := range []string{`["ü€😀\u0001\u001f"]`, `["\u00fc\u20ac\ud83d\ude00\u0001\u001f"]`,
+		`[{}]`} {
 		doc := tests[0].doc
 		if header == `[{}]` {
 			doc = `{"id":"1"}`
 		}
-		hdr := map[string]string{"x-ms-documentdb-partitionkey": header, "x-ms-documentdb-is-upsert": "True"}
-		if resp := e.raw(http.MethodPost, "/dbs/db/colls/items/docs", doc, hdr); resp.StatusCode/100 != 2 {
+		hdr := map[string]string{"x-ms-documentdb-partitionkey": header,
+			"x-ms-documentdb-is-upsert": "True"}
+		if resp := e.raw(http.MethodPost, "/dbs/db/colls/items/docs", doc,
+			hdr); resp.StatusCode/100 != 2 {
 			t.Fatalf("upsert under %s: %d %s", header, resp.StatusCode, resp.text)
 		}
-		if resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs/1", "", hdr); resp.StatusCode != http.StatusOK {
+		if resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs/1", "",
+			hdr); resp.StatusCode != http.StatusOK {
 			t.Fatalf("read under %s: %d %s", header, resp.StatusCode, resp.text)
 		}
 	}
@@ -439,7 +471,8 @@ func TestUniqueKeysHoldWithinAPartition(t *testing.T) {
 	e.must(err)
 	c := e.containerClient(e.client, "u")
 	put := func(pk, id, email string) error {
-		_, err := c.UpsertItem(background(), key(pk), fmt.Appendf(nil, `{"id":%q,"pk":%q,"email":%q}`, id, pk, email), nil)
+		_, err := c.UpsertItem(background(), key(pk), fmt.Appendf(nil, `{"id":%q,"pk":%q,"email":%q}`,
+			id, pk, email), nil)
 		return err
 	}
 	e.must(put("a", "1", "x"))

@@ -216,7 +216,8 @@ func (c *call) listDocuments(col *container) *apiError {
 	return c.feed(col.rid(), "Documents", items, charge)
 }
 
-// maxPageBytes bounds the items of one page. Source: https://learn.microsoft.com/azure/cosmos-db/concepts-limits
+// maxPageBytes bounds the items of one page. Source:
+// https://learn.microsoft.com/azure/cosmos-db/concepts-limits
 const maxPageBytes = 4 << 20
 
 // scope is the part of a container that a request reads.
@@ -242,7 +243,8 @@ func (s *scope) has(key string) bool {
 	return strings.HasPrefix(pk, s.pk)
 }
 
-// scope reads the headers that narrow a read: partition key, physical partition, range of effective keys.
+// scope reads the headers that narrow a read: partition key, physical partition, range of effective
+// keys.
 func (c *call) scope(col *container) (*scope, *apiError) {
 	sc := &scope{max: "FF"}
 	if text := c.header("x-ms-documentdb-partitionkey"); text != "" {
@@ -286,7 +288,8 @@ func (c *call) scope(col *container) (*scope, *apiError) {
 	return sc, nil
 }
 
-// narrow restricts a scope to one logical partition, or to those below a prefix of a hierarchical key.
+// narrow restricts a scope to one logical partition, or to those below a prefix of a hierarchical
+// key.
 func (c *container) narrow(sc *scope, pk partitionKey) {
 	e := c.epkOf(pk)
 	sc.min = e
@@ -299,8 +302,10 @@ func (c *container) narrow(sc *scope, pk partitionKey) {
 	sc.max = e + "FF"
 }
 
-// scan calls f for every live document of the scope from the key on, until f returns false. What f sees is durable.
-func (c *container) scan(sc *scope, from string, f func(key string, rec *record) (bool, error)) error {
+// scan calls f for every live document of the scope from the key on, until f returns false. What f
+// sees is durable.
+func (c *container) scan(sc *scope, from string, f func(key string, rec *record) (bool,
+	error)) error {
 	snap := c.srv.db.NewSnapshot()
 	defer snap.Close()
 	for _, p := range sc.parts {

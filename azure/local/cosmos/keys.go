@@ -8,12 +8,13 @@ import (
 	"github.com/proa-cloud/proa/azure/local/cosmos/value"
 )
 
-// The layout of the store. cid is the container's number (4 bytes), range the physical partition's (4 bytes), all big-endian:
+// The layout of the store. cid is the container's number (4 bytes), range the physical partition's
+// (4 bytes), all big-endian:
 //
 //	m                                 counters of the account
 //	D name                            database
 //	C cid                             container with its physical partitions
-//	n cid range                       counters of a physical partition: last LSN, last document number, trimmed LSN
+//	n cid range                       its counters: last LSN, document number, trimmed LSN
 //	d cid dockey                      document; dockey = epk 0x00 pk 0x00 id
 //	v cid range lsn seq               latest-version index: dockey
 //	f cid range lsn seq               all-versions log
@@ -116,8 +117,9 @@ func decodeRecord(b []byte) (*record, error) {
 	if d.byte() != recordVersion {
 		return nil, errCorrupt
 	}
-	r := &record{Range: uint32(d.uvarint()), LSN: d.uvarint(), Seq: uint16(d.uvarint()), Number: d.uvarint(),
-		TS: d.varint(), Expiry: d.varint(), ETag: string(d.bytes())}
+	r := &record{Range: uint32(d.uvarint()), LSN: d.uvarint(), Seq: uint16(d.uvarint()),
+		Number: d.uvarint(),
+		TS:     d.varint(), Expiry: d.varint(), ETag: string(d.bytes())}
 	r.Body = bytes.Clone(d.b)
 	return r, d.err
 }

@@ -72,11 +72,13 @@ func (s *Server) createDatabase(id value.Value, offer *offerMeta) (*database, *a
 	next.Database++
 	now := s.cfg.Clock().Unix()
 	d := &database{containers: map[string]*container{}}
-	d.databaseMeta = databaseMeta{ID: id.Str, RID: ridText(ridDatabase(next.Database)), TS: now, Offer: offer,
-		ETag: metaETag(next.Database, 0, now)}
+	d.databaseMeta = databaseMeta{ID: id.Str, RID: ridText(ridDatabase(next.Database)), TS: now,
+		Offer: offer,
+		ETag:  metaETag(next.Database, 0, now)}
 	if offer != nil {
 		d.rate.Store(int64(offer.limit()))
-		offer.ResourceID, offer.RID = d.RID, ridText(binary.BigEndian.AppendUint32([]byte{1}, next.Database))
+		offer.ResourceID, offer.RID = d.RID, ridText(binary.BigEndian.AppendUint32([]byte{1},
+			next.Database))
 	}
 	b := s.db.NewBatch()
 	defer b.Close()
@@ -150,7 +152,8 @@ func (c *container) erase(b *pebble.Batch) error {
 	if err := b.Delete(key32(prefixContainer, c.meta.CID), nil); err != nil {
 		return err
 	}
-	for _, prefix := range []byte{prefixCounters, prefixDocument, prefixVersion, prefixFeed, prefixExpiry, prefixUnique} {
+	for _, prefix := range []byte{prefixCounters, prefixDocument, prefixVersion, prefixFeed,
+		prefixExpiry, prefixUnique} {
 		from := key32(prefix, c.meta.CID)
 		if err := b.DeleteRange(from, upperBound(from), nil); err != nil {
 			return err
@@ -159,7 +162,8 @@ func (c *container) erase(b *pebble.Batch) error {
 	return nil
 }
 
-func (s *Server) createContainer(db string, props value.Value, offer *offerMeta, ranges int) (*container, *apiError) {
+func (s *Server) createContainer(db string, props value.Value, offer *offerMeta,
+	ranges int) (*container, *apiError) {
 	id := props.Get("id")
 	if err := checkID(id); err != nil {
 		return nil, err
@@ -177,12 +181,14 @@ func (s *Server) createContainer(db string, props value.Value, offer *offerMeta,
 	next.Container++
 	now := s.cfg.Clock().Unix()
 	dbRID := ridBytes(d.RID)
-	m := containerMeta{CID: next.Container, Database: db, ID: id.Str, TS: now, Version: 1, Offer: offer,
+	m := containerMeta{CID: next.Container, Database: db, ID: id.Str, TS: now, Version: 1,
+		Offer:      offer,
 		RID:        append(dbRID, ridContainer(0, next.Container)[4:]...),
 		ETag:       metaETag(next.Container, 1, now),
 		Properties: withDefaults(props).JSON()}
 	if offer != nil {
-		offer.ResourceID, offer.RID = ridText(m.RID), ridText(binary.BigEndian.AppendUint32([]byte{2}, m.CID))
+		offer.ResourceID, offer.RID = ridText(m.RID), ridText(binary.BigEndian.AppendUint32([]byte{2},
+			m.CID))
 	}
 	c := &container{srv: s, db: d}
 	if err := c.apply(m); err != nil {
@@ -193,7 +199,8 @@ func (s *Server) createContainer(db string, props value.Value, offer *offerMeta,
 	return s.install(d, m, next)
 }
 
-func (s *Server) install(d *database, m containerMeta, next accountCounters) (*container, *apiError) {
+func (s *Server) install(d *database, m containerMeta, next accountCounters) (*container,
+	*apiError) {
 	c, err := s.openContainer(m)
 	if err != nil {
 		return nil, internalError(err)
@@ -211,7 +218,8 @@ func (s *Server) install(d *database, m containerMeta, next accountCounters) (*c
 	return c, nil
 }
 
-// rangesFor is how many physical partitions a new container gets. Version 1 keys sort by value as well as by hash; their containers start with one.
+// rangesFor is how many physical partitions a new container gets. Version 1 keys sort by value as
+// well as by hash; their containers start with one.
 func (s *Server) rangesFor(c *container, want int) int {
 	if want <= 0 {
 		want = s.cfg.Ranges
@@ -225,8 +233,9 @@ func (s *Server) rangesFor(c *container, want int) int {
 // withDefaults fills in the policies that the service fills in.
 func withDefaults(props value.Value) value.Value {
 	defaults := []struct{ name, text string }{
-		{"indexingPolicy", `{"indexingMode":"consistent","automatic":true,"includedPaths":[{"path":"/*"}],` +
-			`"excludedPaths":[{"path":"/\"_etag\"/?"}]}`},
+		{"indexingPolicy",
+			`{"indexingMode":"consistent","automatic":true,"includedPaths":[{"path":"/*"}],` +
+				`"excludedPaths":[{"path":"/\"_etag\"/?"}]}`},
 		{"conflictResolutionPolicy", `{"mode":"LastWriterWins","conflictResolutionPath":"/_ts",` +
 			`"conflictResolutionProcedure":""}`},
 		{"geospatialConfig", `{"type":"Geography"}`},
@@ -268,7 +277,8 @@ func (s *Server) deleteContainer(c *container, ifMatch string) *apiError {
 	return nil
 }
 
-// replaceContainer changes what may change: everything but the id, the partition key and the unique keys.
+// replaceContainer changes what may change: everything but the id, the partition key and the unique
+// keys.
 func (s *Server) replaceContainer(c *container, props value.Value, ifMatch string) *apiError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -322,7 +332,8 @@ func (c *container) immutable(props value.Value) *apiError {
 		return err
 	}
 	if fmt.Sprint(unique) != fmt.Sprint(c.unique) {
-		return badRequest("The unique index cannot be modified. To change the unique index, remove the collection and re-create a new one.")
+		return badRequest("The unique index cannot be modified. To change the unique index, remove " +
+			"the collection and re-create a new one.")
 	}
 	return nil
 }

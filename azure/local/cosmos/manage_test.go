@@ -21,18 +21,22 @@ func TestDatabasesAndContainersThroughTheSDK(t *testing.T) {
 	ctx := background()
 	made, err := e.client.CreateDatabase(ctx, azcosmos.DatabaseProperties{ID: "shop"}, nil)
 	e.must(err)
-	if made.DatabaseProperties.ID != "shop" || made.DatabaseProperties.ResourceID == "" || made.DatabaseProperties.ETag == nil {
+	if made.DatabaseProperties.ID != "shop" || made.DatabaseProperties.ResourceID == "" ||
+		made.DatabaseProperties.ETag == nil {
 		t.Fatalf("created %+v", made.DatabaseProperties)
 	}
-	if _, err := e.client.CreateDatabase(ctx, azcosmos.DatabaseProperties{ID: "shop"}, nil); statusOf(err) != http.StatusConflict {
+	if _, err := e.client.CreateDatabase(ctx, azcosmos.DatabaseProperties{ID: "shop"},
+		nil); statusOf(err) != http.StatusConflict {
 		t.Fatalf("a second create: %v, want 409", err)
 	}
 	db, err := e.client.NewDatabase("shop")
 	e.must(err)
 	ttl := int32(60)
 	props := azcosmos.ContainerProperties{ID: "c 1", DefaultTimeToLive: &ttl,
-		PartitionKeyDefinition: azcosmos.PartitionKeyDefinition{Paths: []string{"/a", "/b"}, Kind: azcosmos.PartitionKeyKindMultiHash, Version: 2},
-		IndexingPolicy: &azcosmos.IndexingPolicy{Automatic: true, IndexingMode: azcosmos.IndexingModeConsistent,
+		PartitionKeyDefinition: azcosmos.PartitionKeyDefinition{Paths: []string{"/a", "/b"},
+			Kind: azcosmos.PartitionKeyKindMultiHash, Version: 2},
+		IndexingPolicy: &azcosmos.IndexingPolicy{Automatic: true,
+			IndexingMode:  azcosmos.IndexingModeConsistent,
 			IncludedPaths: []azcosmos.IncludedPath{{Path: "/*"}}}}
 	_, err = db.CreateContainer(ctx, props, nil)
 	e.must(err)
@@ -41,7 +45,8 @@ func TestDatabasesAndContainersThroughTheSDK(t *testing.T) {
 	read, err := c.Read(ctx, nil)
 	e.must(err)
 	got := read.ContainerProperties
-	if *got.DefaultTimeToLive != 60 || len(got.PartitionKeyDefinition.Paths) != 2 || got.ConflictResolutionPolicy == nil ||
+	if *got.DefaultTimeToLive != 60 || len(got.PartitionKeyDefinition.Paths) != 2 ||
+		got.ConflictResolutionPolicy == nil ||
 		got.IndexingPolicy.IncludedPaths[0].Path != "/*" {
 		t.Fatalf("container reads as %+v", got)
 	}
@@ -78,7 +83,8 @@ func TestEverythingIsThereAfterAReopen(t *testing.T) {
 		}
 		e := serve(t, s)
 		c := e.container(ContainerSpec{Throughput: 400})
-		_, err = c.CreateItem(background(), key("a"), fmt.Appendf(nil, `{"id":"%d","pk":"a"}`, round), nil)
+		_, err = c.CreateItem(background(), key("a"), fmt.Appendf(nil, `{"id":"%d","pk":"a"}`, round),
+			nil)
 		e.must(err)
 		rows, err := e.query(c, key("a"), "SELECT VALUE c._rid FROM c", nil)
 		e.must(err)
@@ -140,13 +146,15 @@ func TestDiscoveryEchoesTheRequestsHost(t *testing.T) {
 	}
 }
 
-// TestResourceOfMatchesWhatSDKsSign verifies real signatures of azcosmos over every kind of request.
+// TestResourceOfMatchesWhatSDKsSign verifies real signatures of azcosmos over every kind of
+// request.
 func TestResourceOfMatchesWhatSDKsSign(t *testing.T) {
 	e := newEnv(t, nil)
 	signed := 0
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kind, link := ResourceOf(r)
-		text := strings.ToLower(r.Method) + "\n" + kind + "\n" + link + "\n" + strings.ToLower(r.Header.Get("x-ms-date")) + "\n\n"
+		text := strings.ToLower(r.Method) + "\n" + kind + "\n" + link + "\n" +
+			strings.ToLower(r.Header.Get("x-ms-date")) + "\n\n"
 		k, err := base64.StdEncoding.DecodeString(testKey)
 		if err != nil {
 			t.Error(err)
@@ -194,10 +202,19 @@ func TestUnknownPathsAndVerbsAreRefused(t *testing.T) {
 	e := newEnv(t, nil)
 	e.container(ContainerSpec{})
 	for path, want := range map[string]int{
-		"POST /": 405, "GET /nope": 404, "DELETE /dbs": 405, "GET /dbs/nope": 404, "GET /dbs/db/users": 501, "GET /dbs/db/colls/nope": 404,
-		"PATCH /dbs/db/colls/items": 405, "DELETE /dbs/db/colls/items/docs": 405, "POST /dbs/db/colls/items/sprocs": 501,
-		"GET /dbs/db/colls/items/sprocs": 200, "GET /dbs/db/colls/items/docs/1/attachments": 404, "GET /offers/nope": 404,
-		"POST /dbs/db/colls/items/docs/1": 405,
+		"POST /":                                     405,
+		"GET /nope":                                  404,
+		"DELETE /dbs":                                405,
+		"GET /dbs/nope":                              404,
+		"GET /dbs/db/users":                          501,
+		"GET /dbs/db/colls/nope":                     404,
+		"PATCH /dbs/db/colls/items":                  405,
+		"DELETE /dbs/db/colls/items/docs":            405,
+		"POST /dbs/db/colls/items/sprocs":            501,
+		"GET /dbs/db/colls/items/sprocs":             200,
+		"GET /dbs/db/colls/items/docs/1/attachments": 404,
+		"GET /offers/nope":                           404,
+		"POST /dbs/db/colls/items/docs/1":            405,
 	} {
 		verb, p, _ := strings.Cut(path, " ")
 		if resp := e.raw(verb, p, "{}", nil); resp.StatusCode != want {

@@ -38,9 +38,12 @@ func (o *offerMeta) limit() float64 {
 func (o *offerMeta) check() *apiError {
 	switch {
 	case o.Autoscale > 0 && (o.Autoscale < minAutoscale || o.Autoscale%1000 != 0):
-		return badRequest("The value of maxThroughput specified is invalid: it must be %d or more, in steps of 1000.", minAutoscale)
-	case o.Autoscale == 0 && (o.Throughput < minThroughput || o.Throughput%100 != 0 || o.Throughput > maxThroughput):
-		return badRequest("The value of offerThroughput specified is invalid: it must be between %d and %d, in steps of 100.",
+		return badRequest("The value of maxThroughput specified is invalid: it must be %d or more, "+
+			"in steps of 1000.", minAutoscale)
+	case o.Autoscale == 0 && (o.Throughput < minThroughput || o.Throughput%100 != 0 ||
+		o.Throughput > maxThroughput):
+		return badRequest("The value of offerThroughput specified is invalid: it must be between %d "+
+			"and %d, in steps of 100.",
 			minThroughput, maxThroughput)
 	}
 	return nil
@@ -70,7 +73,8 @@ func (c *call) offerHeaders() (*offerMeta, *apiError) {
 }
 
 func (o *offerMeta) value(self string, ts int64) value.Value {
-	content := value.OfObject([]value.Member{{Name: "offerThroughput", Value: value.OfNumber(o.limit())},
+	content := value.OfObject([]value.Member{{Name: "offerThroughput",
+		Value: value.OfNumber(o.limit())},
 		{Name: "offerIsRUPerMinuteThroughputEnabled", Value: value.OfBool(false)}})
 	if o.Autoscale > 0 {
 		content = value.OfObject([]value.Member{
@@ -206,7 +210,8 @@ func (c *container) storeOffer(next offerMeta) (value.Value, bool, *apiError) {
 	return next.value(c.self(), m.TS), true, nil
 }
 
-// bucket is a token bucket of request units that may go into debt by the request under way: the service, too, learns a charge afterwards.
+// bucket is a token bucket of request units that may go into debt by the request under way: the
+// service, too, learns a charge afterwards.
 type bucket struct {
 	mu    sync.Mutex
 	level float64
@@ -239,7 +244,8 @@ func (b *bucket) spend(charge float64) {
 	b.level -= charge
 }
 
-// budget returns the bucket and the rate that the container lives on; a rate of 0 is no limit. The caller holds c.mu.
+// budget returns the bucket and the rate that the container lives on; a rate of 0 is no limit. The
+// caller holds c.mu.
 func (c *container) budget() (*bucket, float64) {
 	switch {
 	case !c.srv.cfg.RateLimiting:

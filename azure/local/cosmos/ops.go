@@ -69,7 +69,8 @@ func (t *txn) run(o op, pk partitionKey) (result, *apiError) {
 		}
 		return result{Status: http.StatusNoContent, Charge: t.c.writeCharge(old), LSN: t.lsn}, nil
 	}
-	return result{Status: http.StatusOK, Rec: old, Charge: readCharge(len(old.Body)), LSN: t.p.lsn}, nil
+	return result{Status: http.StatusOK, Rec: old, Charge: readCharge(len(old.Body)),
+		LSN: t.p.lsn}, nil
 }
 
 // precondition judges existence and ETags.
@@ -83,7 +84,8 @@ func precondition(o op, old *record) *apiError {
 		return nil
 	case !etagMatches(o.IfMatch, old.ETag):
 		return preconditionFailed()
-	case o.IfNoneMatch != "" && o.Kind != "Read" && (o.IfNoneMatch == "*" || sameETag(o.IfNoneMatch, old.ETag)):
+	case o.IfNoneMatch != "" && o.Kind != "Read" && (o.IfNoneMatch == "*" || sameETag(o.IfNoneMatch,
+		old.ETag)):
 		return preconditionFailed()
 	}
 	return nil
@@ -109,7 +111,8 @@ func (t *txn) runPut(key string, doc value.Value, old *record, status int) (resu
 }
 
 // runReplace replaces, and moves the item when the new document has another id.
-func (t *txn) runReplace(key string, doc value.Value, old *record, pk partitionKey) (result, *apiError) {
+func (t *txn) runReplace(key string, doc value.Value, old *record, pk partitionKey) (result,
+	*apiError) {
 	next := docKey(t.c.epkOf(pk), pk, doc.Get("id").Str)
 	if next == key {
 		return t.runPut(key, doc, old, http.StatusOK)
@@ -163,11 +166,13 @@ func (c *container) checkDocument(doc value.Value, pk partitionKey) *apiError {
 func checkItemID(id value.Value) *apiError {
 	switch {
 	case id.Kind == value.Undefined:
-		return badRequest("The input content is invalid because the required properties - 'id; ' - are missing")
+		return badRequest("The input content is invalid because the required properties - 'id; ' - " +
+			"are missing")
 	case id.Kind != value.String || id.Str == "":
 		return badRequest("The input content is invalid because 'id' is not a string, or is empty.")
 	case len(id.Str) > maxItemIDBytes:
-		return badRequest("The value of 'id' has %d bytes, more than the maximum of %d.", len(id.Str), maxItemIDBytes)
+		return badRequest("The value of 'id' has %d bytes, more than the maximum of %d.", len(id.Str),
+			maxItemIDBytes)
 	case strings.ContainsAny(id.Str, `/\?#`):
 		return badRequest("Id contains illegal chars.")
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-var errCorrupt = errors.New("a stored record cannot be read: the data folder is damaged or newer than this program")
+var errCorrupt = errors.New("a stored record cannot be read: the data folder is damaged or " +
+	"newer than this program")
 
 // rangeMeta is what is stored of a physical partition.
 type rangeMeta struct {
@@ -18,13 +19,15 @@ type rangeMeta struct {
 	Min     string   `json:"min"`
 	Max     string   `json:"max"`
 	Parents []uint32 `json:"parents,omitempty"` // oldest first
-	Born    uint64   `json:"born"`              // version of the container's range map in which it appeared
+	// version of the container's range map in which it appeared
+	Born uint64 `json:"born"`
 }
 
 // partition is a physical partition: a range of effective partition keys with one log.
 //
-// mu is held while a write is judged and applied, not while it is made durable, so that writers share fsyncs. Readers see writes when they are
-// applied, and wait in waitDurable until what they saw is on stable storage.
+// mu is held while a write is judged and applied, not while it is made durable, so that writers
+// share fsyncs. Readers see writes when they are applied, and wait in waitDurable until what they
+// saw is on stable storage.
 type partition struct {
 	rangeMeta
 	mu     sync.Mutex
@@ -60,7 +63,8 @@ func (p *partition) markDurable(lsn uint64) {
 	}
 }
 
-// waitDurable returns when the write at lsn is on stable storage. A commit in flight ends this wait within one fsync.
+// waitDurable returns when the write at lsn is on stable storage. A commit in flight ends this wait
+// within one fsync.
 func (p *partition) waitDurable(lsn uint64) {
 	p.durableMu.Lock()
 	defer p.durableMu.Unlock()

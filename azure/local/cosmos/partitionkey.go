@@ -23,11 +23,13 @@ const (
 	maxPathSegments = 64
 )
 
-// parseKeyDefinition reads {"paths":[…],"kind":"Hash"|"MultiHash","version":1|2}; a definition without version is version 1, as in the service.
+// parseKeyDefinition reads {"paths":[…],"kind":"Hash"|"MultiHash","version":1|2}; a definition
+// without version is version 1, as in the service.
 func parseKeyDefinition(v value.Value) (keyDefinition, *apiError) {
 	def := keyDefinition{version: 1}
 	if v.Kind != value.Object {
-		return def, badRequest("The partition key definition is missing. A container needs a partition key.")
+		return def, badRequest("The partition key definition is missing. A container needs a " +
+			"partition key.")
 	}
 	if ver := v.Get("version"); ver.Kind == value.Number {
 		def.version = int(ver.Num)
@@ -39,14 +41,16 @@ func parseKeyDefinition(v value.Value) (keyDefinition, *apiError) {
 	for _, p := range v.Get("paths").Items {
 		parts, ok := parsePath(p.Str)
 		if !ok {
-			return def, badRequest("The partition key path '%s' is invalid. A path must begin with '/'.", p.Str)
+			return def, badRequest("The partition key path '%s' is invalid. A path must begin with '/'.",
+				p.Str)
 		}
 		def.Paths = append(def.Paths, p.Str)
 		def.parsed = append(def.parsed, parts)
 	}
 	switch {
 	case len(def.Paths) == 0 || len(def.Paths) > maxKeyLevels || len(def.Paths) > 1 && !def.multi:
-		return def, badRequest("The partition key definition has %d paths: Hash takes 1, MultiHash 1 to %d.",
+		return def, badRequest("The partition key definition has %d paths: Hash takes 1, MultiHash 1 "+
+			"to %d.",
 			len(def.Paths), maxKeyLevels)
 	case def.multi && def.version != 2, def.version != 1 && def.version != 2:
 		return def, badRequest("The partition key version %d is invalid.", def.version)
@@ -119,7 +123,8 @@ func newPartitionKey(components []value.Value) partitionKey {
 	return partitionKey{components: components, canonical: string(append(b, ']'))}
 }
 
-// parseKeyHeader reads x-ms-documentdb-partitionkey: a JSON array of null, booleans, numbers, strings and {} for undefined. [] is undefined, too.
+// parseKeyHeader reads x-ms-documentdb-partitionkey: a JSON array of null, booleans, numbers,
+// strings and {} for undefined. [] is undefined, too.
 func parseKeyHeader(header string) (partitionKey, *apiError) {
 	v, err := value.Parse([]byte(header))
 	if err != nil || v.Kind != value.Array {
@@ -155,7 +160,8 @@ func (d *keyDefinition) of(doc value.Value) (partitionKey, *apiError) {
 }
 
 func keyMismatch() *apiError {
-	e := badRequest("PartitionKey extracted from document doesn't match the one specified in the header. " +
+	e := badRequest("PartitionKey extracted from document doesn't match the one specified in the " +
+		"header. " +
 		"Learn more: https://aka.ms/CosmosDB/sql/errors/wrong-pk-value")
 	e.Sub = subPartitionKeyMismatch
 	return e
@@ -182,7 +188,8 @@ func (d *keyDefinition) check(pk partitionKey, prefixAllowed bool) *apiError {
 }
 
 func keyComponents(word string) *apiError {
-	e := badRequest("The partition key supplied in x-ms-partitionkey header has %s components than defined in the the collection.", word)
+	e := badRequest("The partition key supplied in x-ms-partitionkey header has %s components "+
+		"than defined in the the collection.", word)
 	e.Sub = subPartitionKeyMismatch
 	return e
 }

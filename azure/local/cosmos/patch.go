@@ -10,7 +10,8 @@ import (
 	"github.com/proa-cloud/proa/azure/local/cosmos/value"
 )
 
-// patch is a partial update. Source: https://learn.microsoft.com/azure/cosmos-db/partial-document-update
+// patch is a partial update. Source:
+// https://learn.microsoft.com/azure/cosmos-db/partial-document-update
 type patch struct {
 	condition string // "FROM c WHERE …", "" for none
 	ops       []patchOp
@@ -27,7 +28,8 @@ type patchOp struct {
 
 const maxPatchOps = 10
 
-// parsePatch reads {"condition":…,"operations":[{"op","path","value","from"}]}, or the bare array of operations.
+// parsePatch reads {"condition":…,"operations":[{"op","path","value","from"}]}, or the bare array
+// of operations.
 func parsePatch(v value.Value) (*patch, *apiError) {
 	p := &patch{condition: v.Get("condition").Str}
 	list := v.Get("operations")
@@ -56,7 +58,8 @@ func parsePatch(v value.Value) (*patch, *apiError) {
 }
 
 func parsePatchOp(item value.Value) (patchOp, *apiError) {
-	o := patchOp{op: strings.ToLower(item.Get("op").Str), text: item.Get("path").Str, operand: item.Get("value")}
+	o := patchOp{op: strings.ToLower(item.Get("op").Str), text: item.Get("path").Str,
+		operand: item.Get("value")}
 	o.hasValue = o.operand.Defined()
 	var ok bool
 	if o.path, ok = pointer(o.text); !ok {
@@ -119,7 +122,8 @@ func (p *patch) compile() (*sql.Plan, *apiError) {
 	return plan, nil
 }
 
-// apply returns the patched document. A condition that does not hold fails as a precondition does; a change of the partition key is refused.
+// apply returns the patched document. A condition that does not hold fails as a precondition does;
+// a change of the partition key is refused.
 func (p *patch) apply(doc value.Value, key *keyDefinition) (value.Value, *apiError) {
 	if p.condition != "" {
 		plan, bad := p.compile()
@@ -181,7 +185,8 @@ func (p place) current() value.Value {
 }
 
 // edit walks to the parent of the path's end, lets f make a new parent and rebuilds what is above.
-func (o *patchOp) edit(doc value.Value, path []string, f func(place) (value.Value, *apiError)) (value.Value, *apiError) {
+func (o *patchOp) edit(doc value.Value, path []string, f func(place) (value.Value,
+	*apiError)) (value.Value, *apiError) {
 	at := place{parent: doc, name: path[0], index: -1, op: o}
 	switch doc.Kind {
 	case value.Array:
@@ -191,7 +196,8 @@ func (o *patchOp) edit(doc value.Value, path []string, f func(place) (value.Valu
 		}
 		n, err := strconv.Atoi(path[0])
 		if err != nil || n < 0 || n > len(doc.Items) {
-			return doc, badRequest("The array index '%s' of patch path '%s' is out of range.", path[0], o.text)
+			return doc, badRequest("The array index '%s' of patch path '%s' is out of range.", path[0],
+				o.text)
 		}
 		at.index = n
 	case value.Object:
@@ -213,8 +219,10 @@ func (o *patchOp) edit(doc value.Value, path []string, f func(place) (value.Valu
 }
 
 func (o *patchOp) missing() *apiError {
-	return badRequest("For Operation(1): %s Operation can only create a child object of an existing node(array or object) "+
-		"and cannot create path recursively, no path found beyond: '%s'. Learn more: https://aka.ms/cosmosdbpatchdocs", o.op, o.text)
+	return badRequest("For Operation(1): %s Operation can only create a child object of an "+
+		"existing node(array or object) "+
+		"and cannot create path recursively, no path found beyond: '%s'. Learn more: "+
+		"https://aka.ms/cosmosdbpatchdocs", o.op, o.text)
 }
 
 // with returns the parent with v at the place.
@@ -252,7 +260,8 @@ func (o patchOp) incrementAt(p place) (value.Value, *apiError) {
 	case !cur.Defined():
 		return p.with(o.operand), nil
 	case cur.Kind != value.Number:
-		return p.parent, badRequest("The value at patch path '%s' is not a number and cannot be incremented.", o.text)
+		return p.parent, badRequest("The value at patch path '%s' is not a number and cannot be "+
+			"incremented.", o.text)
 	}
 	sum := cur.Num + o.operand.Num
 	if math.IsInf(sum, 0) || math.IsNaN(sum) {

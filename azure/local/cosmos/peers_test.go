@@ -28,7 +28,8 @@ func peer(t *testing.T, variable string) string {
 	return path
 }
 
-// TestThePythonSDKWorks runs testdata/python_smoke.py: pip install azure-cosmos==4.17.1 and set PROA_PYTHON to that interpreter.
+// TestThePythonSDKWorks runs testdata/python_smoke.py: pip install azure-cosmos==4.17.1 and set
+// PROA_PYTHON to that interpreter.
 func TestThePythonSDKWorks(t *testing.T) {
 	python := peer(t, "PROA_PYTHON")
 	e := newEnv(t, func(c *Config) { c.Ranges = 3 })
@@ -40,7 +41,8 @@ func TestThePythonSDKWorks(t *testing.T) {
 	t.Logf("%s", out)
 }
 
-// TestTheJavaScriptSDKWorks runs testdata/js_smoke.js: npm i @azure/cosmos; PROA_NODE is node, PROA_NODE_MODULES its node_modules.
+// TestTheJavaScriptSDKWorks runs testdata/js_smoke.js: npm i @azure/cosmos; PROA_NODE is node,
+// PROA_NODE_MODULES its node_modules.
 func TestTheJavaScriptSDKWorks(t *testing.T) {
 	node := peer(t, "PROA_NODE")
 	e := newEnv(t, func(c *Config) { c.Ranges = 3 })
@@ -53,8 +55,9 @@ func TestTheJavaScriptSDKWorks(t *testing.T) {
 	t.Logf("%s", out)
 }
 
-// TestQueriesAgreeWithVercel runs the same queries here and on @vercel/cosmosdb-server, which knows no others of this kind.
-// Where it is wrong by the vendor's documentation, the query is left out, with the reason.
+// TestQueriesAgreeWithVercel runs the same queries here and on @vercel/cosmosdb-server, which knows
+// no others of this kind. Where it is wrong by the vendor's documentation, the query is left out,
+// with the reason.
 func TestQueriesAgreeWithVercel(t *testing.T) {
 	node := peer(t, "PROA_NODE")
 	cli := filepath.Join(os.Getenv("PROA_NODE_MODULES"), "@vercel/cosmosdb-server/lib/cli.js")
@@ -84,9 +87,11 @@ func TestQueriesAgreeWithVercel(t *testing.T) {
 	}
 	for _, e := range []*env{ours, theirs} {
 		e.raw(http.MethodPost, "/dbs", `{"id":"db"}`, nil)
-		e.raw(http.MethodPost, "/dbs/db/colls", `{"id":"items","partitionKey":{"paths":["/pk"],"kind":"Hash","version":2}}`, nil)
+		e.raw(http.MethodPost, "/dbs/db/colls",
+			`{"id":"items","partitionKey":{"paths":["/pk"],"kind":"Hash","version":2}}`, nil)
 		for _, d := range docs {
-			resp := e.raw(http.MethodPost, "/dbs/db/colls/items/docs", d, map[string]string{"x-ms-documentdb-partitionkey": `["a"]`})
+			resp := e.raw(http.MethodPost, "/dbs/db/colls/items/docs", d,
+				map[string]string{"x-ms-documentdb-partitionkey": `["a"]`})
 			if resp.StatusCode != http.StatusCreated {
 				t.Fatalf("create: %d %s", resp.StatusCode, resp.text)
 			}
@@ -109,9 +114,11 @@ func TestQueriesAgreeWithVercel(t *testing.T) {
 	t.Logf("%d queries agree", n)
 }
 
-// rawRows runs a query and renders its rows, sorted unless the query orders them, without system properties.
+// rawRows runs a query and renders its rows, sorted unless the query orders them, without system
+// properties.
 func (e *env) rawRows(q string) string {
-	body := value.OfObject([]value.Member{{Name: "query", Value: value.OfString(q)}, {Name: "parameters", Value: value.OfArray(nil)}})
+	body := value.OfObject([]value.Member{{Name: "query", Value: value.OfString(q)},
+		{Name: "parameters", Value: value.OfArray(nil)}})
 	resp := e.raw(http.MethodPost, "/dbs/db/colls/items/docs", string(body.JSON()), map[string]string{
 		"x-ms-documentdb-partitionkey": `["a"]`, "x-ms-documentdb-isquery": "true", "x-ms-documentdb-query-enablecrosspartition": "true", "Content-Type": "application/query+json"})
 	if resp.StatusCode != http.StatusOK {

@@ -16,7 +16,8 @@ import (
 func parseQueryBody(body []byte) (string, map[string]value.Value, *apiError) {
 	v, err := value.Parse(body)
 	if err != nil || v.Get("query").Kind != value.String {
-		return "", nil, badRequest("The query payload is invalid. Ensure to provide a valid query payload.")
+		return "", nil, badRequest("The query payload is invalid. Ensure to provide a valid query " +
+			"payload.")
 	}
 	params := map[string]value.Value{}
 	for _, p := range v.Get("parameters").Items {
@@ -56,11 +57,12 @@ func sqlError(err error) *apiError {
 	if bad != nil {
 		return internalError(bad)
 	}
-	return &apiError{Status: http.StatusBadRequest, Code: "BadRequest", Message: "Message: " + string(text)}
+	return &apiError{Status: http.StatusBadRequest, Code: "BadRequest", Message: "Message: " +
+		string(text)}
 }
 
-// queryCursor is where a query goes on: at a document, after some of its rows; or, for a result that has to be complete before its first row is
-// known, after some of all rows.
+// queryCursor is where a query goes on: at a document, after some of its rows; or, for a result
+// that has to be complete before its first row is known, after some of all rows.
 type queryCursor struct {
 	RID  string `json:"rid"`
 	Key  string `json:"key,omitempty"`
@@ -171,9 +173,11 @@ func (c *call) replyQuery(col *container, q *queryRun) *apiError {
 	return c.feed(col.rid(), "Documents", q.rows, charge)
 }
 
-// queryScope decides what a query reads. A query over several partitions is served here only when each document's rows stand for themselves; for others
-// the SDK fetches a plan and asks partition by partition.
-// Source: https://learn.microsoft.com/rest/api/cosmos-db/querying-cosmosdb-resources-using-the-rest-api
+// queryScope decides what a query reads. A query over several partitions is served here only when
+// each document's rows stand for themselves; for others the SDK fetches a plan and asks partition
+// by partition.
+// Source: https://learn.microsoft.com/rest/api/cosmos-db/,
+// querying-cosmosdb-resources-using-the-rest-api
 func (c *call) queryScope(col *container, plan *sql.Plan) (*scope, *apiError) {
 	sc, err := c.scope(col)
 	if err != nil || sc.exact {
@@ -183,7 +187,8 @@ func (c *call) queryScope(col *container, plan *sql.Plan) (*scope, *apiError) {
 		col.narrow(sc, pk)
 		return sc, nil
 	}
-	if c.header("x-ms-documentdb-partitionkeyrangeid") != "" || c.header("x-ms-documentdb-partitionkey") != "" {
+	if c.header("x-ms-documentdb-partitionkeyrangeid") != "" ||
+		c.header("x-ms-documentdb-partitionkey") != "" {
 		return sc, nil
 	}
 	if !c.flag("x-ms-documentdb-query-enablecrosspartition") {
@@ -199,10 +204,13 @@ func (c *call) queryScope(col *container, plan *sql.Plan) (*scope, *apiError) {
 
 // notServable tells the SDK to plan the query; the plan comes along.
 func notServable(plan *sql.Plan) *apiError {
-	return &apiError{Status: http.StatusBadRequest, Sub: subCrossPartition, Code: "BadRequest", Info: string(planJSON(plan, nil)),
+	return &apiError{Status: http.StatusBadRequest, Sub: subCrossPartition, Code: "BadRequest",
+		Info: string(planJSON(plan, nil)),
 		Message: "The provided cross partition query can not be directly served by the gateway. " +
-			"This is a first chance (internal) exception that all newer clients will know how to handle gracefully. " +
-			"This exception is traced, but unless you see it bubble up as an exception (which only happens on older SDK clients), " +
+			"This is a first chance (internal) exception that all newer clients will know how to handle " +
+			"gracefully. " +
+			"This exception is traced, but unless you see it bubble up as an exception (which only " +
+			"happens on older SDK clients), " +
 			"then you can safely ignore this message."}
 }
 
@@ -251,7 +259,8 @@ func (q *queryRun) execute(col *container, stop func() bool) error {
 	return nil
 }
 
-// stream yields rows document by document. When the time is up, the page ends early, with a continuation.
+// stream yields rows document by document. When the time is up, the page ends early, with a
+// continuation.
 func (q *queryRun) stream(col *container, stop func() bool) error {
 	return col.scan(q.sc, q.cursor.Key, func(key string, rec *record) (bool, error) {
 		if q.docs > 0 && stop() || len(q.rows) >= q.size {
@@ -295,18 +304,21 @@ func (q *queryRun) add(v value.Value) bool {
 	return true
 }
 
-// checkOrder refuses an ORDER BY that the service's indexes cannot serve: one that is no property path, or several properties without a composite index
-// for them. A single property that is indexed only through a wildcard leaves out documents without it.
+// checkOrder refuses an ORDER BY that the service's indexes cannot serve: one that is no property
+// path, or several properties without a composite index for them. A single property that is indexed
+// only through a wildcard leaves out documents without it.
 // Source: https://learn.microsoft.com/azure/cosmos-db/nosql/query/order-by
 func (c *container) checkOrder(plan *sql.Plan) *apiError {
 	keys := plan.OrderBy()
 	for _, k := range keys {
 		if !k.IsPath {
-			return badRequest("Unsupported ORDER BY clause. ORDER BY item expression could not be mapped to a document path.")
+			return badRequest("Unsupported ORDER BY clause. ORDER BY item expression could not be " +
+				"mapped to a document path.")
 		}
 	}
 	if len(keys) > 1 && !c.hasComposite(keys) {
-		return badRequest("The order by query does not have a corresponding composite index that it can be served from.")
+		return badRequest("The order by query does not have a corresponding composite index that it " +
+			"can be served from.")
 	}
 	if len(keys) == 1 && !c.indexesUndefined(keys[0].Path) {
 		plan.RequireOrderKeys()
@@ -314,7 +326,8 @@ func (c *container) checkOrder(plan *sql.Plan) *apiError {
 	return nil
 }
 
-// hasComposite reports whether a composite index has exactly these paths in this order, all directions equal or all reversed.
+// hasComposite reports whether a composite index has exactly these paths in this order, all
+// directions equal or all reversed.
 func (c *container) hasComposite(keys []sql.OrderKey) bool {
 	for _, idx := range c.props.Get("indexingPolicy").Get("compositeIndexes").Items {
 		if len(idx.Items) != len(keys) {
@@ -356,8 +369,10 @@ func (c *call) queryPlan(col *container) *apiError {
 	if bad != nil {
 		return sqlError(bad)
 	}
-	if missing := plan.MissingFeature(c.header("x-ms-cosmos-supported-query-features")); missing != "" {
-		return badRequest("Query contains 1 or more unsupported features. Upgrade your SDK to a version that does support the requested features: %s",
+	supported := c.header("x-ms-cosmos-supported-query-features")
+	if missing := plan.MissingFeature(supported); missing != "" {
+		return badRequest("Query contains 1 or more unsupported features. Upgrade your SDK to a "+
+			"version that does support the requested features: %s",
 			"Query contained "+missing+", which the calling client does not support.")
 	}
 	col.mu.RLock()
@@ -370,7 +385,8 @@ func (c *call) queryPlan(col *container) *apiError {
 	return c.reply(http.StatusOK, planJSON(plan, point), metadataCharge)
 }
 
-// planJSON is the plan in the wire format of the gateway; point is the one effective partition key concerned, nil for all.
+// planJSON is the plan in the wire format of the gateway; point is the one effective partition key
+// concerned, nil for all.
 func planJSON(plan *sql.Plan, point *string) []byte {
 	type keyRange struct {
 		Min            string `json:"min"`

@@ -12,7 +12,8 @@ import (
 	"github.com/proa-cloud/proa/internal/store"
 )
 
-// partitionRanges serves …/pkranges: the physical partitions that appeared after the version in If-None-Match, or 304 when there are none.
+// partitionRanges serves …/pkranges: the physical partitions that appeared after the version in
+// If-None-Match, or 304 when there are none.
 func (c *call) partitionRanges(col *container) *apiError {
 	if c.r.Method != http.MethodGet {
 		return methodNotAllowed()
@@ -68,9 +69,10 @@ func (c *container) rangeValue(p *partition) value.Value {
 	})
 }
 
-// SplitRange splits a physical partition in two at the middle of its key range, as the service does when one grows. The old id is gone (410, substatus
-// 1002); change feed positions of the old partition go on to be valid in both new ones. "" splits the first one.
-// Containers with version 1 keys cannot be split here.
+// SplitRange splits a physical partition in two at the middle of its key range, as the service does
+// when one grows. The old id is gone (410, substatus 1002); change feed positions of the old
+// partition go on to be valid in both new ones. "" splits the first one. Containers with version 1
+// keys cannot be split here.
 func (s *Server) SplitRange(db, containerID, rangeID string) error {
 	col := s.findContainer(db, containerID)
 	if col == nil {
@@ -78,12 +80,16 @@ func (s *Server) SplitRange(db, containerID, rangeID string) error {
 	}
 	col.mu.Lock()
 	defer col.mu.Unlock()
-	i := slices.IndexFunc(col.ranges, func(p *partition) bool { return rangeID == "" || p.name() == rangeID })
+	i := slices.IndexFunc(col.ranges, func(p *partition) bool {
+		return rangeID == "" ||
+			p.name() == rangeID
+	})
 	if i < 0 || col.gone {
 		return fmt.Errorf("split %s/%s: %w", db, containerID, rangeGone(rangeID, col.rid()))
 	}
 	if col.key.Kind == epk.HashV1 {
-		return fmt.Errorf("split %s/%s: a container with partition key version 1 stays in one piece", db, containerID)
+		return fmt.Errorf("split %s/%s: a container with partition key version 1 stays in one piece", db,
+			containerID)
 	}
 	return col.split(i)
 }
@@ -97,7 +103,8 @@ func (s *Server) findContainer(db, id string) *container {
 	return nil
 }
 
-// split replaces partition i by two children that continue its log. The caller holds c.mu for writing, so no write is under way.
+// split replaces partition i by two children that continue its log. The caller holds c.mu for
+// writing, so no write is under way.
 func (c *container) split(i int) error {
 	parent := c.ranges[i]
 	mid, ok := epk.Middle(parent.Min, parent.Max)
@@ -122,7 +129,8 @@ func (c *container) split(i int) error {
 	b := c.srv.db.NewBatch()
 	defer b.Close()
 	for _, p := range children {
-		if err := b.Set(keyRange(prefixCounters, m.CID, p.ID), encodeCounters(p.lsn, 0, p.trimmed), nil); err != nil {
+		if err := b.Set(keyRange(prefixCounters, m.CID, p.ID), encodeCounters(p.lsn, 0, p.trimmed),
+			nil); err != nil {
 			return err
 		}
 	}

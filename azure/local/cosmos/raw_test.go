@@ -18,7 +18,8 @@ type rawResponse struct {
 // raw sends one request as it is.
 func (e *env) raw(method, path, body string, headers map[string]string) rawResponse {
 	e.t.Helper()
-	req, err := http.NewRequestWithContext(background(), method, e.web.URL+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(background(), method, e.web.URL+path,
+		strings.NewReader(body))
 	e.must(err)
 	for k, v := range headers {
 		req.Header.Set(k, v)

@@ -6,10 +6,12 @@ import (
 	"strings"
 )
 
-// ResourceOf returns what the master-key signature of a request covers: the resource type ("", "dbs", "colls", "docs", "pkranges",
-// "offers", …) and the resource link, unescaped, case kept. Links by _rid (offers) come in lower case.
+// ResourceOf returns what the master-key signature of a request covers: the resource type ("",
+// "dbs", "colls", "docs", "pkranges", "offers", …) and the resource link, unescaped, case kept.
+// Links by _rid (offers) come in lower case.
 //
-// The string to sign is strings.ToLower(verb) + "\n" + type + "\n" + link + "\n" + strings.ToLower(x-ms-date) + "\n\n".
+// The string to sign is strings.ToLower(verb) + "\n" + type + "\n" + link + "\n" +
+// strings.ToLower(x-ms-date) + "\n\n".
 // Source: https://learn.microsoft.com/rest/api/cosmos-db/access-control-on-cosmosdb-resources
 func ResourceOf(r *http.Request) (resourceType, resourceLink string) {
 	segments := pathSegments(r.URL)
@@ -28,8 +30,8 @@ func ResourceOf(r *http.Request) (resourceType, resourceLink string) {
 	return resourceType, strings.Join(segments, "/")
 }
 
-// pathSegments splits the escaped path and unescapes each part, so that an escaped slash stays inside its id.
-// Empty parts are dropped: SDKs send "//" and trailing slashes.
+// pathSegments splits the escaped path and unescapes each part, so that an escaped slash stays
+// inside its id. Empty parts are dropped: SDKs send "//" and trailing slashes.
 func pathSegments(u *url.URL) []string {
 	var out []string
 	for _, s := range strings.Split(u.EscapedPath(), "/") {

@@ -30,14 +30,18 @@ type Config struct {
 	AccountName string
 	// Region is the name of the one region of the account. Default "Local".
 	Region string
-	// Retention is how long the all-versions-and-deletes feed keeps changes. Default 7 days, the least continuous backup of Azure.
+	// Retention is how long the all-versions-and-deletes feed keeps changes. Default 7 days, the least
+	// continuous backup of Azure.
 	Retention time.Duration
-	// PreviousImages adds the replaced or deleted document as "previous" to the all-versions-and-deletes feed.
-	// Azure's feed leaves it out unless support enabled it for the account, and so does this one by default.
+	// PreviousImages adds the replaced or deleted document as "previous" to the
+	// all-versions-and-deletes feed. Azure's feed leaves it out unless support enabled it for the
+	// account, and so does this one by default.
 	PreviousImages bool
-	// Ranges is how many physical partitions a new container (partition key version 2) has. Default 1, at most 64.
+	// Ranges is how many physical partitions a new container (partition key version 2) has. Default 1,
+	// at most 64.
 	Ranges int
-	// RateLimiting answers 429 when a container uses more RU/s than its offer or its database's; off, offers are kept and shown, but not enforced.
+	// RateLimiting answers 429 when a container uses more RU/s than its offer or its database's; off,
+	// offers are kept and shown, but not enforced.
 	RateLimiting bool
 	// Background is the interval of expiry and trimming in Run. Default 1 s.
 	Background time.Duration
@@ -61,7 +65,8 @@ func (c *Config) fill() error {
 	for _, d := range []struct {
 		at  *time.Duration
 		def time.Duration
-	}{{&c.Retention, 7 * 24 * time.Hour}, {&c.Background, time.Second}, {&c.QueryBudget, 5 * time.Second}} {
+	}{{&c.Retention, 7 * 24 * time.Hour}, {&c.Background, time.Second}, {&c.QueryBudget,
+		5 * time.Second}} {
 		if *d.at <= 0 {
 			*d.at = d.def
 		}
@@ -98,7 +103,8 @@ type accountCounters struct {
 	Container uint32 `json:"container"`
 }
 
-// New opens the account's store, creating it when it is missing. It starts nothing: expiry and trimming happen in Run.
+// New opens the account's store, creating it when it is missing. It starts nothing: expiry and
+// trimming happen in Run.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
@@ -107,7 +113,8 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, db: db, databases: map[string]*database{}, containers: map[uint32]*container{}}
+	s := &Server{cfg: cfg, db: db, databases: map[string]*database{},
+		containers: map[uint32]*container{}}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -118,7 +125,10 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Close() error { return s.db.Close() }
 
 func (s *Server) load() error {
-	if err := s.each([]byte{prefixAccount}, func(_, v []byte) error { return json.Unmarshal(v, &s.counters) }); err != nil {
+	if err := s.each([]byte{prefixAccount}, func(_, v []byte) error {
+		return json.Unmarshal(v,
+			&s.counters)
+	}); err != nil {
 		return fmt.Errorf("read account: %w", err)
 	}
 	err := s.each([]byte{prefixDatabase}, func(_, v []byte) error {
@@ -224,13 +234,15 @@ const maxIDBytes = 255
 func checkID(id value.Value) *apiError {
 	switch {
 	case id.Kind != value.String || id.Str == "":
-		return badRequest("The input content is invalid because the required properties - 'id; ' - are missing")
+		return badRequest("The input content is invalid because the required properties - 'id; ' - " +
+			"are missing")
 	case strings.ContainsAny(id.Str, `/\?#`):
 		return badRequest("Id contains illegal chars.")
 	case strings.HasSuffix(id.Str, " "):
 		return badRequest("Id ends with a space.")
 	case len(id.Str) > maxIDBytes:
-		return badRequest("The input name '%s' is invalid. Ensure to provide a name of at most %d characters.", id.Str, maxIDBytes)
+		return badRequest("The input name '%s' is invalid. Ensure to provide a name of at most %d "+
+			"characters.", id.Str, maxIDBytes)
 	}
 	return nil
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/proa-cloud/proa/internal/store"
 )
 
-// expiry returns when a document written now expires, 0 for never. Time to live counts only in containers that have it on.
+// expiry returns when a document written now expires, 0 for never. Time to live counts only in
+// containers that have it on.
 func (c *container) expiry(doc value.Value, now int64) (int64, *apiError) {
 	ttl := doc.Get("ttl")
 	if ttl.Kind == value.Undefined || ttl.Kind == value.Null {
@@ -20,7 +21,8 @@ func (c *container) expiry(doc value.Value, now int64) (int64, *apiError) {
 	}
 	n := int64(ttl.Num)
 	if ttl.Kind != value.Number || float64(n) != ttl.Num || n != -1 && (n < 1 || n > maxTTL) {
-		return 0, badRequest("The input ttl '%s' is invalid. Ensure to provide a nonzero positive 'int32' value or -1.", ttl.JSON())
+		return 0, badRequest("The input ttl '%s' is invalid. Ensure to provide a nonzero positive "+
+			"'int32' value or -1.", ttl.JSON())
 	}
 	return expiryOf(c.ttl, &n, now), nil
 }
@@ -39,7 +41,8 @@ func expiryOf(def, own *int64, written int64) int64 {
 	return written + ttl
 }
 
-// reindexExpiry rewrites the expiry of every document after the container's default changed. The caller holds c.mu for writing.
+// reindexExpiry rewrites the expiry of every document after the container's default changed. The
+// caller holds c.mu for writing.
 func (c *container) reindexExpiry(b *pebble.Batch, def *int64) error {
 	if (def == nil) == (c.ttl == nil) && (def == nil || *def == *c.ttl) {
 		return nil
@@ -76,7 +79,8 @@ func (c *container) reindexExpiry(b *pebble.Batch, def *int64) error {
 	})
 }
 
-// Run purges expired items and trims the all-versions log until ctx ends. Without it expired items are invisible, but never deleted.
+// Run purges expired items and trims the all-versions log until ctx ends. Without it expired items
+// are invisible, but never deleted.
 func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(s.cfg.Background)
 	defer tick.Stop()
@@ -119,7 +123,8 @@ func (s *Server) allContainers() []*container {
 
 const purgeChunk = 100
 
-// purgeExpired deletes what is due, in transactions of up to 100 items of one physical partition each.
+// purgeExpired deletes what is due, in transactions of up to 100 items of one physical partition
+// each.
 func (c *container) purgeExpired(ctx context.Context) error {
 	for ctx.Err() == nil {
 		due, err := c.dueKeys(c.srv.cfg.Clock().Unix())
@@ -200,7 +205,8 @@ func (c *container) trim(ctx context.Context) error {
 	return nil
 }
 
-// trimLog drops the records of one log that p descends from, and notes the last LSN that is missing.
+// trimLog drops the records of one log that p descends from, and notes the last LSN that is
+// missing.
 func (c *container) trimLog(p *partition, log uint32, before int64) error {
 	from := keyRange(prefixFeed, c.meta.CID, log)
 	last, found, err := c.lastOlder(from, before)
@@ -234,10 +240,12 @@ func (c *container) noteTrimmed(b *pebble.Batch, q *partition, locked bool, last
 	q.durableMu.Lock()
 	q.trimmed = max(q.trimmed, last)
 	q.durableMu.Unlock()
-	return b.Set(keyRange(prefixCounters, c.meta.CID, q.ID), encodeCounters(q.lsn, q.number, q.trimmed), nil)
+	return b.Set(keyRange(prefixCounters, c.meta.CID, q.ID), encodeCounters(q.lsn, q.number,
+		q.trimmed), nil)
 }
 
-// lastOlder finds the last LSN of the log's leading records that are older than before. Records of one transaction stay together.
+// lastOlder finds the last LSN of the log's leading records that are older than before. Records of
+// one transaction stay together.
 func (c *container) lastOlder(from []byte, before int64) (last uint64, found bool, err error) {
 	it, err := c.srv.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: upperBound(from)})
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/proa-cloud/proa/internal/store"
 )
 
-// txn collects the effects of one write on one physical partition: one LSN, one Pebble batch with documents, log records, indexes and counters.
-// It reads its own writes.
+// txn collects the effects of one write on one physical partition: one LSN, one Pebble batch with
+// documents, log records, indexes and counters. It reads its own writes.
 type txn struct {
 	c      *container
 	p      *partition
@@ -25,10 +25,12 @@ type txn struct {
 	unique map[string]string  // unique keys taken in this transaction: key to document; "": released
 }
 
-// maxSeq bounds the log records of one transaction: a batch has at most 100 operations, each with at most two records.
+// maxSeq bounds the log records of one transaction: a batch has at most 100 operations, each with
+// at most two records.
 const maxSeq = 1000
 
-// commit runs f under the partition's lock and makes its effects durable before it returns. When f fails, nothing has happened. The caller holds c.mu for reading.
+// commit runs f under the partition's lock and makes its effects durable before it returns. When f
+// fails, nothing has happened. The caller holds c.mu for reading.
 func (c *container) commit(p *partition, f func(*txn) *apiError) (uint64, *apiError) {
 	t, err := c.stage(p, f)
 	if err != nil {
@@ -47,11 +49,13 @@ func (c *container) commit(p *partition, f func(*txn) *apiError) (uint64, *apiEr
 	return t.lsn, nil
 }
 
-// stage judges and applies; concurrent writers queue here for microseconds, and for the disk outside.
+// stage judges and applies; concurrent writers queue here for microseconds, and for the disk
+// outside.
 func (c *container) stage(p *partition, f func(*txn) *apiError) (*txn, *apiError) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := &txn{c: c, p: p, b: c.srv.db.NewBatch(), now: c.srv.cfg.Clock().Unix(), lsn: p.lsn + 1, number: p.number}
+	t := &txn{c: c, p: p, b: c.srv.db.NewBatch(), now: c.srv.cfg.Clock().Unix(), lsn: p.lsn + 1,
+		number: p.number}
 	if err := f(t); err != nil {
 		t.b.Close()
 		return nil, err
@@ -124,7 +128,8 @@ func (t *txn) put(key string, doc value.Value, old *record) (*record, *apiError)
 		return nil, bad
 	}
 	r.Expiry = ttl
-	r.ETag = fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", t.c.meta.CID, t.p.ID&0xFFFF, t.seq, uint16(t.now), t.lsn)
+	r.ETag = fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", t.c.meta.CID, t.p.ID&0xFFFF, t.seq,
+		uint16(t.now), t.lsn)
 	r.Body = t.c.finish(doc, r).JSON()
 	if len(r.Body) > maxItemBytes {
 		return nil, tooLarge()

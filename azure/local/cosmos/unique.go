@@ -9,8 +9,9 @@ import (
 	"github.com/proa-cloud/proa/azure/local/cosmos/value"
 )
 
-// uniqueKeys returns the index keys of a document, one a unique key. A missing property counts as null: two documents without it collide,
-// as in the service. Unique keys hold within a logical partition.
+// uniqueKeys returns the index keys of a document, one a unique key. A missing property counts as
+// null: two documents without it collide, as in the service. Unique keys hold within a logical
+// partition.
 func (c *container) uniqueKeys(key string, doc value.Value) []string {
 	if len(c.unique) == 0 {
 		return nil

@@ -1,5 +1,6 @@
-// Package epk computes effective partition keys: the hash, in upper-case hex, by which a partition key is routed to a physical
-// partition. Versions and encodings follow the official SDKs, whose test vectors this package is checked against.
+// Package epk computes effective partition keys: the hash, in upper-case hex, by which a partition
+// key is routed to a physical partition. Versions and encodings follow the official SDKs, whose
+// test vectors this package is checked against.
 package epk
 
 import (
@@ -33,8 +34,9 @@ const (
 	stringMarker     = 0x08
 )
 
-// Of returns the effective partition key of the components, each null, a boolean, a number, a string or undefined.
-// Fewer components than levels (MultiHash) give the prefix that all full keys below share.
+// Of returns the effective partition key of the components, each null, a boolean, a number, a
+// string or undefined. Fewer components than levels (MultiHash) give the prefix that all full keys
+// below share.
 func Of(kind Kind, components []value.Value) string {
 	switch kind {
 	case HashV1:
@@ -81,8 +83,8 @@ func appendHashInput(dst []byte, c value.Value, stringEnd byte) []byte {
 	return append(dst, 0)
 }
 
-// v1 is the number of the 32-bit hash, then the components, in an encoding that sorts as the values do.
-// Strings count with their first 100 characters.
+// v1 is the number of the 32-bit hash, then the components, in an encoding that sorts as the values
+// do. Strings count with their first 100 characters.
 func v1(components []value.Value) string {
 	cut := make([]value.Value, len(components))
 	var in []byte
@@ -148,7 +150,8 @@ func appendSortableString(dst []byte, s string) []byte {
 	return dst
 }
 
-// Middle returns a boundary halfway between two boundaries of a HashV2 or MultiHash container, and false when there is no room for one.
+// Middle returns a boundary halfway between two boundaries of a HashV2 or MultiHash container, and
+// false when there is no room for one.
 func Middle(lower, upper string) (string, bool) {
 	lo, hi := boundary(lower), boundary(upper)
 	if upper == Max {

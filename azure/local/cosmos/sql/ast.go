@@ -6,7 +6,8 @@ import (
 	"github.com/proa-cloud/proa/azure/local/cosmos/value"
 )
 
-// expr is a scalar expression. eval never fails: what has no value is undefined, and what exceeds a limit is noted in the run.
+// expr is a scalar expression. eval never fails: what has no value is undefined, and what exceeds a
+// limit is noted in the run.
 type expr interface {
 	eval(s *scope, r *run) value.Value
 	format(b *strings.Builder)
@@ -109,7 +110,8 @@ type selectItem struct {
 	alias string // written or derived; "" gets $1, $2, …
 }
 
-// source is one input set of FROM: a path, or a subquery, under an alias; iterate takes its elements (IN).
+// source is one input set of FROM: a path, or a subquery, under an alias; iterate takes its
+// elements (IN).
 type source struct {
 	path    expr
 	sub     *query
@@ -125,7 +127,8 @@ type orderItem struct {
 
 func (q *query) grouped() bool { return len(q.groupBy) > 0 || len(q.aggregates) > 0 }
 
-// Text of an expression, canonical: equal expressions have equal texts. It parses back to the same expression.
+// Text of an expression, canonical: equal expressions have equal texts. It parses back to the same
+// expression.
 func text(x expr) string {
 	var b strings.Builder
 	x.format(&b)

@@ -10,7 +10,8 @@ type checker struct {
 
 const maxJoins = 10
 
-// check checks a query whose surroundings define names. main is the outermost one: its first source is the documents.
+// check checks a query whose surroundings define names. main is the outermost one: its first source
+// is the documents.
 func check(q *query, names []string, main bool) *Error {
 	if len(q.from) > maxJoins+1 {
 		return errorAt("SC3010", 0, 0, "The query has more than %d joins.", maxJoins)
@@ -136,7 +137,8 @@ func (c *checker) walk(x expr) *Error {
 		}
 	case *aggregate:
 		if c.inAgg {
-			return errorAt("SC2103", e.start, e.end, "The aggregate function %s is not allowed here.", e.name)
+			return errorAt("SC2103", e.start, e.end, "The aggregate function %s is not allowed here.",
+				e.name)
 		}
 		e.slot = len(c.q.aggregates)
 		c.q.aggregates = append(c.q.aggregates, e)
@@ -164,7 +166,8 @@ func (c *checker) onlyGrouped(x expr) *Error {
 	case *aggregate, *subquery:
 		return nil
 	case *ident:
-		return errorAt("SC2102", e.start, e.end, "Property reference '%s' is invalid in the select list because it is not "+
+		return errorAt("SC2102", e.start, e.end, "Property reference '%s' is invalid in the select "+
+			"list because it is not "+
 			"contained in either an aggregate function or the GROUP BY clause.", e.name)
 	}
 	for _, child := range children(x) {

@@ -32,7 +32,8 @@ func dateFunctions() map[string]*function {
 		"GETCURRENTDATETIME": text, "GETCURRENTDATETIMESTATIC": text,
 		"GETCURRENTTICKS": ticks, "GETCURRENTTICKSSTATIC": ticks,
 		"GETCURRENTTIMESTAMP": stamp, "GETCURRENTTIMESTAMPSTATIC": stamp,
-		"DATETIMEADD": {3, 3, dateTimeAdd}, "DATETIMEDIFF": {3, 3, dateTimeDiff}, "DATETIMEPART": {2, 2, dateTimePart},
+		"DATETIMEADD": {3, 3, dateTimeAdd}, "DATETIMEDIFF": {3, 3, dateTimeDiff}, "DATETIMEPART": {2, 2,
+			dateTimePart},
 		"DATETIMEFROMPARTS": {3, 7, dateTimeFromParts}, "DATETIMEBIN": {2, 4, dateTimeBin},
 		"DATETIMETOTICKS": onValue(func(v value.Value) value.Value {
 			t, ok := parseDateTime(v)
@@ -80,7 +81,8 @@ func parseDateTime(v value.Value) (time.Time, bool) {
 	if v.Kind != value.String {
 		return time.Time{}, false
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02"} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999",
+		"2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02"} {
 		if t, err := time.Parse(layout, v.Str); err == nil {
 			return t.UTC(), true
 		}
@@ -124,7 +126,8 @@ var partLength = map[string]time.Duration{
 func dateTimeAdd(_ *run, a []value.Value) value.Value {
 	part := datePart(a[0])
 	t, ok := parseDateTime(a[2])
-	if part == "" || !ok || !isInteger(a[1]) || math.Abs(a[1].Num) > math.MaxInt32 && part != "nanosecond" && part != "microsecond" {
+	if part == "" || !ok || !isInteger(a[1]) || math.Abs(a[1].Num) > math.MaxInt32 &&
+		part != "nanosecond" && part != "microsecond" {
 		return undefined
 	}
 	n := int(a[1].Num)
@@ -222,13 +225,15 @@ func dateTimeFromParts(_ *run, a []value.Value) value.Value {
 	}
 	t := time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], n[6]*100, time.UTC)
 	// time.Date normalises what is out of range; such parts are refused instead.
-	if n[0] < 1 || n[0] > 9999 || t.Month() != time.Month(n[1]) || t.Day() != n[2] || t.Hour() != n[3] || t.Minute() != n[4] || t.Second() != n[5] {
+	if n[0] < 1 || n[0] > 9999 || t.Month() != time.Month(n[1]) || t.Day() != n[2] ||
+		t.Hour() != n[3] || t.Minute() != n[4] || t.Second() != n[5] {
 		return undefined
 	}
 	return formatDateTime(t)
 }
 
-// dateTimeBin rounds a date down to bins of so many parts, counted from an origin (1970 unless given).
+// dateTimeBin rounds a date down to bins of so many parts, counted from an origin (1970 unless
+// given).
 func dateTimeBin(_ *run, a []value.Value) value.Value {
 	t, ok := parseDateTime(a[0])
 	unit, known := partLength[datePart(a[1])]

@@ -178,7 +178,8 @@ func arithmetic(op string, a, b float64) float64 {
 	return float64(uint32(i) >> shift)
 }
 
-// eval is three-valued: AND is false when any operand is false, true when all are true, undefined otherwise; OR the other way round.
+// eval is three-valued: AND is false when any operand is false, true when all are true, undefined
+// otherwise; OR the other way round.
 func (x *logical) eval(s *scope, r *run) value.Value {
 	known := true
 	for _, e := range x.list {

@@ -209,7 +209,8 @@ func (q *query) less(a, b []value.Value) bool {
 	return false
 }
 
-// sizeWithin estimates the size of v, and stops counting beyond the limit: expressions can repeat a value often.
+// sizeWithin estimates the size of v, and stops counting beyond the limit: expressions can repeat a
+// value often.
 func sizeWithin(v value.Value, limit int) int {
 	n := 24 + len(v.Str)
 	for i := 0; i < len(v.Items) && n <= limit; i++ {
@@ -221,7 +222,8 @@ func sizeWithin(v value.Value, limit int) int {
 	return n
 }
 
-// aggState accumulates one aggregate. Undefined values do not count; a value of a type that the aggregate cannot take makes the result undefined.
+// aggState accumulates one aggregate. Undefined values do not count; a value of a type that the
+// aggregate cannot take makes the result undefined.
 // Source: https://learn.microsoft.com/azure/cosmos-db/nosql/query/aggregate-functions
 type aggState struct {
 	n    int

@@ -6,8 +6,8 @@ import (
 	"github.com/proa-cloud/proa/azure/local/cosmos/value"
 )
 
-// function is one built-in: how many arguments it takes (max -1: any number) and what it yields. A function that cannot work with
-// its arguments yields undefined.
+// function is one built-in: how many arguments it takes (max -1: any number) and what it yields. A
+// function that cannot work with its arguments yields undefined.
 type function struct {
 	min, max int
 	call     func(r *run, a []value.Value) value.Value
@@ -16,7 +16,8 @@ type function struct {
 var undefined = value.Value{}
 
 // functions holds the built-ins by upper-case name.
-var functions = merge(stringFunctions(), mathFunctions(), typeFunctions(), arrayFunctions(), dateFunctions())
+var functions = merge(stringFunctions(), mathFunctions(), typeFunctions(), arrayFunctions(),
+	dateFunctions())
 
 func merge(tables ...map[string]*function) map[string]*function {
 	out := map[string]*function{}
@@ -67,14 +68,17 @@ func typeFunctions() map[string]*function {
 	}
 	kind := func(k value.Kind) *function { return is(func(v value.Value) bool { return v.Kind == k }) }
 	return map[string]*function{
-		"IS_DEFINED":       is(value.Value.Defined),
-		"IS_NULL":          kind(value.Null),
-		"IS_BOOL":          kind(value.Bool),
-		"IS_NUMBER":        kind(value.Number),
-		"IS_STRING":        kind(value.String),
-		"IS_ARRAY":         kind(value.Array),
-		"IS_OBJECT":        kind(value.Object),
-		"IS_PRIMITIVE":     is(func(v value.Value) bool { return v.Kind >= value.Null && v.Kind <= value.String }),
+		"IS_DEFINED": is(value.Value.Defined),
+		"IS_NULL":    kind(value.Null),
+		"IS_BOOL":    kind(value.Bool),
+		"IS_NUMBER":  kind(value.Number),
+		"IS_STRING":  kind(value.String),
+		"IS_ARRAY":   kind(value.Array),
+		"IS_OBJECT":  kind(value.Object),
+		"IS_PRIMITIVE": is(func(v value.Value) bool {
+			return v.Kind >= value.Null &&
+				v.Kind <= value.String
+		}),
 		"IS_FINITE_NUMBER": kind(value.Number),
 		"IS_INTEGER":       is(isInteger),
 		"IS_DATETIME": is(func(v value.Value) bool {
@@ -239,7 +243,8 @@ func objectToArray(_ *run, a []value.Value) value.Value {
 	}
 	out := make([]value.Value, len(a[0].Members))
 	for i, m := range a[0].Members {
-		out[i] = value.OfObject([]value.Member{{Name: names[0], Value: value.OfString(m.Name)}, {Name: names[1], Value: m.Value}})
+		out[i] = value.OfObject([]value.Member{{Name: names[0], Value: value.OfString(m.Name)},
+			{Name: names[1], Value: m.Value}})
 	}
 	return value.OfArray(out)
 }

@@ -4,7 +4,8 @@ import (
 	"strings"
 )
 
-// Info is the queryInfo of a query plan: what an SDK must do with the results of the partitions, and the query to send to each.
+// Info is the queryInfo of a query plan: what an SDK must do with the results of the partitions,
+// and the query to send to each.
 // Source: the query pipelines of the official SDKs (azure-cosmos for .NET, Python and JavaScript)
 type Info struct {
 	DistinctType       string            `json:"distinctType"`
@@ -25,9 +26,11 @@ type Info struct {
 // orderFilter is what an SDK replaces with "true", or with the condition of a resumed ORDER BY.
 const orderFilter = "{documentdb-formattableorderbyquery-filter}"
 
-var aggregateTypes = map[string]string{"COUNT": "Count", "SUM": "Sum", "AVG": "Average", "MIN": "Min", "MAX": "Max"}
+var aggregateTypes = map[string]string{"COUNT": "Count", "SUM": "Sum", "AVG": "Average",
+	"MIN": "Min", "MAX": "Max"}
 
-// MissingFeature names a feature that the query needs and the client does not list; "" when there is none. A client that lists nothing is taken at its word.
+// MissingFeature names a feature that the query needs and the client does not list; "" when there
+// is none. A client that lists nothing is taken at its word.
 func (p *Plan) MissingFeature(supported string) string {
 	if supported == "" {
 		return ""
@@ -43,7 +46,8 @@ func (p *Plan) MissingFeature(supported string) string {
 	}{
 		{len(q.groupBy) > 0, "GroupBy"}, {len(q.aggregates) > 0, "Aggregate"},
 		{len(q.groupBy) == 0 && len(q.aggregates) > 0 && !q.bareAggregate(), "MultipleAggregates"},
-		{len(q.orderBy) == 1, "OrderBy"}, {len(q.orderBy) > 1, "MultipleOrderBy"}, {q.distinct, "Distinct"},
+		{len(q.orderBy) == 1, "OrderBy"}, {len(q.orderBy) > 1, "MultipleOrderBy"}, {q.distinct,
+			"Distinct"},
 		{q.top != nil, "Top"}, {q.offset != nil, "OffsetAndLimit"},
 	}
 	for _, n := range needs {
@@ -63,7 +67,8 @@ func (q *query) bareAggregate() bool {
 // Info describes the plan for an SDK.
 func (p *Plan) Info() Info {
 	q := p.q
-	info := Info{DistinctType: "None", OrderBy: []string{}, OrderByExpressions: []string{}, GroupBy: []string{}, GroupByAliases: []string{},
+	info := Info{DistinctType: "None", OrderBy: []string{}, OrderByExpressions: []string{},
+		GroupBy: []string{}, GroupByAliases: []string{},
 		Aggregates: []string{}, AliasToAggregate: map[string]string{}, HasSelectValue: q.value != nil}
 	if q.distinct {
 		info.DistinctType = "Unordered"
@@ -137,7 +142,8 @@ func (q *query) rewrite() string {
 
 func (q *query) selectList(b *strings.Builder) {
 	only := *q
-	only.from, only.where, only.groupBy, only.orderBy, only.offset, only.limit = nil, nil, nil, nil, nil, nil
+	only.from, only.where, only.groupBy = nil, nil, nil
+	only.orderBy, only.offset, only.limit = nil, nil, nil
 	var s strings.Builder
 	only.format(&s)
 	b.WriteString(strings.TrimPrefix(s.String(), "SELECT "))
@@ -203,7 +209,8 @@ func (q *query) payload() string {
 	return text(o)
 }
 
-// rewriteGroups yields partial aggregates: [{"item": …}] for a bare one, {groupByItems, payload} for the rest.
+// rewriteGroups yields partial aggregates: [{"item": …}] for a bare one, {groupByItems, payload}
+// for the rest.
 func (q *query) rewriteGroups(b *strings.Builder) {
 	if len(q.groupBy) == 0 && q.bareAggregate() {
 		b.WriteString("SELECT VALUE [{" + partial(q.value) + "}]")
@@ -243,7 +250,8 @@ func (q *query) rewriteGroups(b *strings.Builder) {
 	}
 }
 
-// partial is what a partition contributes to an aggregate, as members of an object. MIN and MAX come in two forms, for older and newer SDKs.
+// partial is what a partition contributes to an aggregate, as members of an object. MIN and MAX
+// come in two forms, for older and newer SDKs.
 func partial(x expr) string {
 	a, ok := x.(*aggregate)
 	if !ok {
@@ -254,7 +262,8 @@ func partial(x expr) string {
 	case "AVG":
 		return `"item": {"sum": SUM(` + arg + `), "count": COUNT(` + arg + `)}`
 	case "MIN", "MAX":
-		return `"item": ` + text(x) + `, "item2": {"` + strings.ToLower(a.name) + `": ` + text(x) + `, "count": COUNT(` + arg + `)}`
+		return `"item": ` + text(x) + `, "item2": {"` + strings.ToLower(a.name) + `": ` + text(x) +
+			`, "count": COUNT(` + arg + `)}`
 	}
 	return `"item": ` + text(x)
 }

@@ -1,7 +1,9 @@
-// Package sql is the query language of Cosmos DB for NoSQL: lexer, parser, checks, and an evaluator with its undefined semantics. It knows nothing of
-// storage: a Plan takes documents one by one and yields rows.
+// Package sql is the query language of Cosmos DB for NoSQL: lexer, parser, checks, and an evaluator
+// with its undefined semantics. It knows nothing of storage: a Plan takes documents one by one and
+// yields rows.
 //
-// Text that cannot be parsed is refused; nothing is skipped. Work is bounded: nesting, steps, and the size of a row.
+// Text that cannot be parsed is refused; nothing is skipped. Work is bounded: nesting, steps, and
+// the size of a row.
 // Source: https://learn.microsoft.com/azure/cosmos-db/nosql/query/
 package sql
 
@@ -49,16 +51,18 @@ type token struct {
 
 // reserved words cannot be identifiers, nor properties after a dot.
 var reserved = map[string]bool{
-	"AND": true, "ARRAY": true, "AS": true, "ASC": true, "BETWEEN": true, "BY": true, "DESC": true, "DISTINCT": true, "ESCAPE": true,
-	"EXISTS": true, "FALSE": true, "FROM": true, "GROUP": true, "IN": true, "JOIN": true, "LIKE": true, "LIMIT": true, "NOT": true,
-	"NULL": true, "OFFSET": true, "OR": true, "ORDER": true, "SELECT": true, "TOP": true, "TRUE": true, "UDF": true,
-	"UNDEFINED": true, "VALUE": true, "WHERE": true,
+	"AND": true, "ARRAY": true, "AS": true, "ASC": true, "BETWEEN": true, "BY": true,
+	"DESC": true, "DISTINCT": true, "ESCAPE": true, "EXISTS": true, "FALSE": true, "FROM": true,
+	"GROUP": true, "IN": true, "JOIN": true, "LIKE": true, "LIMIT": true, "NOT": true,
+	"NULL": true, "OFFSET": true, "OR": true, "ORDER": true, "SELECT": true, "TOP": true,
+	"TRUE": true, "UDF": true, "UNDEFINED": true, "VALUE": true, "WHERE": true,
 }
 
 // symbols, the longest first.
 var symbols = []string{
 	">>>", "??", "<>", "!=", "<=", ">=", "<<", ">>", "||",
-	"(", ")", "[", "]", "{", "}", ",", ".", ":", "?", "=", "<", ">", "+", "-", "*", "/", "%", "&", "|", "^", "~",
+	"(", ")", "[", "]", "{", "}", ",", ".", ":", "?", "=", "<", ">", "+", "-", "*", "/",
+	"%", "&", "|", "^", "~",
 }
 
 // MaxText is the longest query that is accepted, in bytes.
@@ -66,7 +70,8 @@ const MaxText = 256 << 10
 
 func lex(text string) ([]token, *Error) {
 	if len(text) > MaxText {
-		return nil, errorAt("SC3004", 0, len(text), "The SQL query text exceeded the maximum limit of %d characters", MaxText)
+		return nil, errorAt("SC3004", 0, len(text), "The SQL query text exceeded the maximum limit "+
+			"of %d characters", MaxText)
 	}
 	if !utf8.ValidString(text) {
 		return nil, errorAt("SC1000", 0, len(text), "Syntax error, the query text is not valid UTF-8.")
@@ -130,7 +135,8 @@ func (l *lexer) next() (token, *Error) {
 
 func (l *lexer) unexpected(start int) *Error {
 	_, size := utf8.DecodeRuneInString(l.text[start:])
-	return errorAt("SC1001", start, start+size, "Syntax error, incorrect syntax near '%s'.", l.text[start:start+size])
+	return errorAt("SC1001", start, start+size, "Syntax error, incorrect syntax near '%s'.",
+		l.text[start:start+size])
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
@@ -198,7 +204,8 @@ func (l *lexer) number() (token, *Error) {
 	text := l.text[start:l.pos]
 	f, err := strconv.ParseFloat(text, 64)
 	if after := l.word(); err != nil || after != "" {
-		return token{}, errorAt("SC1001", start, l.pos, "Syntax error, incorrect syntax near '%s'.", l.text[start:l.pos])
+		return token{}, errorAt("SC1001", start, l.pos, "Syntax error, incorrect syntax near '%s'.",
+			l.text[start:l.pos])
 	}
 	return token{kind: tokNumber, text: text, num: f, start: start, end: l.pos}, nil
 }
@@ -215,7 +222,8 @@ func (l *lexer) str(quote byte) (token, *Error) {
 			return token{kind: tokString, text: b.String(), start: start, end: l.pos}, nil
 		case '\\':
 			if !l.escape(&b) {
-				return token{}, errorAt("SC1010", start, l.pos, "Syntax error, invalid string literal token '%s'.", l.text[start:l.pos])
+				return token{}, errorAt("SC1010", start, l.pos,
+					"Syntax error, invalid string literal token '%s'.", l.text[start:l.pos])
 			}
 		default:
 			b.WriteByte(c)

@@ -26,7 +26,8 @@ func mathFunctions() map[string]*function {
 		"POWER": onNumbers(2, func(a []float64) float64 { return math.Pow(a[0], a[1]) }),
 		"RAND":  {0, 0, func(*run, []value.Value) value.Value { return value.OfNumber(rand.Float64()) }},
 		"ROUND": {1, 2, round},
-		"SIGN":  one(sign), "SIN": one(math.Sin), "SQRT": one(math.Sqrt), "TAN": one(math.Tan), "TRUNC": one(math.Trunc),
+		"SIGN":  one(sign), "SIN": one(math.Sin),
+		"SQRT": one(math.Sqrt), "TAN": one(math.Tan), "TRUNC": one(math.Trunc),
 		"SQUARE":    one(func(f float64) float64 { return f * f }),
 		"NUMBERBIN": {1, 2, numberBin},
 	}

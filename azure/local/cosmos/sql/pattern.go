@@ -28,7 +28,8 @@ func (r *run) compiled(expression string) *pattern {
 	return p
 }
 
-// likePattern translates LIKE: % is any text, _ one character, [abc], [a-c] and [^abc] sets, the escape character takes the next one as it is.
+// likePattern translates LIKE: % is any text, _ one character, [abc], [a-c] and [^abc] sets, the
+// escape character takes the next one as it is.
 func (r *run) likePattern(like string, escape rune) *pattern {
 	key := "\x00" + string(escape) + like
 	if p, ok := r.regex[key]; ok {

@@ -38,10 +38,12 @@ func Compile(text string, params map[string]value.Value, env Env) (*Plan, error)
 
 func (p *Plan) newRun() *run { return &run{env: &p.env} }
 
-// Streaming reports whether each document's rows can be had from that document alone, in any order of documents.
+// Streaming reports whether each document's rows can be had from that document alone, in any order
+// of documents.
 func (p *Plan) Streaming() bool {
 	q := p.q
-	return !q.grouped() && !q.distinct && len(q.orderBy) == 0 && q.top == nil && q.offset == nil && len(q.from) > 0
+	return !q.grouped() && !q.distinct && len(q.orderBy) == 0 && q.top == nil && q.offset == nil &&
+		len(q.from) > 0
 }
 
 // Rows returns the rows that one document yields. For plans that stream.
@@ -124,7 +126,8 @@ func (p *Plan) OrderBy() []OrderKey {
 	return out
 }
 
-// documentPath returns the property names of a path below the document, [] standing for any element of an array.
+// documentPath returns the property names of a path below the document, [] standing for any element
+// of an array.
 func (q *query) documentPath(x expr) ([]string, bool) {
 	var out []string
 	for {
@@ -146,7 +149,8 @@ func (q *query) documentPath(x expr) ([]string, bool) {
 	}
 }
 
-// RequireOrderKeys drops rows whose first ORDER BY value is missing, as an index that holds no undefined values does.
+// RequireOrderKeys drops rows whose first ORDER BY value is missing, as an index that holds no
+// undefined values does.
 func (p *Plan) RequireOrderKeys() {
 	x := p.q.orderBy[0].x
 	defined := &call{name: "IS_DEFINED", fn: functions["IS_DEFINED"], args: []expr{x}}

@@ -50,7 +50,8 @@ var families = []string{
 
 func TestQueriesYieldWhatTheServiceYields(t *testing.T) {
 	docs := parseDocs(t, families...)
-	params := map[string]value.Value{"@n": value.OfNumber(3), "@list": value.OfArray([]value.Value{value.OfString("1"), value.OfString("3")})}
+	params := map[string]value.Value{"@n": value.OfNumber(3),
+		"@list": value.OfArray([]value.Value{value.OfString("1"), value.OfString("3")})}
 	tests := []struct{ query, want string }{
 		// Selection.
 		{"SELECT c.id, c.n AS num, c.o.a.b[1] six FROM c WHERE c.id='1'", `{"id":"1","num":3,"six":6}`},
@@ -58,7 +59,8 @@ func TestQueriesYieldWhatTheServiceYields(t *testing.T) {
 		{"SELECT c.nope FROM c", `{} {} {}`},
 		{"SELECT VALUE c.nope FROM c", ``},
 		{"SELECT 1, c.id, 'x' FROM c WHERE c.id = '1'", `{"$1":1,"id":"1","$2":"x"}`},
-		{`SELECT VALUE {"a": c.n, b: [c.id, c.nope, null], "none": c.nope} FROM c WHERE c.id = "2"`, `{"a":1.5,"b":["2",null]}`},
+		{`SELECT VALUE {"a": c.n, b: [c.id, c.nope, null], "none": c.nope} FROM c WHERE c.id = "2"`,
+			`{"a":1.5,"b":["2",null]}`},
 		{"SELECT c FROM c WHERE c.id='3'", `{"c":{"id":"3","n":"3","s":"z_%","o":{},"t":[]}}`},
 		{"SELECT * FROM f WHERE f['id'] = '3'", `{"id":"3","n":"3","s":"z_%","o":{},"t":[]}`},
 		{"select value c[\"o\"][\"a\"] from c where is_number(c.o.a)", `1`},
@@ -88,19 +90,23 @@ func TestQueriesYieldWhatTheServiceYields(t *testing.T) {
 		{"SELECT VALUE c.u ?? 'd' FROM c", `null "d" "d"`},
 		{"SELECT VALUE c.b ? 'y' : 'n' FROM c", `"y" "n" "n"`},
 		{"SELECT VALUE c.id || '-' || c.s FROM c WHERE c.id='1'", `"1-abc"`},
-		{"SELECT VALUE [1/0, 7%4, -c.n, ~5, 5&3, 5|3, 5^3, 1<<4, -16>>2, -1>>>28] FROM c WHERE c.id='1'", `[3,-3,-6,1,7,6,16,-4,15]`},
+		{"SELECT VALUE [1/0, 7%4, -c.n, ~5, 5&3, 5|3, 5^3, 1<<4, -16>>2, -1>>>28] FROM c WHERE c.id='1'",
+			`[3,-3,-6,1,7,6,16,-4,15]`},
 		{"SELECT VALUE c.n + 1 FROM c", `4 2.5`},
 		{"SELECT VALUE true AND undefined", ``},
 		{"SELECT VALUE false AND undefined", `false`},
 		{"SELECT VALUE true OR undefined", `true`},
 		// Joins and subqueries.
-		{"SELECT c.id, t FROM c JOIN t IN c.t", `{"id":"1","t":"x"} {"id":"1","t":"y"} {"id":"2","t":"y"}`},
+		{"SELECT c.id, t FROM c JOIN t IN c.t",
+			`{"id":"1","t":"x"} {"id":"1","t":"y"} {"id":"2","t":"y"}`},
 		{"SELECT VALUE t FROM t IN c.t", `"x" "y" "y"`},
 		{"SELECT VALUE a FROM c.o.a", `{"b":[5,6]} 1`},
 		{"SELECT VALUE c.id FROM c WHERE EXISTS(SELECT VALUE t FROM t IN c.t WHERE t = 'x')", `"1"`},
 		{"SELECT VALUE ARRAY(SELECT VALUE UPPER(t) FROM t IN c.t) FROM c", `["X","Y"] ["Y"] []`},
-		{"SELECT c.id, (SELECT VALUE COUNT(1) FROM t IN c.t) AS n FROM c", `{"id":"1","n":2} {"id":"2","n":1} {"id":"3","n":0}`},
-		{"SELECT c.id, m FROM c JOIN (SELECT VALUE t FROM t IN c.t WHERE t != 'x') AS m", `{"id":"1","m":"y"} {"id":"2","m":"y"}`},
+		{"SELECT c.id, (SELECT VALUE COUNT(1) FROM t IN c.t) AS n FROM c",
+			`{"id":"1","n":2} {"id":"2","n":1} {"id":"3","n":0}`},
+		{"SELECT c.id, m FROM c JOIN (SELECT VALUE t FROM t IN c.t WHERE t != 'x') AS m",
+			`{"id":"1","m":"y"} {"id":"2","m":"y"}`},
 		{"SELECT VALUE c.id FROM c JOIN a IN c.t JOIN b IN c.t WHERE a != b", `"1" "1"`},
 		// Order, cut, distinct.
 		{"SELECT VALUE c.id FROM c ORDER BY c.n", `"2" "1" "3"`},
@@ -121,7 +127,8 @@ func TestQueriesYieldWhatTheServiceYields(t *testing.T) {
 		{"SELECT VALUE MAX(c.n) FROM c WHERE false", ``},
 		{"SELECT c.b, COUNT(1) AS n FROM c GROUP BY c.b", `{"b":true,"n":1} {"b":false,"n":1} {"n":1}`},
 		{"SELECT COUNT(1) AS n, t FROM c JOIN t IN c.t GROUP BY t", `{"n":1,"t":"x"} {"n":2,"t":"y"}`},
-		{"SELECT VALUE {'k': c.b, 'n': SUM(c.n) + 1} FROM c WHERE c.n > 0 GROUP BY c.b", `{"k":true,"n":4} {"k":false,"n":2.5}`},
+		{"SELECT VALUE {'k': c.b, 'n': SUM(c.n) + 1} FROM c WHERE c.n > 0 GROUP BY c.b",
+			`{"k":true,"n":4} {"k":false,"n":2.5}`},
 		{"SELECT 1 AS one, COUNT(1) AS n FROM c WHERE false GROUP BY c.b", ``},
 		// Text.
 		{"SELECT VALUE 'it\\'s \\u00fc \"q\"' -- comment\n /* more */", `"it's ü \"q\""`},
@@ -137,40 +144,64 @@ func TestQueriesYieldWhatTheServiceYields(t *testing.T) {
 func TestFunctionsComputeWhatTheDocsSay(t *testing.T) {
 	tests := []struct{ x, want string }{
 		{"CONCAT('a','b','c')", `"abc"`}, {"CONCAT('a', 1)", ``},
-		{"CONTAINS('abc','B')", `false`}, {"CONTAINS('abc','B',true)", `true`}, {"CONTAINS('abc', 1)", ``},
-		{"STARTSWITH('abc','ab')", `true`}, {"ENDSWITH('abc','BC',true)", `true`}, {"StringEquals('a','A',true)", `true`},
+		{"CONTAINS('abc','B')", `false`}, {"CONTAINS('abc','B',true)", `true`}, {"CONTAINS('abc', 1)",
+			``},
+		{"STARTSWITH('abc','ab')", `true`}, {"ENDSWITH('abc','BC',true)",
+			`true`}, {"StringEquals('a','A',true)", `true`},
 		{"INDEX_OF('abcabc','c')", `2`}, {"INDEX_OF('abcabc','c',3)", `5`}, {"INDEX_OF('abc','z')", `-1`},
-		{"LEFT('abc',2)", `"ab"`}, {"RIGHT('abc',2)", `"bc"`}, {"LENGTH('äbc😀')", `4`}, {"LOWER('ÄB')", `"äb"`}, {"UPPER('äb')", `"ÄB"`},
-		{"LTRIM('  a ')", `"a "`}, {"RTRIM('  a ')", `"  a"`}, {"TRIM('  a ')", `"a"`}, {"TRIM('xax','x')", `"a"`},
-		{"REPLACE('aXbX','X','--')", `"a--b--"`}, {"REPLICATE('ab',3)", `"ababab"`}, {"REPLICATE('ab',10000)", ``}, {"REVERSE('abc')", `"cba"`},
-		{"SUBSTRING('abcdef',1,3)", `"bcd"`}, {"SUBSTRING('abc',1)", `"bc"`}, {"SUBSTRING('abc',9,1)", `""`},
+		{"LEFT('abc',2)", `"ab"`}, {"RIGHT('abc',2)", `"bc"`}, {"LENGTH('äbc😀')", `4`}, {"LOWER('ÄB')",
+			`"äb"`}, {"UPPER('äb')", `"ÄB"`},
+		{"LTRIM('  a ')", `"a "`}, {"RTRIM('  a ')", `"  a"`}, {"TRIM('  a ')",
+			`"a"`}, {"TRIM('xax','x')", `"a"`},
+		{"REPLACE('aXbX','X','--')", `"a--b--"`}, {"REPLICATE('ab',3)",
+			`"ababab"`}, {"REPLICATE('ab',10000)", ``}, {"REVERSE('abc')", `"cba"`},
+		{"SUBSTRING('abcdef',1,3)", `"bcd"`}, {"SUBSTRING('abc',1)", `"bc"`}, {"SUBSTRING('abc',9,1)",
+			`""`},
 		{"REGEXMATCH('abcd','^A.C','i')", `true`}, {"REGEXMATCH('abcd','[')", ``},
 		{"STRINGSPLIT('a,b,c',',')", `["a","b","c"]`}, {"STRINGJOIN(['a','b'],'-')", `"a-b"`},
 		{"TOSTRING(1.5)", `"1.5"`}, {"TOSTRING([1,'a'])", `"[1,\"a\"]"`}, {"TOSTRING(undefined)", ``},
-		{"StringToNumber('1e3')", `1000`}, {"StringToNumber('x')", ``}, {"StringToBoolean(' true ')", `true`}, {"StringToNull('null')", `null`},
+		{"StringToNumber('1e3')", `1000`}, {"StringToNumber('x')", ``}, {"StringToBoolean(' true ')",
+			`true`}, {"StringToNull('null')", `null`},
 		{"StringToArray('[1,2]')", `[1,2]`}, {"StringToObject('{\"a\":1}')", `{"a":1}`},
-		{"ABS(-1)", `1`}, {"CEILING(1.2)", `2`}, {"FLOOR(-1.2)", `-2`}, {"ROUND(2.5)", `3`}, {"ROUND(-2.5)", `-3`}, {"ROUND(2.345,2)", `2.35`},
-		{"TRUNC(-2.7)", `-2`}, {"SIGN(-3)", `-1`}, {"SQRT(9)", `3`}, {"SQRT(-1)", ``}, {"SQUARE(3)", `9`}, {"POWER(2,10)", `1024`},
-		{"LOG10(1000)", `3`}, {"LOG(8,2)", `3`}, {"EXP(0)", `1`}, {"PI()", `3.141592653589793`}, {"DEGREES(PI())", `180`}, {"COS(0)", `1`},
-		{"NUMBERBIN(37.8, 10)", `30`}, {"IntDiv(7,2)", `3`}, {"IntMod(7,2)", `1`}, {"IntDiv(1,0)", ``}, {"IntAdd(1.5,1)", ``},
+		{"ABS(-1)", `1`}, {"CEILING(1.2)", `2`}, {"FLOOR(-1.2)", `-2`}, {"ROUND(2.5)",
+			`3`}, {"ROUND(-2.5)", `-3`}, {"ROUND(2.345,2)", `2.35`},
+		{"TRUNC(-2.7)", `-2`}, {"SIGN(-3)", `-1`}, {"SQRT(9)", `3`}, {"SQRT(-1)", ``}, {"SQUARE(3)",
+			`9`}, {"POWER(2,10)", `1024`},
+		{"LOG10(1000)", `3`}, {"LOG(8,2)", `3`}, {"EXP(0)", `1`}, {"PI()",
+			`3.141592653589793`}, {"DEGREES(PI())", `180`}, {"COS(0)", `1`},
+		{"NUMBERBIN(37.8, 10)", `30`}, {"IntDiv(7,2)", `3`}, {"IntMod(7,2)", `1`}, {"IntDiv(1,0)",
+			``}, {"IntAdd(1.5,1)", ``},
 		{"IntBitLeftShift(1,4)", `16`}, {"ABS('x')", ``},
-		{"IS_DEFINED(undefined)", `false`}, {"IS_NULL(null)", `true`}, {"IS_BOOL(false)", `true`}, {"IS_NUMBER('1')", `false`},
-		{"IS_STRING('')", `true`}, {"IS_ARRAY([])", `true`}, {"IS_OBJECT({})", `true`}, {"IS_PRIMITIVE([])", `false`}, {"IS_INTEGER(1.0)", `true`},
+		{"IS_DEFINED(undefined)", `false`}, {"IS_NULL(null)", `true`}, {"IS_BOOL(false)",
+			`true`}, {"IS_NUMBER('1')", `false`},
+		{"IS_STRING('')", `true`}, {"IS_ARRAY([])", `true`}, {"IS_OBJECT({})",
+			`true`}, {"IS_PRIMITIVE([])", `false`}, {"IS_INTEGER(1.0)", `true`},
 		{"IS_INTEGER(1.5)", `false`}, {"IIF(true, 1, 2)", `1`}, {"IIF('x', 1, 2)", `2`},
 		{"ARRAY_CONCAT([1],[2,3])", `[1,2,3]`}, {"ARRAY_CONTAINS([1,{'a':1,'b':2}],{'a':1})", `false`},
-		{"ARRAY_CONTAINS([1,{'a':1,'b':2}],{'a':1},true)", `true`}, {"ARRAY_CONTAINS('x',1)", ``}, {"ARRAY_LENGTH([1,2])", `2`},
-		{"ARRAY_SLICE([1,2,3,4],1,2)", `[2,3]`}, {"ARRAY_SLICE([1,2,3],-2)", `[2,3]`}, {"ARRAY_CONTAINS_ANY([1,2],3,2)", `true`},
-		{"ARRAY_CONTAINS_ALL([1,2],1,3)", `false`}, {"SetUnion([1,2],[2,3])", `[1,2,3]`}, {"SetIntersect([1,2,2],[2,3])", `[2]`},
-		{"CHOOSE(2,'a','b')", `"b"`}, {"CHOOSE(0,'a')", ``}, {"ObjectToArray({'a':1})", `[{"k":"a","v":1}]`},
-		{"GetCurrentDateTime()", `"2026-03-01T12:30:15.1234567Z"`}, {"GetCurrentTimestamp()", `1772368215123`},
+		{"ARRAY_CONTAINS([1,{'a':1,'b':2}],{'a':1},true)", `true`}, {"ARRAY_CONTAINS('x',1)",
+			``}, {"ARRAY_LENGTH([1,2])", `2`},
+		{"ARRAY_SLICE([1,2,3,4],1,2)", `[2,3]`}, {"ARRAY_SLICE([1,2,3],-2)",
+			`[2,3]`}, {"ARRAY_CONTAINS_ANY([1,2],3,2)", `true`},
+		{"ARRAY_CONTAINS_ALL([1,2],1,3)", `false`}, {"SetUnion([1,2],[2,3])",
+			`[1,2,3]`}, {"SetIntersect([1,2,2],[2,3])", `[2]`},
+		{"CHOOSE(2,'a','b')", `"b"`}, {"CHOOSE(0,'a')", ``}, {"ObjectToArray({'a':1})",
+			`[{"k":"a","v":1}]`},
+		{"GetCurrentDateTime()", `"2026-03-01T12:30:15.1234567Z"`}, {"GetCurrentTimestamp()",
+			`1772368215123`},
 		{"DateTimeAdd('mm',1,'2026-01-31T00:00:00Z')", `"2026-02-28T00:00:00.0000000Z"`},
 		{"DateTimeAdd('ss',-1,'2026-01-01')", `"2025-12-31T23:59:59.0000000Z"`},
-		{"DateTimeDiff('day','2026-01-01T23:00:00Z','2026-01-02T01:00:00Z')", `1`}, {"DateTimeDiff('year','2025-12-31','2026-01-01')", `1`},
-		{"DateTimePart('hh','2026-01-02T03:04:05.678Z')", `3`}, {"DateTimePart('ms','2026-01-02T03:04:05.678Z')", `678`},
-		{"DateTimeToTimestamp('1970-01-01T00:00:01Z')", `1000`}, {"TimestampToDateTime(1500)", `"1970-01-01T00:00:01.5000000Z"`},
-		{"DateTimeToTicks('1970-01-01T00:00:01Z')", `10000000`}, {"TicksToDateTime(10000000)", `"1970-01-01T00:00:01.0000000Z"`},
-		{"DateTimeFromParts(2026,2,3,4)", `"2026-02-03T04:00:00.0000000Z"`}, {"DateTimeFromParts(2026,2,30)", ``},
-		{"DateTimeBin('2026-01-02T13:00:00Z','day')", `"2026-01-02T00:00:00.0000000Z"`}, {"DateTimeAdd('x',1,'2026-01-01')", ``},
+		{"DateTimeDiff('day','2026-01-01T23:00:00Z','2026-01-02T01:00:00Z')",
+			`1`}, {"DateTimeDiff('year','2025-12-31','2026-01-01')", `1`},
+		{"DateTimePart('hh','2026-01-02T03:04:05.678Z')",
+			`3`}, {"DateTimePart('ms','2026-01-02T03:04:05.678Z')", `678`},
+		{"DateTimeToTimestamp('1970-01-01T00:00:01Z')", `1000`}, {"TimestampToDateTime(1500)",
+			`"1970-01-01T00:00:01.5000000Z"`},
+		{"DateTimeToTicks('1970-01-01T00:00:01Z')", `10000000`}, {"TicksToDateTime(10000000)",
+			`"1970-01-01T00:00:01.0000000Z"`},
+		{"DateTimeFromParts(2026,2,3,4)",
+			`"2026-02-03T04:00:00.0000000Z"`}, {"DateTimeFromParts(2026,2,30)", ``},
+		{"DateTimeBin('2026-01-02T13:00:00Z','day')",
+			`"2026-01-02T00:00:00.0000000Z"`}, {"DateTimeAdd('x',1,'2026-01-01')", ``},
 	}
 	for _, tt := range tests {
 		if got := rows(t, "SELECT VALUE "+tt.x, nil, nil); got != tt.want {
@@ -226,7 +257,8 @@ func TestNothingIsSilentlySkipped(t *testing.T) {
 func TestRunawayQueriesStop(t *testing.T) {
 	docs := parseDocs(t, `{"l":[`+strings.Repeat("1,", 199)+`1]}`)
 	polls := 0
-	p, err := Compile("SELECT VALUE COUNT(1) FROM c JOIN a IN c.l JOIN b IN c.l JOIN d IN c.l JOIN e IN c.l JOIN f IN c.l", nil,
+	p, err := Compile("SELECT VALUE COUNT(1) FROM c JOIN a IN c.l JOIN b IN c.l JOIN d IN c.l "+
+		"JOIN e IN c.l JOIN f IN c.l", nil,
 		Env{Stop: func() bool { polls++; return polls > 100 }})
 	if err != nil {
 		t.Fatal(err)
@@ -246,13 +278,15 @@ func TestRunawayQueriesStop(t *testing.T) {
 	}
 }
 
-// TestPlansSurviveTheirOwnText: the canonical text of a query means the same, which is what rewritten queries rely on.
+// TestPlansSurviveTheirOwnText: the canonical text of a query means the same, which is what
+// rewritten queries rely on.
 func TestPlansSurviveTheirOwnText(t *testing.T) {
 	docs := parseDocs(t, families...)
 	for _, q := range []string{
 		"SELECT c.id, c.n AS num, c.o.a.b[1] six FROM c WHERE c.id='1' AND NOT c.nope OR -c.n < 3",
 		"SELECT VALUE {'a': ARRAY(SELECT VALUE t FROM t IN c.t), 'b': c.b ? 1 : c.n ?? 2} FROM c",
-		"SELECT DISTINCT TOP 5 VALUE t FROM c JOIN t IN c.t WHERE t LIKE '%x%' OR t NOT IN ('q') AND c.n NOT BETWEEN 1 AND 1.2",
+		"SELECT DISTINCT TOP 5 VALUE t FROM c JOIN t IN c.t WHERE t LIKE '%x%' OR t NOT IN ('q') AND " +
+			"c.n NOT BETWEEN 1 AND 1.2",
 		"SELECT c.b, COUNT(1) AS n FROM c GROUP BY c.b",
 		"SELECT VALUE a FROM c.o.a",
 		"SELECT m FROM c JOIN (SELECT VALUE t FROM t IN c.t) AS m WHERE EXISTS(SELECT 1)",
@@ -270,9 +304,13 @@ func TestPlansSurviveTheirOwnText(t *testing.T) {
 }
 
 func FuzzCompile(f *testing.F) {
-	for _, q := range []string{"SELECT * FROM c", "SELECT VALUE {'a':[1,c.b??2]} FROM c JOIN x IN c.l WHERE x LIKE '[a-z]_%' ESCAPE '!' ORDER BY c.a DESC OFFSET 1 LIMIT 2",
-		"SELECT c.g, COUNT(1), AVG(c.x) FROM c GROUP BY c.g", "SELECT VALUE EXISTS(SELECT TOP 1 VALUE -1>>>2 FROM c IN d) AND ARRAY(SELECT 1)[0]",
-		"SELECT VALUE DateTimeAdd('mm', 1e300, '2026-01-31') || SUBSTRING('a', -5, 1e9) FROM c WHERE NOT NOT c.a BETWEEN 1 AND 2"} {
+	for _, q := range []string{"SELECT * FROM c",
+		"SELECT VALUE {'a':[1,c.b??2]} FROM c JOIN x IN c.l WHERE x LIKE '[a-z]_%' ESCAPE '!' ORDER " +
+			"BY c.a DESC OFFSET 1 LIMIT 2",
+		"SELECT c.g, COUNT(1), AVG(c.x) FROM c GROUP BY c.g", "SELECT VALUE EXISTS(SELECT TOP 1 " +
+			"VALUE -1>>>2 FROM c IN d) AND ARRAY(SELECT 1)[0]",
+		"SELECT VALUE DateTimeAdd('mm', 1e300, '2026-01-31') || SUBSTRING('a', -5, 1e9) FROM c WHERE " +
+			"NOT NOT c.a BETWEEN 1 AND 2"} {
 		f.Add(q)
 	}
 	docs := parseDocs(f, families...)

@@ -9,7 +9,8 @@ import (
 	"github.com/proa-cloud/proa/azure/local/cosmos/value"
 )
 
-const maxReplicate = 10_000 // characters; Source: https://learn.microsoft.com/azure/cosmos-db/nosql/query/replicate
+// characters; Source: https://learn.microsoft.com/azure/cosmos-db/nosql/query/replicate
+const maxReplicate = 10_000
 
 // Lengths and positions in strings count Unicode characters, from 0.
 func stringFunctions() map[string]*function {

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Compare orders any two values: undefined < null < false < true < numbers < strings < arrays < objects. Strings compare by
-// their bytes (UTF-8, which is code-point order), arrays element by element, objects by their properties in name order.
+// Compare orders any two values: undefined < null < false < true < numbers < strings < arrays <
+// objects. Strings compare by their bytes (UTF-8, which is code-point order), arrays element by
+// element, objects by their properties in name order.
 func Compare(a, b Value) int {
 	if a.Kind != b.Kind {
 		return cmp.Compare(a.Kind, b.Kind)
@@ -74,7 +75,8 @@ func sorted(m []Member) []Member {
 	return out
 }
 
-// AppendKey appends a form of v in which equal values, whatever the order of their properties, have equal bytes, and different values different ones.
+// AppendKey appends a form of v in which equal values, whatever the order of their properties, have
+// equal bytes, and different values different ones.
 func AppendKey(dst []byte, v Value) []byte {
 	dst = append(dst, '0'+byte(v.Kind))
 	switch v.Kind {

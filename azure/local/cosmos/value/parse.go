@@ -10,13 +10,14 @@ import (
 )
 
 // MaxDepth is how deeply arrays and objects may nest: the service's own limit.
-// Source: https://learn.microsoft.com/azure/cosmos-db/concepts-limits (maximum level of nesting 128)
+// Source: https://learn.microsoft.com/azure/cosmos-db/concepts-limits
 const MaxDepth = 128
 
 var errDepth = errors.New("nesting is deeper than 128 levels")
 
-// Parse reads one JSON text, strictly (RFC 8259, valid UTF-8). Of a property that is there twice the last value counts, in the first one's place.
-// Numbers become doubles; one beyond the range of a double is an error.
+// Parse reads one JSON text, strictly (RFC 8259, valid UTF-8). Of a property that is there twice
+// the last value counts, in the first one's place. Numbers become doubles; one beyond the range of
+// a double is an error.
 func Parse(data []byte) (Value, error) {
 	p := parser{data: data}
 	p.space()
@@ -130,7 +131,8 @@ func appendMember(members []Member, name string, v Value) []Member {
 	return append(members, Member{Name: name, Value: v})
 }
 
-// dedupe keeps the last value of a repeated name. Small objects are compared pairwise, large ones through a map.
+// dedupe keeps the last value of a repeated name. Small objects are compared pairwise, large ones
+// through a map.
 func dedupe(members []Member) []Member {
 	if len(members) <= 8 {
 		for i := 1; i < len(members); i++ {

@@ -1,10 +1,11 @@
-// Package value is the JSON of Cosmos DB: numbers are IEEE doubles, the order of properties is kept, "undefined" is a value of its own,
-// and there is one total order over all types.
+// Package value is the JSON of Cosmos DB: numbers are IEEE doubles, the order of properties is
+// kept, "undefined" is a value of its own, and there is one total order over all types.
 package value
 
 import "slices"
 
-// Kind is the type of a value. The numeric order is the order in which ORDER BY sorts values of different types.
+// Kind is the type of a value. The numeric order is the order in which ORDER BY sorts values of
+// different types.
 type Kind uint8
 
 // The types, in their sort order.
@@ -18,7 +19,8 @@ const (
 	Object
 )
 
-// Value is one JSON value, or undefined (the zero Value). Values are immutable by convention: who changes one copies it first.
+// Value is one JSON value, or undefined (the zero Value). Values are immutable by convention: who
+// changes one copies it first.
 type Value struct {
 	Kind    Kind
 	Bool    bool
@@ -81,7 +83,8 @@ func (v Value) At(i int) Value {
 	return v.Items[i]
 }
 
-// With returns a copy of the object v in which name is val: in its old place, or at the end when it is new.
+// With returns a copy of the object v in which name is val: in its old place, or at the end when it
+// is new.
 func (v Value) With(name string, val Value) Value {
 	members := slices.Clone(v.Members)
 	for i := range members {

@@ -8,10 +8,12 @@ import (
 
 const hexDigits = "0123456789abcdef"
 
-// AppendJSON appends v as compact JSON. Undefined properties and elements are left out; undefined itself appends nothing.
+// AppendJSON appends v as compact JSON. Undefined properties and elements are left out; undefined
+// itself appends nothing.
 //
-// Numbers are written as the shortest decimal that reads back as the same double: integers below 1e21 without exponent,
-// others as JavaScript prints them (1e+21, 1.5e-7). 1.0 and 1 are the same number and print as 1; -0 prints as 0.
+// Numbers are written as the shortest decimal that reads back as the same double: integers below
+// 1e21 without exponent, others as JavaScript prints them (1e+21, 1.5e-7). 1.0 and 1 are the same
+// number and print as 1; -0 prints as 0.
 func AppendJSON(dst []byte, v Value) []byte {
 	switch v.Kind {
 	case Null:
@@ -68,7 +70,8 @@ func appendObject(dst []byte, members []Member) []byte {
 
 func appendNumber(dst []byte, f float64) []byte {
 	if f == 0 || math.IsNaN(f) || math.IsInf(f, 0) {
-		return append(dst, '0') // NaN and infinities never get here: the parser refuses them and operators yield undefined
+		// NaN and infinities never get here: the parser refuses them and operators yield undefined
+		return append(dst, '0')
 	}
 	abs := math.Abs(f)
 	if abs >= 1e-6 && abs < 1e21 {
@@ -138,5 +141,6 @@ func AppendASCII(dst []byte, s string) []byte {
 }
 
 func appendHex4(dst []byte, r rune) []byte {
-	return append(dst, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
+	return append(dst, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15],
+		hexDigits[r&15])
 }
