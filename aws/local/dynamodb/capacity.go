@@ -97,8 +97,8 @@ func (u *usage) addIndex(table string, ix *indexMeta, units, writes float64) {
 	(*m)[ix.Name] = sum
 }
 
-// report renders the usage as ReturnConsumedCapacity asks; split also tells reads from writes, as transactions
-// do.
+// report renders the usage as ReturnConsumedCapacity asks; split also tells reads from writes, as
+// transactions do.
 func (u *usage) report(want string, split bool) []consumed {
 	if want == "" || want == "NONE" {
 		return nil

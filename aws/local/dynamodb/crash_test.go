@@ -41,7 +41,7 @@ func crashOnce(t *testing.T, seed int64) {
 	const writers = 8
 	var mu sync.Mutex
 	acked := map[string]int{}
-	stop := make(chan struct{})
+	stop, progress := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
@@ -58,10 +58,16 @@ func crashOnce(t *testing.T, seed int64) {
 				mu.Lock()
 				acked[strconv.Itoa(w)] = i
 				mu.Unlock()
+				select {
+				case progress <- struct{}{}:
+				case <-stop:
+				}
 			}
 		})
 	}
-	time.Sleep(time.Duration(10+seed*7) * time.Millisecond) // lets the load run; the moment does not matter
+	for range 20 + 17*seed { // the load runs; the moment does not matter
+		<-progress
+	}
 	mu.Lock()
 	before := map[string]int{}
 	for k, v := range acked {

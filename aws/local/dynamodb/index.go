@@ -15,8 +15,8 @@ const (
 	projectInclude = "INCLUDE"
 )
 
-// indexMeta is what is stored of a secondary index. Its entries are written in the batch of their item, so an index is
-// never behind its table; the vendor's global indexes are, for a moment.
+// indexMeta is what is stored of a secondary index. Its entries are written in the batch of their
+// item, so an index is never behind its table; the vendor's global indexes are, for a moment.
 type indexMeta struct {
 	ID         uint64
 	Name       string
@@ -32,7 +32,8 @@ func (ix *indexMeta) partition(hash proa.Value) []byte {
 	return appendPartition(prefixed(prefixIndex, ix.ID), hash)
 }
 
-// entryKey is the key of an item's entry; ok is false for an item that lacks the index's key and so has none.
+// entryKey is the key of an item's entry; ok is false for an item that lacks the index's key and so
+// has none.
 func (ix *indexMeta) entryKey(primary proa.Schema, item proa.Item) (key []byte, ok bool) {
 	for _, part := range keyParts(ix.Schema, &proa.Key{}) {
 		if v := item[part.name]; v.Kind != part.kind || v.Str == "" {
@@ -75,7 +76,8 @@ func (ix *indexMeta) projected(primary proa.Schema, item proa.Item) proa.Item {
 	return part
 }
 
-// stored is what an entry holds. A local index's entries are whole, since its readers may ask for any attribute.
+// stored is what an entry holds. A local index's entries are whole, since its readers may ask for
+// any attribute.
 func (ix *indexMeta) stored(primary proa.Schema, item proa.Item) proa.Item {
 	if ix.Global {
 		return ix.projected(primary, item)
@@ -104,8 +106,8 @@ func (c change) writeEntries(batch *pebble.Batch) error {
 	return nil
 }
 
-// units is what a write costs in the index: nothing when its part of the item stays, a write for a changed entry, one each
-// for an entry that goes and one that comes.
+// units is what a write costs in the index: nothing when its part of the item stays, a write for a
+// changed entry, one each for an entry that goes and one that comes.
 func (ix *indexMeta) units(primary proa.Schema, old, new proa.Item) float64 {
 	oldKey, had := ix.entryKey(primary, old)
 	newKey, has := ix.entryKey(primary, new)

@@ -174,7 +174,8 @@ func keySchema(s proa.Schema) []keySchemaElement {
 	return keys
 }
 
-// updateIndexes plans what an UpdateTable asks of indexes: the description changes at once, the entries with extra.
+// updateIndexes plans what an UpdateTable asks of indexes: the description changes at once, the
+// entries with extra.
 func (s *Server) updateIndexes(t *table, in *updateTableInput, m *tableMeta) (
 	extra func(*pebble.Batch) error, err error,
 ) {

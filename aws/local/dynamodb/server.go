@@ -35,7 +35,7 @@ type Config struct {
 	Region    string // for ARNs and stream records; "us-east-1" when empty
 
 	StreamShards    int           // open shards of a stream; 4 when 0
-	ShardAge        time.Duration // older shards are closed and children opened; the vendor's 4 h when 0
+	ShardAge        time.Duration // older shards close and children open; the vendor's 4 h when 0
 	StreamRetention time.Duration // how long stream records can be read; the vendor's 24 h when 0
 	SweepInterval   time.Duration // how often Run does a Sweep; 1 s when 0
 }

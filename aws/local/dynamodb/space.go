@@ -173,7 +173,8 @@ func (p *page) after(key []byte) {
 	}
 }
 
-// startKey checks the key to start after, which is that of the table and, in an index, that of the index too.
+// startKey checks the key to start after, which is that of the table and, in an index, that of the
+// index too.
 func (sp *space) startKey(start wireMap) ([]byte, proa.Item, error) {
 	item, err := start.item()
 	if err != nil {

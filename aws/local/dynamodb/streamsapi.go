@@ -197,6 +197,19 @@ func parseToken(text *string) (string, iterator, error) {
 	return arn, it, nil
 }
 
+// streamOf returns the description of the stream that an iterator was made for.
+func (s *Server) streamOf(it iterator, arn string) (streamMeta, error) {
+	s.mu.RLock()
+	st := s.streams[it.Stream]
+	s.mu.RUnlock()
+	if st != nil {
+		if m := s.describe(st); s.streamARN(m) == arn {
+			return m, nil
+		}
+	}
+	return streamMeta{}, notFound("Requested resource not found: Stream: %s not found", arn)
+}
+
 type shardIteratorInput struct {
 	StreamArn         *string
 	ShardID           *string `json:"ShardId"`
@@ -309,12 +322,12 @@ func (s *Server) getRecords(in *getRecordsInput) (any, error) {
 			time.UnixMilli(it.IssuedMS).UTC().Format(time.RFC3339), s.cfg.Clock().UTC().Format(time.RFC3339),
 			iteratorLife.Milliseconds())
 	}
-	m, err := s.findStream(&arn)
+	m, err := s.streamOf(it, arn)
 	if err != nil {
 		return nil, err
 	}
 	sh, ok := m.findShard(m.shardID(int64(it.Shard)))
-	if !ok || m.ID != it.Stream {
+	if !ok {
 		return nil, notFound("Requested resource not found: Shard does not exist")
 	}
 	if it.Next <= sh.Trimmed {

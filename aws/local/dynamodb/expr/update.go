@@ -177,8 +177,11 @@ func deleteValue(old, operand proa.Value) (proa.Value, error) {
 	if old.Kind != operand.Kind {
 		return old, &Error{MsgBadOperandType}
 	}
-	left := slices.DeleteFunc(slices.Clone(old.Set),
-		func(m string) bool { return slices.Contains(operand.Set, m) })
+	gone := make(map[string]bool, len(operand.Set))
+	for _, m := range operand.Set {
+		gone[m] = true
+	}
+	left := slices.DeleteFunc(slices.Clone(old.Set), func(m string) bool { return gone[m] })
 	if len(left) == 0 {
 		return proa.Value{}, nil
 	}
