@@ -135,7 +135,7 @@ func (s *services) run(ctx context.Context, data, gateway net.Listener) error {
 // serve answers requests until ctx ends, then lets those under way finish for a while.
 func serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
 	server := &http.Server{
-		Handler: h, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTimeout,
+		Handler: keepMoving(h), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTimeout,
 		IdleTimeout: idleTimeout, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan struct{})

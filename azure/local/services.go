@@ -30,6 +30,7 @@ type services struct {
 	functions *functions.Host
 	gateway   *apim.Gateway
 	monitor   *monitor.Server
+	apps      []functions.App // in force; only apply changes them, which one goroutine at a time calls
 }
 
 // open opens every store, at the same time: most of a start is waiting for the disk.
@@ -156,7 +157,8 @@ func (s *services) apply() error {
 			return fmt.Errorf("create blob container %q: %w", name, err)
 		}
 	}
-	s.functions.SetApps(s.appsOf(file))
+	s.apps = s.appsOf(file)
+	s.functions.SetApps(s.apps)
 	s.gateway.SetAPIs(apisOf(file))
 	s.monitor.SetRules(s.rulesOf(file))
 	return nil

@@ -9,11 +9,15 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
@@ -238,5 +242,68 @@ func TestADeletedContainerFreesItsDiskAndItsName(t *testing.T) {
 	runUntil(t, s, func() bool {
 		names, err := fs.List("/data/contents")
 		return err == nil && len(names) == 0
+	})
+}
+
+// A body is never held in memory, whether it is put at once or in blocks, or read.
+func TestMemoryDoesNotGrowWithTheSizeOfABlob(t *testing.T) {
+	const size = 192 << 20
+	s := start(t, blob.Config{})
+	b := s.container(t, "box").NewBlockBlobClient("big")
+	runtime.GC()
+	var before, peak runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := b.Upload(t.Context(), streaming.NopCloser(io.NewSectionReader(zeros{}, 0, size)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.DownloadStream(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, got.Body)
+	if err != nil || n != size {
+		t.Fatal(n, err)
+	}
+	runtime.ReadMemStats(&peak)
+	if grown := peak.Sys - before.Sys; grown > 48<<20 {
+		t.Errorf("memory grew by %d MiB for a blob of %d MiB", grown>>20, size>>20)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) ReadAt(p []byte, _ int64) (int, error) { clear(p); return len(p), nil }
+
+func BenchmarkPutAndGet1KiBFrom8Clients(b *testing.B) {
+	s := start(b, blob.Config{})
+	if _, err := s.client.CreateContainer(b.Context(), "box", nil); err != nil {
+		b.Fatal(err)
+	}
+	body := content(1, 1<<10)
+	var next atomic.Int64
+	b.SetParallelism(4) // times two processors
+	b.Run("put", func(b *testing.B) {
+		b.RunParallel(func(p *testing.PB) {
+			for p.Next() {
+				name := strconv.FormatInt(next.Add(1), 10)
+				if _, err := s.client.UploadBuffer(b.Context(), "box", name, body, nil); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+	b.Run("get", func(b *testing.B) {
+		b.RunParallel(func(p *testing.PB) {
+			for p.Next() {
+				got, err := s.client.DownloadStream(b.Context(), "box", "1", nil)
+				if err != nil {
+					b.Error(err)
+					continue
+				}
+				_, _ = io.Copy(io.Discard, got.Body)
+				got.Body.Close()
+			}
+		})
 	})
 }
