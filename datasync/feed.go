@@ -33,11 +33,21 @@ func (t *table) capture(ctx context.Context, sd *side) error {
 		if err != nil {
 			return err
 		}
-		if err := sleep(ctx, pause, sd.poll); err != nil {
+		if err := t.rest(ctx, sd, pause); err != nil {
 			break
 		}
 	}
 	return reader.settle()
+}
+
+// rest pauses between two reads. A poke, such as an announced write, ends the pause early, but never before PollMin: however
+// fast writes are announced, the feed is not read more often than under load.
+func (t *table) rest(ctx context.Context, sd *side, pause time.Duration) error {
+	least := min(pause, t.cfg.PollMin)
+	if err := sleep(ctx, least, nil); err != nil {
+		return err
+	}
+	return sleep(ctx, pause-least, sd.poll)
 }
 
 // reader is the state of one capture loop.

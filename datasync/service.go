@@ -20,6 +20,7 @@ import (
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync/bus"
 	"github.com/proa-cloud/proa/datasync/objects"
+	"github.com/proa-cloud/proa/datasync/resolve"
 	"github.com/proa-cloud/proa/datasync/resolve/journal"
 	"github.com/proa-cloud/proa/datasync/shadow"
 	"github.com/proa-cloud/proa/datasync/verify"
@@ -148,7 +149,21 @@ func (s *Service) Announce(ctx context.Context, a proa.Announcement) error {
 		return fmt.Errorf("announce: %w: %w", proa.ErrInvalid, err)
 	}
 	s.m.announced.Add(1)
-	return s.store.Commit(func(tx *shadow.Tx) error { return tx.Announce(key, a) })
+	err := s.store.Commit(func(tx *shadow.Tx) error { return tx.Announce(key, a) })
+	s.look(a)
+	return err
+}
+
+// look has the feed that will show an announced write read soon, which is what keeps the lag of an idle system low.
+func (s *Service) look(a proa.Announcement) {
+	if t := s.table(a.Table); a.Bucket == "" && t != nil {
+		poke(t.sides[resolve.Index(a.Region)].poll)
+	}
+	for _, b := range s.buckets {
+		if b.Name() == a.Bucket {
+			b.Look(a.Region)
+		}
+	}
 }
 
 func (s *Service) table(name string) *table {

@@ -42,9 +42,19 @@ func (r *Replicator) sweeps(ctx context.Context, region proa.Region) error {
 		default:
 			failures, pause = 0, min(pause+pause/4, r.cfg.SweepMax)
 		}
-		sleep(ctx, max(pause, took), r.sides[resolve.Index(region)].sweep)
+		least := max(r.cfg.SweepMin, took)
+		sleep(ctx, least, nil)
+		sleep(ctx, max(pause, took)-least, r.sides[resolve.Index(region)].sweep)
 	}
 	return nil
+}
+
+// Look has a side swept soon: something is known to have changed there. It never blocks.
+func (r *Replicator) Look(region proa.Region) {
+	select {
+	case r.sides[resolve.Index(region)].sweep <- struct{}{}:
+	default:
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
