@@ -36,14 +36,21 @@ const (
 
 // The test binary is the function, too: as bootstrap it echoes the event that it got.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "bootstrap" {
+	switch filepath.Base(os.Args[0]) {
+	case "bootstrap":
 		guestruntime.Start(echo)
-		return
+	case "cloud":
+		os.Exit(doomedCloud(os.Args[1]))
+	default:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
 }
 
 func echo(_ context.Context, event json.RawMessage) (events.APIGatewayV2HTTPResponse, error) {
+	var request events.APIGatewayV2HTTPRequest
+	if json.Unmarshal(event, &request) == nil && request.RawPath == "/orders/fail" {
+		return events.APIGatewayV2HTTPResponse{}, errors.New("as asked")
+	}
 	return events.APIGatewayV2HTTPResponse{
 		StatusCode: http.StatusOK, Body: string(event),
 		Headers: map[string]string{"Content-Type": "application/json"},
