@@ -57,6 +57,10 @@ func (c *call) changeFeed(col *container) *apiError {
 	if !full && !strings.EqualFold(c.header("A-IM"), aimIncremental) {
 		return badRequest("The value '%s' of header A-IM is invalid.", c.header("A-IM"))
 	}
+	if full && c.s.cfg.NoAllVersions {
+		return badRequest("All versions and deletes change feed mode needs continuous backups, " +
+			"which this account does not have.")
+	}
 	limit := p.durableLSN()
 	from, since, err := c.feedStart(col, p, full, limit)
 	if err != nil {

@@ -226,6 +226,16 @@ func TestAllVersionsFeedRefusesToStartInThePast(t *testing.T) {
 	}
 }
 
+func TestAnAccountWithoutBackupsHasNoAllVersionsFeed(t *testing.T) {
+	e := newEnv(t, func(c *Config) { c.NoAllVersions = true })
+	e.container(ContainerSpec{})
+	resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs", "",
+		map[string]string{"A-IM": "Full-Fidelity Feed", "If-None-Match": "*"})
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Fatalf("answered %d, want 400", resp.StatusCode)
+	}
+}
+
 func TestAGapBeyondRetentionIsRefused(t *testing.T) {
 	e := newEnv(t, func(c *Config) { c.Retention = time.Hour })
 	c := e.container(ContainerSpec{})

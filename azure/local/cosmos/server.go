@@ -37,6 +37,9 @@ type Config struct {
 	// all-versions-and-deletes feed. Azure's feed leaves it out unless support enabled it for the
 	// account, and so does this one by default.
 	PreviousImages bool
+	// NoAllVersions makes the account one without continuous backups: the all-versions-and-deletes
+	// feed is refused (400), as there.
+	NoAllVersions bool
 	// Ranges is how many physical partitions a new container (partition key version 2) has. Default 1,
 	// at most 64.
 	Ranges int
