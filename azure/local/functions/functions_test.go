@@ -245,11 +245,15 @@ func TestAnAnswerStreamsThroughTheProxy(t *testing.T) {
 }
 
 func TestLimitsAreTheVendors(t *testing.T) {
-	url, _ := run(t, functions.App{
-		Name: "app", Package: folder(t, proxied, anything()), Concurrency: 1,
-	})
+	patient := folder(t, proxied, anything())
+	put(t, filepath.Join(patient, "host.json"), `{"version":"2.0","functionTimeout":"00:03:00",
+		"extensions":{"http":{"routePrefix":""}},
+		"customHandler":{"description":{"defaultExecutablePath":"bootstrap"},`+proxied+`}}`)
+	url, _ := run(t,
+		functions.App{Name: "app", Package: folder(t, proxied, anything()), Concurrency: 1},
+		functions.App{Name: "patient", Package: patient})
 	at := url("app")
-	status, _, _ := do(t, "POST", at+"/", io.LimitReader(zeros{}, 100<<20+1))
+	status, _, _ := do(t, "POST", url("patient")+"/", io.LimitReader(zeros{}, 100<<20+1))
 	if status != http.StatusRequestEntityTooLarge {
 		t.Errorf("too large a body is answered %d", status)
 	}
