@@ -23,29 +23,39 @@ type result struct {
 // idle is how long the apply loop waits at most when nothing is due.
 const idle = time.Second
 
-// apply writes what is due at one side, for ever. It returns nil when the context ends, an error when the store is lost.
+// aheadBytes bounds the contents of writes that wait to be sent.
+const aheadBytes = 32 << 20
+
+// job is a write, or a read of a row, whose intent is durable.
+type job struct {
+	key  proa.Key
+	out  resolve.Output
+	size int
+}
+
+// apply records what is due at one side as intents, a batch at a time and ahead of the sending, for ever. It returns nil when the
+// context ends, an error when the store is lost.
 func (t *table) apply(ctx context.Context, sd *side) error {
-	var flying sync.WaitGroup
+	jobs := make(chan job, t.cfg.Ahead)
+	var sending sync.WaitGroup
+	sending.Go(func() { t.send(ctx, sd, jobs) })
 	defer func() {
-		flying.Wait()
+		close(jobs)
+		sending.Wait()
 		close(sd.results)
 	}()
 	for ctx.Err() == nil {
-		now := t.clock.now()
-		free, retry := sd.gate.Free(now)
-		if free == 0 {
-			pause := idle
-			if retry.After(now) {
-				pause = retry.Sub(now)
-			}
-			_ = sleep(ctx, pause, sd.work)
+		limit := min(t.cfg.Ahead-int(sd.ahead.Load()), captureChunk)
+		if limit < captureChunk/4 || sd.aheadBytes.Load() > aheadBytes || !sd.gate.Open(t.clock.now()) && sd.ahead.Load() > 0 {
+			_ = sleep(ctx, idle, sd.work)
 			continue
 		}
-		started, next, err := t.dispatch(ctx, sd, min(free, captureChunk), &flying)
+		now := t.clock.now()
+		taken, next, err := t.dispatch(ctx, sd, limit, jobs)
 		if err != nil {
 			return err
 		}
-		if started > 0 {
+		if taken > 0 {
 			continue
 		}
 		pause := idle
@@ -57,27 +67,34 @@ func (t *table) apply(ctx context.Context, sd *side) error {
 	return nil
 }
 
-// dispatch takes up to limit due keys, records what is about to be written, and starts the writes once that is durable.
-func (t *table) dispatch(ctx context.Context, sd *side, limit int, flying *sync.WaitGroup) (int, time.Time, error) {
+// dispatch takes up to limit due keys, records what is about to be written, and queues the writes once that is durable.
+func (t *table) dispatch(ctx context.Context, sd *side, limit int, jobs chan<- job) (int, time.Time, error) {
 	now := t.clock.now()
 	due, next, err := t.store.Next(t.schema.Table, sd.region, now, limit)
 	if err != nil || len(due) == 0 {
 		return 0, next, err
 	}
 	fresh := sd.freshness()
-	type job struct {
-		key proa.Key
-		out resolve.Output
-	}
-	var jobs []job
+	var ready []job
+	taken := 0
 	wait, err := t.store.Update(func(tx *shadow.Tx) error {
+		size := 0
 		for _, w := range due {
+			if size > aheadBytes/4 {
+				break // large items: a smaller batch
+			}
+			taken++
 			todo, err := t.step(tx, w.Key, now, resolve.Dispatch{Side: sd.region, Fresh: fresh})
 			if err != nil {
 				return err
 			}
 			for _, o := range todo {
-				jobs = append(jobs, job{w.Key, o})
+				j := job{key: w.Key, out: o}
+				if write, ok := o.(resolve.Write); ok {
+					j.size = resolve.Size(write.Next.Item) + resolve.Size(write.Seen.Image.Item)
+				}
+				size += j.size
+				ready = append(ready, j)
 			}
 		}
 		return nil
@@ -88,11 +105,45 @@ func (t *table) dispatch(ctx context.Context, sd *side, limit int, flying *sync.
 	if err := wait(); err != nil {
 		return 0, next, err
 	}
-	sd.gate.Start(len(jobs))
-	for _, j := range jobs {
-		flying.Go(func() { sd.results <- t.perform(ctx, sd, j.key, j.out) })
+	for _, j := range ready {
+		sd.ahead.Add(1)
+		sd.aheadBytes.Add(int64(j.size))
+		select {
+		case jobs <- j:
+		case <-ctx.Done():
+			return taken, next, nil
+		}
 	}
-	return len(due), next, nil
+	return taken, next, nil
+}
+
+// send performs jobs as the gate lets it, until there are no more.
+func (t *table) send(ctx context.Context, sd *side, jobs <-chan job) {
+	var flying sync.WaitGroup
+	defer flying.Wait()
+	for j := range jobs {
+		for ctx.Err() == nil {
+			now := t.clock.now()
+			free, retry := sd.gate.Free(now)
+			if free > 0 {
+				break
+			}
+			pause := idle
+			if retry.After(now) {
+				pause = retry.Sub(now)
+			}
+			_ = sleep(ctx, pause, sd.room)
+		}
+		sd.gate.Start(1)
+		flying.Go(func() {
+			r := t.perform(ctx, sd, j.key, j.out)
+			sd.ahead.Add(-1)
+			sd.aheadBytes.Add(-int64(j.size))
+			sd.gate.End(t.clock.now(), r.window)
+			poke(sd.room)
+			sd.results <- r
+		})
+	}
 }
 
 // perform does one write, or one read of a row.
@@ -127,8 +178,12 @@ func (t *table) perform(ctx context.Context, sd *side, key proa.Key, out resolve
 
 // write does one compare-and-set.
 func (t *table) write(ctx context.Context, sd *side, w resolve.Write) resolve.Applied {
-	t.m.writes.Add(1)
 	in := resolve.Applied{Side: sd.region, Intent: w.Intent}
+	if t.superseded(w) {
+		in.Outcome = resolve.Dropped
+		return in
+	}
+	t.m.writes.Add(1)
 	if !w.Whole {
 		row, err := sd.table.Get(ctx, w.Seen.Key)
 		switch {
@@ -152,6 +207,18 @@ func (t *table) write(ctx context.Context, sd *side, w resolve.Write) resolve.Ap
 	}
 	in.Outcome, in.Reason = t.outcome(sd, err)
 	return in
+}
+
+// superseded reports whether a write that waited is no longer the winner.
+func (t *table) superseded(w resolve.Write) bool {
+	if w.Purge {
+		return false
+	}
+	old := false
+	err := t.store.View(w.Seen.Key, func(st *resolve.State) {
+		old = st == nil || st.Winner.Version != w.Next.Envelope.Version
+	})
+	return old && err == nil
 }
 
 func (t *table) outcome(sd *side, err error) (resolve.Outcome, string) {
@@ -202,9 +269,6 @@ func (t *table) collect(_ context.Context, sd *side) error {
 			}
 			return nil
 		})
-		for _, r := range batch {
-			sd.gate.End(now, r.window)
-		}
 		t.wake()
 		if err != nil {
 			for range sd.results { // let the writers end

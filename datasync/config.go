@@ -43,6 +43,8 @@ type Config struct {
 	ReadTimeout, WriteTimeout time.Duration
 	// Workers is the most writes in flight at one side of one table.
 	Workers int
+	// Ahead is the most writes at one side of one table that are recorded as intents and wait to be sent, while others are in flight.
+	Ahead int
 	// PageSize is the number of rows of one scan read.
 	PageSize int
 	// RetryMax bounds the back-off from a side that cannot be reached.
@@ -62,6 +64,7 @@ func Default() Config {
 		ReadTimeout:  5 * time.Second,
 		WriteTimeout: 3 * time.Second,
 		Workers:      64,
+		Ahead:        512,
 		PageSize:     500,
 		RetryMax:     time.Second,
 		Stale:        5 * time.Second,
@@ -91,8 +94,8 @@ func (c *Config) Validate() error {
 			}
 		}
 	}
-	if c.PollMin <= 0 || c.PollMax < c.PollMin || c.Workers <= 0 || c.PageSize <= 0 {
-		bad("PollMin, PollMax, Workers and PageSize must be positive")
+	if c.PollMin <= 0 || c.PollMax < c.PollMin || c.Workers <= 0 || c.Ahead <= 0 || c.PageSize <= 0 {
+		bad("PollMin, PollMax, Workers, Ahead and PageSize must be positive")
 	}
 	if c.ReadTimeout <= 0 || c.WriteTimeout <= 0 || c.RetryMax <= 0 || c.Stale <= 0 || c.Upkeep <= 0 {
 		bad("ReadTimeout, WriteTimeout, RetryMax, Stale and Upkeep must be positive")

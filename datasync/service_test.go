@@ -82,6 +82,14 @@ func (w *world) start() {
 	w.stop = cancel
 }
 
+// runOn runs the service that was made and returns what stops it.
+func (w *world) runOn() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.s.Run(ctx) }()
+	return func() { cancel(); <-done }
+}
+
 func (w *world) shutdown() {
 	w.t.Helper()
 	w.stop()

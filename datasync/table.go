@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -40,7 +41,10 @@ type side struct {
 
 	poll    chan struct{} // read the feed now
 	work    chan struct{} // a key may be due, or a write has ended
+	room    chan struct{} // a write has ended
 	results chan result
+
+	ahead, aheadBytes atomic.Int64 // writes that are recorded and not yet answered
 
 	mu           sync.Mutex
 	fresh        time.Time // when the last read that reached the feed's end began
@@ -66,6 +70,7 @@ func newTable(cfg *Config, t Table, store *shadow.Store, clk *clock, m *counters
 			pace:    capture.Pace{Min: cfg.PollMin, Max: cfg.PollMax, RetryMax: cfg.RetryMax, Rand: r},
 			poll:    make(chan struct{}, 1),
 			work:    make(chan struct{}, 1),
+			room:    make(chan struct{}, 1),
 			results: make(chan result, cfg.Workers),
 		}
 	}

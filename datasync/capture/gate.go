@@ -22,7 +22,7 @@ type Gate struct {
 
 // NewGate makes a gate of at most width writes.
 func NewGate(width int, retryMax time.Duration, r *rand.Rand) *Gate {
-	return &Gate{max: float64(width), width: min(float64(width), 16), retryMax: retryMax, rand: r}
+	return &Gate{max: float64(width), width: min(float64(width), 32), retryMax: retryMax, rand: r}
 }
 
 // Free returns how many writes may start now, and when to ask again where none may and none is in flight.
@@ -36,6 +36,13 @@ func (g *Gate) Free(now time.Time) (n int, retry time.Time) {
 		return max(1-g.flying, 0), g.until
 	}
 	return max(int(g.width)-g.flying, 0), g.until
+}
+
+// Open reports whether writes may start, room apart.
+func (g *Gate) Open(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.failures == 0 && !now.Before(g.until)
 }
 
 // Start counts writes that have started.

@@ -105,6 +105,8 @@ func (m *machine) applied(in Applied) {
 		intent.Refused = true
 		m.unpurged(in.Side, sd, intent)
 		m.pause(sd)
+	case Dropped:
+		intent.Refused = true
 	case Ambiguous:
 		sd.RetryAt = m.now.Add(m.Backoff) // the shell backs off from a side that is away as a whole
 	case Invalid:

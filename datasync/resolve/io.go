@@ -29,6 +29,7 @@ const (
 	Throttled                // refused for now
 	Ambiguous                // may or may not have been stored, now or later
 	Invalid                  // will be refused each time
+	Dropped                  // never sent: it was no longer the winner
 )
 
 // Applied is the outcome of the intent in flight. Results of any other intent are ignored.

@@ -9,7 +9,15 @@ type cache struct {
 }
 
 // overhead is what a record costs in memory beside its encoding's size.
-const overhead = 1024
+const overhead = 512
+
+func (r *Record) cost() int {
+	n := 2*r.size + overhead
+	for _, size := range r.bodies {
+		n += 2 * size
+	}
+	return n
+}
 
 func (c *cache) get(id string) *Record {
 	if r, ok := c.young[id]; ok {
@@ -29,7 +37,7 @@ func (c *cache) put(id string, r *Record) {
 		c.old, c.young, c.bytes = c.young, make(map[string]*Record), 0
 	}
 	if _, ok := c.young[id]; !ok {
-		c.bytes += r.size*2 + overhead
+		c.bytes += r.cost()
 	}
 	c.young[id] = r
 	delete(c.old, id)

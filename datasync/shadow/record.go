@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/proa-cloud/proa"
@@ -26,9 +27,8 @@ func encodeRecord(r *Record) []byte {
 	e.winner(&s.Winner)
 	e.Uint(s.LastID)
 	e.Uint(uint64(len(s.Bodies)))
-	for hash, body := range s.Bodies {
+	for hash := range s.Bodies {
 		e.Hash(hash)
-		e.Item(body)
 	}
 	for i := range s.Sides {
 		e.side(&s.Sides[i])
@@ -37,6 +37,7 @@ func encodeRecord(r *Record) []byte {
 	return e.B
 }
 
+// decodeRecord reads a record; the bodies that it names are nil.
 func decodeRecord(b []byte) (*Record, error) {
 	d := decoder{}
 	d.B = b
@@ -50,8 +51,7 @@ func decodeRecord(b []byte) (*Record, error) {
 	n := d.Count()
 	s.Bodies = make(map[proa.Hash]proa.Item, n)
 	for range n {
-		hash := d.Hash()
-		s.Bodies[hash] = d.Item()
+		s.Bodies[d.Hash()] = nil
 	}
 	r := &Record{State: s, size: len(b)}
 	for i := range s.Sides {
@@ -194,4 +194,63 @@ func (d *decoder) held(h *resolve.Held) {
 	h.Exists, h.Version, h.Stored, h.Hash = d.Bool(), d.Version(), d.Envelope(), d.Hash()
 	h.Tombstone, h.Gone = d.Bool(), d.Bool()
 	h.Malformed, h.ETag = d.String(), d.String()
+}
+
+// bodyKey is where a body is kept, beside its record, so that the many changes of a record do not write it again.
+func bodyKey(id string, hash proa.Hash) []byte {
+	k := make([]byte, 0, 1+len(id)+len(hash))
+	k = append(append(k, keyBody), id...)
+	return append(k, hash[:]...)
+}
+
+// flushBodies writes the bodies that are new and removes those that were let go.
+func (tx *Tx) flushBodies(id string, r *Record) error {
+	for hash := range r.bodies {
+		if r.State != nil && r.State.Bodies[hash] != nil {
+			continue
+		}
+		delete(r.bodies, hash)
+		if err := tx.b.Delete(bodyKey(id, hash), nil); err != nil {
+			return err
+		}
+	}
+	if r.State == nil {
+		return nil
+	}
+	for hash, body := range r.State.Bodies {
+		if r.bodies[hash] > 0 {
+			continue
+		}
+		e := encoder{}
+		e.Item(body)
+		if r.bodies == nil {
+			r.bodies = make(map[proa.Hash]int, 1)
+		}
+		r.bodies[hash] = len(e.B)
+		if err := tx.b.Set(bodyKey(id, hash), e.B, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadBodies reads the bodies that a record names.
+func (s *Store) loadBodies(id string, r *Record) error {
+	for hash := range r.State.Bodies {
+		b, closer, err := s.db.Get(bodyKey(id, hash))
+		if err != nil {
+			return fmt.Errorf("read body of %q: %w", id, err)
+		}
+		d := decoder{}
+		d.B = b
+		r.State.Bodies[hash] = d.Item()
+		if r.bodies == nil {
+			r.bodies = make(map[proa.Hash]int, 1)
+		}
+		r.bodies[hash] = len(b)
+		if err := errors.Join(d.Done("body"), closer.Close()); err != nil {
+			return fmt.Errorf("read body of %q: %w", id, err)
+		}
+	}
+	return nil
 }

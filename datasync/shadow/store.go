@@ -20,6 +20,7 @@ import (
 // Key prefixes of the database. Each is followed by what its functions say.
 const (
 	keyRecord     = 'k' // key ID → record
+	keyBody       = 'b' // key ID, hash → item
 	keyReady      = 'r' // region, table, sequence → slot: write it now
 	keyDelayed    = 'd' // region, table, due, sequence → slot: write it later
 	keyInFlight   = 'i' // region, table, sequence → slot: sent, outcome not recorded
@@ -36,10 +37,11 @@ const (
 
 // Record is one key's state with its place in the queues.
 type Record struct {
-	State *resolve.State
-	slots [2]slot
-	size  int
-	isNew bool
+	State  *resolve.State
+	slots  [2]slot
+	bodies map[proa.Hash]int // those that are on disk, and their sizes
+	size   int
+	isNew  bool
 }
 
 // Store is the database. Its methods may be called from several goroutines.
@@ -200,6 +202,9 @@ func (s *Store) Commit(fn func(tx *Tx) error) error {
 func (tx *Tx) flush() error {
 	for id, r := range tx.dirty {
 		key := recordKey(id)
+		if err := tx.flushBodies(id, r); err != nil {
+			return err
+		}
 		if r.State == nil {
 			if err := tx.b.Delete(key, nil); err != nil {
 				return err
@@ -251,6 +256,7 @@ func (tx *Tx) Load(key proa.Key) (*Record, error) {
 	if r, ok := tx.dirty[id]; ok {
 		if r.State == nil {
 			r.State, r.isNew = &resolve.State{Key: key}, true
+			tx.adds["keys/"+key.Table]++
 		}
 		return r, nil
 	}
@@ -279,7 +285,7 @@ func (tx *Tx) Forget(key proa.Key) error {
 		}
 	}
 	tx.adds["keys/"+key.Table]--
-	tx.dirty[id] = &Record{}
+	tx.dirty[id] = &Record{bodies: r.bodies}
 	return nil
 }
 
@@ -299,8 +305,11 @@ func (s *Store) record(id string) (*Record, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read shadow of %q: %w", id, err), closer.Close())
 	}
+	if err := errors.Join(s.loadBodies(id, r), closer.Close()); err != nil {
+		return nil, err
+	}
 	s.cache.put(id, r)
-	return r, closer.Close()
+	return r, nil
 }
 
 // View calls fn with a key's state under the store's lock, nil where nothing is known. fn must not keep or change it.
@@ -329,7 +338,7 @@ func (s *Store) count(name string) int64 {
 }
 
 // Walk calls fn with the state of up to limit keys of a table whose IDs come after the given one, in order of ID, and returns
-// the last ID seen, "" at the end. It sees one moment; fn must not keep states.
+// the last ID seen, "" at the end. It sees one moment; fn must not keep states, whose bodies are left out.
 func (s *Store) Walk(table, after string, limit int, fn func(id string, st *resolve.State) error) (string, error) {
 	prefix := recordKey(tablePrefix(table))
 	lower := prefix
