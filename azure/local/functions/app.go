@@ -47,7 +47,7 @@ func newApp(h *Host, a App) *app {
 		App: a, host: h, identity: a.identity(), workers: map[int]string{}, news: make(chan struct{}),
 		transport: &http.Transport{
 			DisableCompression: true, MaxIdleConnsPerHost: 128, IdleConnTimeout: time.Minute,
-			DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+			DialContext: dial,
 		},
 	}
 }

@@ -1,10 +1,12 @@
 package functions_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -49,6 +51,13 @@ func handler(w http.ResponseWriter, r *http.Request) {
 		goOn <- struct{}{}
 	case "/wrapped":
 		wrapped(w, r)
+	case "/refuses":
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		fmt.Fprint(conn, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+		conn.Close() // with a body on its way: a reset
 	case "/fails":
 		w.WriteHeader(http.StatusTeapot)
 	default:
@@ -284,6 +293,32 @@ func TestLimitsAreTheVendors(t *testing.T) {
 	}
 	if status := <-slow; status != http.StatusGatewayTimeout {
 		t.Errorf("the function that takes too long is answered %d", status)
+	}
+}
+
+// A handler that answers before it has read the body is heard, whatever the connection does then.
+func TestAnEarlyAnswerIsNotLost(t *testing.T) {
+	const size = 20 << 20
+	url, _ := run(t, functions.App{Name: "app", Package: folder(t, proxied, anything())})
+	address := strings.TrimPrefix(url("app"), "http://")
+	for i := range 20 {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { // the client goes on sending, whatever comes back
+			fmt.Fprintf(conn, "PUT /refuses HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", size)
+			_, _ = io.Copy(struct{ io.Writer }{conn}, io.LimitReader(zeros{}, size))
+		}()
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		conn.Close()
+		if response.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Fatalf("request %d is answered %s", i, response.Status)
+		}
 	}
 }
 
