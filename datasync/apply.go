@@ -33,8 +33,8 @@ type job struct {
 	size int
 }
 
-// apply records what is due at one side as intents, a batch at a time and ahead of the sending, for ever. It returns nil when the
-// context ends, an error when the store is lost.
+// apply records what is due at one side as intents, a batch at a time and ahead of the sending, for
+// ever. It returns nil when the context ends, an error when the store is lost.
 func (t *table) apply(ctx context.Context, sd *side) error {
 	jobs := make(chan job, t.cfg.Ahead)
 	var sending sync.WaitGroup
@@ -46,7 +46,8 @@ func (t *table) apply(ctx context.Context, sd *side) error {
 	}()
 	for ctx.Err() == nil {
 		limit := min(t.cfg.Ahead-int(sd.ahead.Load()), captureChunk)
-		if limit < captureChunk/4 || sd.aheadBytes.Load() > aheadBytes || !sd.gate.Open(t.clock.now()) && sd.ahead.Load() > 0 {
+		if limit < captureChunk/4 || sd.aheadBytes.Load() > aheadBytes || !sd.gate.Open(t.clock.now()) &&
+			sd.ahead.Load() > 0 {
 			_ = sleep(ctx, idle, sd.work)
 			continue
 		}
@@ -67,8 +68,11 @@ func (t *table) apply(ctx context.Context, sd *side) error {
 	return nil
 }
 
-// dispatch takes up to limit due keys, records what is about to be written, and queues the writes once that is durable.
-func (t *table) dispatch(ctx context.Context, sd *side, limit int, jobs chan<- job) (int, time.Time, error) {
+// dispatch takes up to limit due keys, records what is about to be written, and queues the writes
+// once that is durable.
+func (t *table) dispatch(
+	ctx context.Context, sd *side, limit int, jobs chan<- job,
+) (int, time.Time, error) {
 	now := t.clock.now()
 	due, next, err := t.store.Next(t.schema.Table, sd.region, now, limit)
 	if err != nil || len(due) == 0 {
@@ -231,7 +235,8 @@ func (t *table) outcome(sd *side, err error) (resolve.Outcome, string) {
 	case errors.Is(err, proa.ErrThrottled):
 		t.m.throttles.Add(1)
 		return resolve.Throttled, ""
-	case errors.Is(err, proa.ErrInvalid), errors.Is(err, proa.ErrTooLarge), errors.Is(err, proa.ErrUnsupported):
+	case errors.Is(err, proa.ErrInvalid), errors.Is(err, proa.ErrTooLarge),
+		errors.Is(err, proa.ErrUnsupported):
 		return resolve.Invalid, err.Error()
 	}
 	t.m.writeErrors.Add(1)
@@ -241,8 +246,9 @@ func (t *table) outcome(sd *side, err error) (resolve.Outcome, string) {
 	return resolve.Ambiguous, ""
 }
 
-// collect steps the core with the outcomes of writes, as many as there are at a time. A crash before they are durable
-// leaves the writes as intents, which are judged by the feed. It ends when apply has.
+// collect steps the core with the outcomes of writes, as many as there are at a time. A crash
+// before they are durable leaves the writes as intents, which are judged by the feed. It ends when
+// apply has.
 func (t *table) collect(_ context.Context, sd *side) error {
 	for first := range sd.results {
 		batch := []result{first}

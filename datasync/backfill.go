@@ -14,8 +14,9 @@ import (
 // rescanEvery is how often the backfill loop looks whether a scan has become due.
 const rescanEvery = 500 * time.Millisecond
 
-// backfill scans a side that has never been scanned, or whose feed had a gap. The feed's cursor is taken before the scan begins; a page's
-// rows count only after a read of the feed that began after the page was read, and what the feed or a write of ours has said beats them.
+// backfill scans a side that has never been scanned, or whose feed had a gap. The feed's cursor is
+// taken before the scan begins; a page's rows count only after a read of the feed that began after
+// the page was read, and what the feed or a write of ours has said beats them.
 func (t *table) backfill(ctx context.Context, sd *side) error {
 	failures := 0
 	for ctx.Err() == nil {
@@ -54,7 +55,8 @@ func (sd *side) isReady() bool {
 	return sd.ready
 }
 
-// scanPage reads one page of the table and steps the core with its rows. It reports whether the page could be read.
+// scanPage reads one page of the table and steps the core with its rows. It reports whether the
+// page could be read.
 func (t *table) scanPage(ctx context.Context, sd *side, cp shadow.Checkpoint) (bool, error) {
 	began := t.clock.now()
 	if cp.ScanBegan.IsZero() {
@@ -90,7 +92,9 @@ func (t *table) scanPage(ctx context.Context, sd *side, cp shadow.Checkpoint) (b
 	})
 }
 
-func (t *table) readPage(ctx context.Context, sd *side, cursor string) ([]cloud.Row, string, error) {
+func (t *table) readPage(
+	ctx context.Context, sd *side, cursor string,
+) ([]cloud.Row, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.ReadTimeout)
 	defer cancel()
 	return sd.table.Scan(ctx, cursor, t.cfg.PageSize)
@@ -108,7 +112,8 @@ func (t *table) drained(ctx context.Context, sd *side, after time.Time) bool {
 	return false
 }
 
-// sweep tells the core which keys a complete scan has not met. Nothing is deleted for it: they are written again.
+// sweep tells the core which keys a complete scan has not met. Nothing is deleted for it: they are
+// written again.
 func (t *table) sweep(ctx context.Context, sd *side, began time.Time) error {
 	after := ""
 	for ctx.Err() == nil {

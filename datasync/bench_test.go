@@ -11,8 +11,9 @@ import (
 	"github.com/proa-cloud/proa/internal/store"
 )
 
-// BenchmarkCatchUp measures how fast a backlog of 1 KiB items is applied to the other side, on the operating system's disk, with fake clouds:
-// what is left is the node's own cost. It reports items a second and the process's CPU time an item, fakes included.
+// BenchmarkCatchUp measures how fast a backlog of 1 KiB items is applied to the other side, on the
+// operating system's disk, with fake clouds: what is left is the node's own cost. It reports items
+// a second and the process's CPU time an item, fakes included.
 func BenchmarkCatchUp(b *testing.B) {
 	w := &world{}
 	t := &testing.T{}

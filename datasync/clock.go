@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// clock makes the given clock strictly rising, so that "before" and "after" are decided whatever it does.
+// clock makes the given clock strictly rising, so that "before" and "after" are decided whatever it
+// does.
 type clock struct {
 	read func() time.Time
 	mu   sync.Mutex

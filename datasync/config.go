@@ -28,22 +28,26 @@ type Table struct {
 	Rules  resolve.Rules             // resolve.DefaultRules(Schema) when zero
 }
 
-// Config is what a service is made of. Times are of the clock that is given, which need not be right, only forward.
+// Config is what a service is made of. Times are of the clock that is given, which need not be
+// right, only forward.
 type Config struct {
-	DB      *pebble.DB // opened by package internal/store; stays the caller's to close, after Run has returned
+	// opened by package internal/store; stays the caller's to close, after Run has returned
+	DB      *pebble.DB
 	Tables  []Table
 	Buckets []objects.Bucket
 	Clock   func() time.Time
 	Logger  *slog.Logger // nil discards
 	Limits  shadow.Limits
 
-	// PollMin and PollMax bound the pause between two reads of a feed: shortest while changes come, longest when idle.
+	// PollMin and PollMax bound the pause between two reads of a feed: shortest while changes come,
+	// longest when idle.
 	PollMin, PollMax time.Duration
 	// ReadTimeout ends a read of a feed or a scan, WriteTimeout one write.
 	ReadTimeout, WriteTimeout time.Duration
 	// Workers is the most writes in flight at one side of one table.
 	Workers int
-	// Ahead is the most writes at one side of one table that are recorded as intents and wait to be sent, while others are in flight.
+	// Ahead is the most writes at one side of one table that are recorded as intents and wait to be
+	// sent, while others are in flight.
 	Ahead int
 	// PageSize is the number of rows of one scan read.
 	PageSize int

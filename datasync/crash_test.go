@@ -16,7 +16,8 @@ import (
 	"github.com/proa-cloud/proa/hlc"
 )
 
-// crash ends the process without warning: what was not synced is gone, what was sent may still land.
+// crash ends the process without warning: what was not synced is gone, what was sent may still
+// land.
 func (w *world) crash(rng *rand.Rand) {
 	w.t.Helper()
 	clone := w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
@@ -24,7 +25,8 @@ func (w *world) crash(rng *rand.Rand) {
 	w.fs = clone
 }
 
-// TestCrashAtAnyPointLosesNothing writes both sides while the node is killed over and over and its disk forgets what was not synced.
+// TestCrashAtAnyPointLosesNothing writes both sides while the node is killed over and over and its
+// disk forgets what was not synced.
 func TestCrashAtAnyPointLosesNothing(t *testing.T) {
 	for seed := range uint64(4) {
 		w := newWorld(t)
@@ -40,7 +42,8 @@ func TestCrashAtAnyPointLosesNothing(t *testing.T) {
 				if calm || op != "swap" && op != "purge" {
 					return fake.None
 				}
-				return []fake.Fault{fake.None, fake.None, fake.None, fake.None, fake.LostReply, fake.LostWrite, fake.Late,
+				return []fake.Fault{fake.None, fake.None, fake.None, fake.None, fake.LostReply, fake.LostWrite,
+					fake.Late,
 					fake.Throttle}[faults.IntN(8)]
 			}
 		}
@@ -81,7 +84,11 @@ func TestConflictOfAPartitionIsInTheJournalAfterARestart(t *testing.T) {
 	var mu sync.Mutex
 	w.az.Fault = func(string) fake.Fault { mu.Lock(); defer mu.Unlock(); return down }
 	w.start()
-	w.until("aws is read", func() bool { d, _ := w.s.Replication(proa.AWS); return d.Known && !d.Scanning })
+	w.until("aws is read", func() bool {
+		d, _ := w.s.Replication(proa.AWS)
+		return d.Known &&
+			!d.Scanning
+	})
 	w.aws.Put(order("a", "aws"), 0)
 	w.az.Put(order("a", "azure"), 0)
 	w.until("a backlog", func() bool { d, _ := w.s.Replication(proa.AWS); return d.Backlog == 1 })
@@ -98,7 +105,8 @@ func TestConflictOfAPartitionIsInTheJournalAfterARestart(t *testing.T) {
 	if err != nil || len(found) != 1 {
 		t.Fatalf("conflicts %v, %v", found, err)
 	}
-	if c := found[0]; c.Loser.Item == nil || c.Winner.Item == nil || c.Loser.Version.Compare(c.Winner.Version) >= 0 {
+	if c := found[0]; c.Loser.Item == nil || c.Winner.Item == nil ||
+		c.Loser.Version.Compare(c.Winner.Version) >= 0 {
 		t.Errorf("conflict %+v", c)
 	}
 }
@@ -162,9 +170,11 @@ func TestAnnouncedWritesAreListedUntilTheFeedShowsThem(t *testing.T) {
 	w.aws.Hide()
 	stamped := func(id string) (proa.Item, proa.Announcement) {
 		content := order(id, "x")
-		v := proa.Version{Time: hlc.At(w.s.clock.now()), Region: proa.AWS, Hash: proa.ContentHash(content)}
+		v := proa.Version{Time: hlc.At(w.s.clock.now()), Region: proa.AWS,
+			Hash: proa.ContentHash(content)}
 		return proa.Image{Item: content, Envelope: &proa.Envelope{Version: v}}.Stored(),
-			proa.Announcement{Region: proa.AWS, Table: "orders", Key: schema.Attributes(key(id)), Version: v, At: time.Now()}
+			proa.Announcement{Region: proa.AWS, Table: "orders", Key: schema.Attributes(key(id)),
+				Version: v, At: time.Now()}
 	}
 	for i := range 5 {
 		item, a := stamped(fmt.Sprint("k", i))
@@ -188,13 +198,15 @@ func TestAnnouncedWritesAreListedUntilTheFeedShowsThem(t *testing.T) {
 	item, a := stamped("late")
 	w.aws.Put(item, 0)
 	w.quiet()
-	if err := w.s.Announce(context.Background(), a); err != nil { // the announcement is overtaken by the feed
+	// the announcement is overtaken by the feed
+	if err := w.s.Announce(context.Background(), a); err != nil {
 		t.Fatal(err)
 	}
 	if _, total, _ := w.s.Unreplicated(proa.AWS, 10); total != 0 {
 		t.Errorf("%d unreplicated", total)
 	}
-	if err := w.s.Announce(context.Background(), proa.Announcement{Region: proa.AWS, Table: "nope"}); err == nil {
+	if err := w.s.Announce(context.Background(), proa.Announcement{Region: proa.AWS,
+		Table: "nope"}); err == nil {
 		t.Error("an unknown table is accepted")
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/proa-cloud/proa/datasync/shadow"
 )
 
-// captureChunk is the most changes that one batch of the store takes, so that nobody waits long for the store.
+// captureChunk is the most changes that one batch of the store takes, so that nobody waits long for
+// the store.
 const captureChunk = 256
 
 // cursorEvery is how often the checkpoint of a feed that gives nothing is written.
@@ -21,7 +22,8 @@ func (t *table) feedName(r proa.Region) string { return "feed/" + string(r) + "/
 
 func (t *table) scanName(r proa.Region) string { return "scan/" + string(r) + "/" + t.schema.Table }
 
-// capture reads one side's feed for ever. It returns nil when the context ends, an error when the store is lost.
+// capture reads one side's feed for ever. It returns nil when the context ends, an error when the
+// store is lost.
 func (t *table) capture(ctx context.Context, sd *side) error {
 	cp, err := t.store.Checkpoint(t.feedName(sd.region))
 	if err != nil {
@@ -40,8 +42,9 @@ func (t *table) capture(ctx context.Context, sd *side) error {
 	return reader.settle()
 }
 
-// rest pauses between two reads. A poke, such as an announced write, ends the pause early, but never before PollMin: however
-// fast writes are announced, the feed is not read more often than under load.
+// rest pauses between two reads. A poke, such as an announced write, ends the pause early, but
+// never before PollMin: however fast writes are announced, the feed is not read more often than
+// under load.
 func (t *table) rest(ctx context.Context, sd *side, pause time.Duration) error {
 	least := min(pause, t.cfg.PollMin)
 	if err := sleep(ctx, least, nil); err != nil {
@@ -59,7 +62,8 @@ type reader struct {
 	wait   func() error // of the last batch
 }
 
-// next reads the feed once and returns how long to wait before the next time. It fails only when the store does.
+// next reads the feed once and returns how long to wait before the next time. It fails only when
+// the store does.
 func (r *reader) next(ctx context.Context) (time.Duration, error) {
 	began := r.t.clock.now()
 	batch, err := r.read(ctx)
@@ -81,7 +85,8 @@ func (r *reader) next(ctx context.Context) (time.Duration, error) {
 	return r.sd.pace.Read(len(batch.Changes), batch.More), nil
 }
 
-// read returns the next changes; where there is no cursor yet, it makes one at the feed's present end.
+// read returns the next changes; where there is no cursor yet, it makes one at the feed's present
+// end.
 func (r *reader) read(ctx context.Context) (cloud.Batch, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.t.cfg.ReadTimeout)
 	defer cancel()
@@ -102,11 +107,13 @@ func (r *reader) settle() error {
 	return wait()
 }
 
-// take steps the core with the changes. The checkpoint is in the same batch of the store as the last of them.
+// take steps the core with the changes. The checkpoint is in the same batch of the store as the
+// last of them.
 func (r *reader) take(batch cloud.Batch) error {
 	now := r.t.clock.now()
 	changes := batch.Changes
-	if len(changes) == 0 && (batch.Next == r.cursor || r.cursor != "" && now.Sub(r.saved) < cursorEvery) {
+	if len(changes) == 0 && (batch.Next == r.cursor || r.cursor != "" &&
+		now.Sub(r.saved) < cursorEvery) {
 		r.cursor = batch.Next
 		return nil
 	}
@@ -122,7 +129,8 @@ func (r *reader) take(batch cloud.Batch) error {
 			if !last {
 				return nil
 			}
-			return tx.SetCheckpoint(r.t.feedName(r.sd.region), shadow.Checkpoint{Cursor: batch.Next, At: now})
+			return tx.SetCheckpoint(r.t.feedName(r.sd.region),
+				shadow.Checkpoint{Cursor: batch.Next, At: now})
 		})
 		if err != nil {
 			return err
@@ -143,7 +151,8 @@ func (r *reader) take(batch cloud.Batch) error {
 	}
 }
 
-// failed records why the feed could not be read. A gap starts it anew at its present end and has the table scanned.
+// failed records why the feed could not be read. A gap starts it anew at its present end and has
+// the table scanned.
 func (r *reader) failed(ctx context.Context, err error) (time.Duration, error) {
 	sd := r.sd
 	first := sd.fail(err)
@@ -170,7 +179,8 @@ func (r *reader) gap(ctx context.Context, cause error) (time.Duration, error) {
 	r.t.m.gaps.Add(1)
 	now := r.t.clock.now()
 	err = r.t.store.Commit(func(tx *shadow.Tx) error {
-		if err := tx.SetCheckpoint(r.t.scanName(sd.region), shadow.Checkpoint{ScanBegan: now, At: now, Sweep: true}); err != nil {
+		if err := tx.SetCheckpoint(r.t.scanName(sd.region),
+			shadow.Checkpoint{ScanBegan: now, At: now, Sweep: true}); err != nil {
 			return err
 		}
 		return tx.SetCheckpoint(r.t.feedName(sd.region), shadow.Checkpoint{Cursor: cursor, At: now})

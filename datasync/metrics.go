@@ -8,11 +8,13 @@ import (
 	"github.com/proa-cloud/proa/datasync/resolve"
 )
 
-// Metrics are counts since the process began, but for those that say otherwise. The box that a count belongs to stands first.
+// Metrics are counts since the process began, but for those that say otherwise. The box that a
+// count belongs to stands first.
 type Metrics struct {
-	EventsReads      uint64 `json:"events_reads"`    // reads of change feeds
-	EventsFailed     uint64 `json:"events_failed"`   // of which failed
-	EventsGaps       uint64 `json:"events_gaps"`     // feeds that had lost changes, so that a table was scanned
+	EventsReads  uint64 `json:"events_reads"`  // reads of change feeds
+	EventsFailed uint64 `json:"events_failed"` // of which failed
+	// feeds that had lost changes, so that a table was scanned
+	EventsGaps       uint64 `json:"events_gaps"`
 	EventsCaptured   uint64 `json:"events_captured"` // changes, echoes and repetitions included
 	EventsScanned    uint64 `json:"events_scanned"`  // rows read by scans
 	EventsEchoes     uint64 `json:"events_echoes"`   // changes that were our own writes
@@ -22,19 +24,25 @@ type Metrics struct {
 	EventsAnnounced  uint64 `json:"events_announced"`
 	EventsDropped    int64  `json:"events_dropped"` // announcements dropped at a bound, ever
 	ReplicationWrite uint64 `json:"replication_writes"`
-	Applied          uint64 `json:"replication_applied"` // changes that the other side's readers came to see
-	Refused          uint64 `json:"replication_refused"` // compare-and-sets that found something else
-	Throttled        uint64 `json:"replication_throttled"`
-	WritesFailed     uint64 `json:"replication_failed"`   // outcome unknown
-	SlippedUnder     uint64 `json:"replication_slipped"`  // foreign updates that came between a check and its write
-	Late             uint64 `json:"replication_late"`     // writes that landed after they had been given up
-	UnknownAge       uint64 `json:"replication_unknown"`  // rows that differed without a change that says why
-	Unions           uint64 `json:"replication_restored"` // rows that were missing without a change that says why
-	Quarantined      uint64 `json:"replication_quarantined"`
-	Conflicts        uint64 `json:"conflicts_made"`
-	ConflictsSame    uint64 `json:"conflicts_same_content"` // both sides wrote the same: not in the journal
-	ConflictsKept    uint64 `json:"conflicts_kept"`         // in the journal now
-	ConflictsDropped uint64 `json:"conflicts_dropped"`      // from the journal at its bounds
+	// changes that the other side's readers came to see
+	Applied      uint64 `json:"replication_applied"`
+	Refused      uint64 `json:"replication_refused"` // compare-and-sets that found something else
+	Throttled    uint64 `json:"replication_throttled"`
+	WritesFailed uint64 `json:"replication_failed"` // outcome unknown
+	// foreign updates that came between a check and its write
+	SlippedUnder uint64 `json:"replication_slipped"`
+	// writes that landed after they had been given up
+	Late uint64 `json:"replication_late"`
+	// rows that differed without a change that says why
+	UnknownAge uint64 `json:"replication_unknown"`
+	// rows that were missing without a change that says why
+	Unions      uint64 `json:"replication_restored"`
+	Quarantined uint64 `json:"replication_quarantined"`
+	Conflicts   uint64 `json:"conflicts_made"`
+	// both sides wrote the same: not in the journal
+	ConflictsSame    uint64 `json:"conflicts_same_content"`
+	ConflictsKept    uint64 `json:"conflicts_kept"`    // in the journal now
+	ConflictsDropped uint64 `json:"conflicts_dropped"` // from the journal at its bounds
 }
 
 type counters struct {
@@ -72,8 +80,9 @@ func (s *Service) Metrics() Metrics {
 	m := Metrics{
 		EventsReads: c.reads.Load(), EventsFailed: c.readErrors.Load(), EventsGaps: c.gaps.Load(),
 		EventsCaptured: c.captured.Load(), EventsScanned: c.scanned.Load(), EventsEchoes: c.echoes.Load(),
-		EventsRepeated: c.repeated.Load(), EventsClamped: c.clamped.Load(), EventsAnnounced: c.announced.Load(),
-		EventsDropped: s.store.Count("announcements_dropped"), ReplicationWrite: c.writes.Load(),
+		EventsRepeated: c.repeated.Load(), EventsClamped: c.clamped.Load(),
+		EventsAnnounced: c.announced.Load(),
+		EventsDropped:   s.store.Count("announcements_dropped"), ReplicationWrite: c.writes.Load(),
 		Applied: c.applied.Load(), Refused: c.refusals.Load(), Throttled: c.throttles.Load(),
 		WritesFailed: c.writeErrors.Load(), SlippedUnder: c.slipped.Load(), Late: c.late.Load(),
 		UnknownAge: c.unknown.Load(), Unions: c.unions.Load(), Quarantined: c.quarantined.Load(),
@@ -114,7 +123,8 @@ func (l *lagMeter) add(at time.Time, lag time.Duration) {
 	l.next = (l.next + 1) % lagWindow
 }
 
-// percentiles returns the median and the 99th percentile, and the number of changes a second over the last ten seconds.
+// percentiles returns the median and the 99th percentile, and the number of changes a second over
+// the last ten seconds.
 func (l *lagMeter) percentiles(now time.Time) (p50, p99 time.Duration, rate float64) {
 	var lags []time.Duration
 	recent := 0

@@ -1,10 +1,12 @@
-// Package datasync replicates tables and buckets between two clouds, in both directions, level-triggered: it keeps per key which state
-// is the winner and what each side holds, and writes by compare-and-set until both hold the winner.
+// Package datasync replicates tables and buckets between two clouds, in both directions,
+// level-triggered: it keeps per key which state is the winner and what each side holds, and writes
+// by compare-and-set until both hold the winner.
 //
-// What it guarantees, per key or object: when links heal and writes stop, both sides hold the same content or nothing, at the same
-// version; a write that saw another one is never beaten by it while the feeds are unbroken; the loser of concurrent writes is in the
-// conflict journal, whole; a delete does not come back, and nothing is deleted on missing evidence. What it does not:
-// order between keys, transactions, or compare-and-set on a key that the other region also writes.
+// What it guarantees, per key or object: when links heal and writes stop, both sides hold the same
+// content or nothing, at the same version; a write that saw another one is never beaten by it while
+// the feeds are unbroken; the loser of concurrent writes is in the conflict journal, whole; a
+// delete does not come back, and nothing is deleted on missing evidence. What it does not: order
+// between keys, transactions, or compare-and-set on a key that the other region also writes.
 //
 // The rules are in package resolve, which does no I/O. This package is its shell.
 package datasync
@@ -55,7 +57,8 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("datasync: %w", err)
 	}
-	s := &Service{cfg: cfg, store: store, log: log, clock: &clock{read: cfg.Clock, last: store.Clock()}}
+	s := &Service{cfg: cfg, store: store, log: log, clock: &clock{read: cfg.Clock,
+		last: store.Clock()}}
 	for _, t := range cfg.Tables {
 		tb := newTable(&s.cfg, t, store, s.clock, &s.m, log)
 		if err := tb.restart(); err != nil {
@@ -76,8 +79,8 @@ func New(cfg Config) (*Service, error) {
 	return s, nil
 }
 
-// Run replicates until the context ends; then it returns nil once everything has stopped. It fails when the store is lost: a
-// new process must start from what is on disk.
+// Run replicates until the context ends; then it returns nil once everything has stopped. It fails
+// when the store is lost: a new process must start from what is on disk.
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, t := range s.tables {
@@ -126,8 +129,9 @@ func (s *Service) Conflicts(q journal.Query) ([]journal.Conflict, error) {
 	return s.store.Journal.Find(q)
 }
 
-// Announce keeps an acknowledged write until its region's feed shows it. It returns once it is on stable storage; concurrent calls
-// share one fsync. Fails with proa.ErrNotFound for a table or bucket that is not replicated.
+// Announce keeps an acknowledged write until its region's feed shows it. It returns once it is on
+// stable storage; concurrent calls share one fsync. Fails with proa.ErrNotFound for a table or
+// bucket that is not replicated.
 func (s *Service) Announce(ctx context.Context, a proa.Announcement) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -154,7 +158,8 @@ func (s *Service) Announce(ctx context.Context, a proa.Announcement) error {
 	return err
 }
 
-// look has the feed that will show an announced write read soon, which is what keeps the lag of an idle system low.
+// look has the feed that will show an announced write read soon, which is what keeps the lag of an
+// idle system low.
 func (s *Service) look(a proa.Announcement) {
 	if t := s.table(a.Table); a.Bucket == "" && t != nil {
 		poke(t.sides[resolve.Index(a.Region)].poll)
@@ -184,7 +189,8 @@ func (s *Service) hasBucket(name string) bool {
 	return false
 }
 
-// Retry judges a quarantined key anew: a state whose envelope could not be trusted counts as if it had none.
+// Retry judges a quarantined key anew: a state whose envelope could not be trusted counts as if it
+// had none.
 func (s *Service) Retry(key proa.Key) error {
 	t := s.table(key.Table)
 	if t == nil {

@@ -12,37 +12,44 @@ import (
 type Direction struct {
 	From proa.Region `json:"from"`
 	To   proa.Region `json:"to"`
-	// Known says that From's feed could be read lately, all of it. Where it is false, Lag says nothing and Backlog counts only what
-	// had been captured.
+	// Known says that From's feed could be read lately, all of it. Where it is false, Lag says
+	// nothing and Backlog counts only what had been captured.
 	Known bool `json:"known"`
-	// Lag is the age of the oldest change that was written at From and that To's readers do not see; without such a change, it is the
-	// time since the feed was last known to have none.
+	// Lag is the age of the oldest change that was written at From and that To's readers do not
+	// see; without such a change, it is the time since the feed was last known to have none.
 	Lag time.Duration `json:"lag"`
 	// Backlog is the number of keys and objects captured from From whose winner is not at To yet.
-	Backlog     int     `json:"backlog"`
-	Quarantined int     `json:"quarantined"` // of those that wait for an operator or a newer write; not in Backlog
-	Announced   int     `json:"announced"`   // writes that From acknowledged and its feed has not shown
-	Scanning    bool    `json:"scanning"`    // a table of From is being scanned: rows may be missing from Backlog
-	P50         float64 `json:"p50_ms"`      // of the lags measured lately
-	P99         float64 `json:"p99_ms"`
-	PerSecond   float64 `json:"per_second"`
-	Error       string  `json:"error,omitempty"` // why From's feed cannot be read, or the last write to To failed
-	// Through is the time such that everything written at From before it, as far as its feed tells, is at To.
+	Backlog int `json:"backlog"`
+	// of those that wait for an operator or a newer write; not in Backlog
+	Quarantined int `json:"quarantined"`
+	// writes that From acknowledged and its feed has not shown
+	Announced int `json:"announced"`
+	// a table of From is being scanned: rows may be missing from Backlog
+	Scanning  bool    `json:"scanning"`
+	P50       float64 `json:"p50_ms"` // of the lags measured lately
+	P99       float64 `json:"p99_ms"`
+	PerSecond float64 `json:"per_second"`
+	// why From's feed cannot be read, or the last write to To failed
+	Error string `json:"error,omitempty"`
+	// Through is the time such that everything written at From before it, as far as its feed tells,
+	// is at To.
 	Through time.Time `json:"through,omitzero"`
 }
 
-// CaughtUp reports whether the other side had everything up to an objective ago: a gate for failback.
+// CaughtUp reports whether the other side had everything up to an objective ago: a gate for
+// failback.
 func (d *Direction) CaughtUp(objective time.Duration) bool {
 	return d.Known && !d.Scanning && d.Lag <= objective
 }
 
 // Status is the state of data sync.
 type Status struct {
-	Directions [2]Direction   `json:"directions"` // from aws, from azure
-	Keys       int64          `json:"keys"`       // remembered, deleted ones included
-	Objects    int64          `json:"objects"`
-	Verified   *verify.Result `json:"verified,omitempty"` // the last comparison; nil: none was made yet
-	Metrics    Metrics        `json:"metrics"`
+	Directions [2]Direction `json:"directions"` // from aws, from azure
+	Keys       int64        `json:"keys"`       // remembered, deleted ones included
+	Objects    int64        `json:"objects"`
+	// the last comparison; nil: none was made yet
+	Verified *verify.Result `json:"verified,omitempty"`
+	Metrics  Metrics        `json:"metrics"`
 }
 
 // Status returns the state of data sync.
@@ -63,7 +70,8 @@ func (s *Service) Status() (Status, error) {
 	return st, errors.Join(errs...)
 }
 
-// Replication returns how far changes written in a region have come to the other one, over all tables and buckets.
+// Replication returns how far changes written in a region have come to the other one, over all
+// tables and buckets.
 func (s *Service) Replication(from proa.Region) (Direction, error) {
 	now := s.clock.now()
 	d := Direction{From: from, To: from.Other(), Known: true, Through: now}

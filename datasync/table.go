@@ -19,7 +19,8 @@ import (
 	"github.com/proa-cloud/proa/datasync/shadow"
 )
 
-// table replicates one table: two capture loops, two apply loops and two scans around the pure core.
+// table replicates one table: two capture loops, two apply loops and two scans around the pure
+// core.
 type table struct {
 	cfg    *Config
 	schema proa.Schema
@@ -55,7 +56,9 @@ type side struct {
 	lags         lagMeter // of changes written here and applied on the other side
 }
 
-func newTable(cfg *Config, t Table, store *shadow.Store, clk *clock, m *counters, log *slog.Logger) *table {
+func newTable(
+	cfg *Config, t Table, store *shadow.Store, clk *clock, m *counters, log *slog.Logger,
+) *table {
 	rules := t.Rules
 	if rules == (resolve.Rules{}) {
 		rules = resolve.DefaultRules(t.Schema)
@@ -66,7 +69,8 @@ func newTable(cfg *Config, t Table, store *shadow.Store, clk *clock, m *counters
 		r := rand.New(rand.NewPCG(uint64(i)+1, uint64(len(t.Schema.Table)))) //nolint:gosec // jitter only
 		tb.sides[i] = &side{
 			region: region, table: t.Sides[region].Table, feed: t.Sides[region].Feed,
-			gate:    capture.NewGate(cfg.Workers, cfg.RetryMax, rand.New(rand.NewPCG(r.Uint64(), 3))), //nolint:gosec // jitter
+			gate: capture.NewGate(cfg.Workers, cfg.RetryMax, rand.New(rand.NewPCG(r.Uint64(), 3))),
+			//nolint:gosec // jitter
 			pace:    capture.Pace{Min: cfg.PollMin, Max: cfg.PollMax, RetryMax: cfg.RetryMax, Rand: r},
 			poll:    make(chan struct{}, 1),
 			work:    make(chan struct{}, 1),
@@ -91,7 +95,9 @@ func (t *table) loops() []func(context.Context) error {
 }
 
 // step runs one input through the core within a batch and returns the I/O that it asks for.
-func (t *table) step(tx *shadow.Tx, key proa.Key, now time.Time, in resolve.Input) ([]resolve.Output, error) {
+func (t *table) step(
+	tx *shadow.Tx, key proa.Key, now time.Time, in resolve.Input,
+) ([]resolve.Output, error) {
 	r, err := tx.Load(key)
 	if err != nil {
 		return nil, err
@@ -131,7 +137,8 @@ func (t *table) step(tx *shadow.Tx, key proa.Key, now time.Time, in resolve.Inpu
 }
 
 func (t *table) event(key proa.Key, o resolve.Append, in resolve.Input, now time.Time) *bus.Event {
-	e := &bus.Event{Region: o.Region, Key: key, Image: o.Image, Version: o.Version, Parent: o.Parent, Origin: o.Origin,
+	e := &bus.Event{Region: o.Region, Key: key, Image: o.Image, Version: o.Version, Parent: o.Parent,
+		Origin:   o.Origin,
 		Captured: now, Expired: o.Expired, Won: o.Won}
 	if c, ok := in.(resolve.Captured); ok {
 		e.Position = c.Change.Position
@@ -140,12 +147,14 @@ func (t *table) event(key proa.Key, o resolve.Append, in resolve.Input, now time
 }
 
 func (t *table) conflict(key proa.Key, c resolve.Clash, now time.Time) journal.Conflict {
-	return journal.Conflict{Time: now.UTC(), Table: key.Table, Key: t.schema.Attributes(key), Reason: c.Reason,
+	return journal.Conflict{Time: now.UTC(), Table: key.Table, Key: t.schema.Attributes(key),
+		Reason: c.Reason,
 		Policy: "lww", Winner: journalSide(c.Winner), Loser: journalSide(c.Loser)}
 }
 
 func journalSide(c resolve.Candidate) journal.Side {
-	return journal.Side{Version: c.Version, Parent: c.Parent, Region: c.Version.Region, Time: c.Version.Time.Time(),
+	return journal.Side{Version: c.Version, Parent: c.Parent, Region: c.Version.Region,
+		Time:      c.Version.Time.Time(),
 		Tombstone: c.Tombstone, Expired: c.Expired, Item: c.Item, Missing: c.Missing}
 }
 
@@ -201,7 +210,8 @@ func (t *table) upkeep(ctx context.Context) error {
 	}
 }
 
-// collectTombstones forgets deletes that both sides have long applied, and intents that can show up no more.
+// collectTombstones forgets deletes that both sides have long applied, and intents that can show up
+// no more.
 func (t *table) collectTombstones(after string) (string, error) {
 	fresh := [2]time.Time{t.sides[0].freshness(), t.sides[1].freshness()}
 	var keys []proa.Key

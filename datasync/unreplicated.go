@@ -13,7 +13,8 @@ type Known string
 
 // What is known of a write.
 const (
-	KnownAnnounced   Known = "announced"   // acknowledged by its region; the feed has not shown it: the content is there only
+	// acknowledged by its region; the feed has not shown it: the content is there only
+	KnownAnnounced   Known = "announced"
 	KnownCaptured    Known = "captured"    // captured, content included; it awaits its write
 	KnownQuarantined Known = "quarantined" // captured, but it cannot cross or be judged
 )
@@ -32,16 +33,19 @@ type Unreplicated struct {
 	Reason  string       `json:"reason,omitempty"`
 }
 
-// Unreplicated lists up to limit writes of a region that are not on the other side, as far as the node knows: when the region is
-// lost, these are what may be lost with it. total counts them all.
-func (s *Service) Unreplicated(from proa.Region, limit int) (list []Unreplicated, total int, err error) {
+// Unreplicated lists up to limit writes of a region that are not on the other side, as far as the
+// node knows: when the region is lost, these are what may be lost with it. total counts them all.
+func (s *Service) Unreplicated(
+	from proa.Region, limit int,
+) (list []Unreplicated, total int, err error) {
 	n, announced, err := s.store.Announced(from, limit)
 	if err != nil {
 		return nil, 0, err
 	}
 	total = n
 	for _, a := range announced {
-		list = append(list, Unreplicated{Region: from, Table: a.Table, Key: a.Key, Bucket: a.Bucket, Object: a.Object,
+		list = append(list, Unreplicated{Region: from, Table: a.Table, Key: a.Key, Bucket: a.Bucket,
+			Object:  a.Object,
 			Version: a.Version, Deleted: a.Deleted, At: a.At, Known: KnownAnnounced})
 	}
 	for _, t := range s.tables {
@@ -65,7 +69,8 @@ func (s *Service) Unreplicated(from proa.Region, limit int) (list []Unreplicated
 		}
 		total += b.Direction(from).Backlog
 		for _, o := range objects {
-			list = append(list, Unreplicated{Region: from, Bucket: b.Name(), Object: o.Name, Version: o.Version,
+			list = append(list, Unreplicated{Region: from, Bucket: b.Name(), Object: o.Name,
+				Version: o.Version,
 				Deleted: o.Deleted, At: o.At, Known: KnownCaptured})
 		}
 	}
@@ -73,7 +78,8 @@ func (s *Service) Unreplicated(from proa.Region, limit int) (list []Unreplicated
 }
 
 func (t *table) unreplicated(from proa.Region, w shadow.Waiting, parked bool) Unreplicated {
-	u := Unreplicated{Region: from, Table: w.Key.Table, Key: t.schema.Attributes(w.Key), At: w.Origin, Known: KnownCaptured}
+	u := Unreplicated{Region: from, Table: w.Key.Table, Key: t.schema.Attributes(w.Key), At: w.Origin,
+		Known: KnownCaptured}
 	if parked {
 		u.Known = KnownQuarantined
 	}

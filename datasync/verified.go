@@ -22,8 +22,8 @@ type VerifyOptions struct {
 
 const verifiedName = "verified"
 
-// Verify compares both sides of everything that is replicated. The outcome is remembered for Status. One comparison runs at a time; a
-// second fails with proa.ErrThrottled.
+// Verify compares both sides of everything that is replicated. The outcome is remembered for
+// Status. One comparison runs at a time; a second fails with proa.ErrThrottled.
 func (s *Service) Verify(ctx context.Context, o VerifyOptions) (verify.Result, error) {
 	if !s.verifying.TryLock() {
 		return verify.Result{}, fmt.Errorf("verify: another comparison is running: %w", proa.ErrThrottled)
@@ -52,9 +52,12 @@ func (s *Service) Verify(ctx context.Context, o VerifyOptions) (verify.Result, e
 	return res, s.remember(&res)
 }
 
-func (s *Service) compareTable(ctx context.Context, t *table, o VerifyOptions) (verify.Result, error) {
+func (s *Service) compareTable(
+	ctx context.Context, t *table, o VerifyOptions,
+) (verify.Result, error) {
 	v := verify.Tables{
-		DB: s.store.Database(), Prefix: append(shadow.Scratch(), t.schema.Table+"\x00"...), Clock: s.clock.now,
+		DB: s.store.Database(), Prefix: append(shadow.Scratch(), t.schema.Table+"\x00"...),
+		Clock:   s.clock.now,
 		Sides:   map[proa.Region]cloud.Table{proa.AWS: t.sides[0].table, proa.Azure: t.sides[1].table},
 		Pending: t.pending, Page: s.cfg.PageSize, Recheck: o.Recheck,
 	}
@@ -76,9 +79,12 @@ func (t *table) pending(key proa.Key) (bool, error) {
 	return pending, err
 }
 
-func (s *Service) compareBucket(ctx context.Context, b *objects.Replicator, o VerifyOptions) (verify.Result, error) {
+func (s *Service) compareBucket(
+	ctx context.Context, b *objects.Replicator, o VerifyOptions,
+) (verify.Result, error) {
 	v := verify.Buckets{
-		Name: b.Name(), Sides: b.Sides(), Skip: objects.Own, Pending: b.InFlight, Deep: o.Deep, Clock: s.clock.now,
+		Name: b.Name(), Sides: b.Sides(), Skip: objects.Own, Pending: b.InFlight, Deep: o.Deep,
+		Clock: s.clock.now,
 		Sum: func(ctx context.Context, b cloud.Bucket, name string) (uint64, error) {
 			return objects.Sum(ctx, b, name, "")
 		},

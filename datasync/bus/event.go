@@ -55,9 +55,12 @@ func decode(offset uint64, b []byte) (Event, error) {
 	if d.Byte() != eventFormat {
 		return Event{}, wire.ErrCorrupt
 	}
-	v := Event{Offset: offset, Region: proa.Region(d.String()), Key: d.Key(), Image: d.Image(), Bucket: d.String(),
-		Object: d.String(), ETag: d.String(), Size: int64(d.Uint()), Version: d.Version(), Parent: d.Version(),
-		Position: proa.Position(d.String()), Origin: d.Time(), Captured: d.Time(), Expired: d.Bool(), Won: d.Bool()}
+	v := Event{Offset: offset, Region: proa.Region(d.String()), Key: d.Key(), Image: d.Image(),
+		Bucket: d.String(),
+		Object: d.String(), ETag: d.String(), Size: int64(d.Uint()), Version: d.Version(),
+		Parent:   d.Version(),
+		Position: proa.Position(d.String()), Origin: d.Time(), Captured: d.Time(), Expired: d.Bool(),
+		Won: d.Bool()}
 	return v, d.Done("change log")
 }
 
@@ -73,8 +76,8 @@ func (v *Event) Type() string {
 	return "cloud.proa." + kind + ".written"
 }
 
-// CloudEvent renders the event in CloudEvents 1.0's JSON format. The id is the log's offset, so that (source, id) is unique;
-// data holds canonical DynamoDB JSON.
+// CloudEvent renders the event in CloudEvents 1.0's JSON format. The id is the log's offset, so
+// that (source, id) is unique; data holds canonical DynamoDB JSON.
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 func (v *Event) CloudEvent() ([]byte, error) {
 	source, subject := "/proa/"+string(v.Region)+"/tables/"+v.Key.Table, v.Key.String()
@@ -82,8 +85,10 @@ func (v *Event) CloudEvent() ([]byte, error) {
 		source, subject = "/proa/"+string(v.Region)+"/buckets/"+v.Bucket, v.Object
 	}
 	return json.Marshal(cloudEvent{
-		SpecVersion: "1.0", ID: strconv.FormatUint(v.Offset, 10), Source: source, Type: v.Type(), Subject: subject,
-		Time: v.Origin.UTC(), ContentType: "application/json", ProaVersion: v.Version, ProaParent: v.Parent, ProaWon: v.Won,
+		SpecVersion: "1.0", ID: strconv.FormatUint(v.Offset, 10), Source: source, Type: v.Type(),
+		Subject: subject,
+		Time:    v.Origin.UTC(), ContentType: "application/json", ProaVersion: v.Version,
+		ProaParent: v.Parent, ProaWon: v.Won,
 		Data: eventData{Item: v.Image.Item, ETag: v.ETag, Size: v.Size, Expired: v.Expired},
 	})
 }

@@ -1,9 +1,11 @@
 // Package bus is the durable, ordered log of captured changes, for subscribers.
 //
-// Changes of one key are in the order in which they were captured. Append puts an event into a caller's batch: it is on stable storage
-// when that batch is, together with the checkpoint of the feed from which it came. So each captured change is in the log exactly once.
-// A subscriber reads from an offset and keeps that offset itself: it sees each event at least once. Events past the log's
-// bounds of size and age are gone; a subscriber that was away for longer gets ErrGap and must start from a scan.
+// Changes of one key are in the order in which they were captured. Append puts an event into a
+// caller's batch: it is on stable storage when that batch is, together with the checkpoint of the
+// feed from which it came. So each captured change is in the log exactly once. A subscriber reads
+// from an offset and keeps that offset itself: it sees each event at least once. Events past the
+// log's bounds of size and age are gone; a subscriber that was away for longer gets ErrGap and must
+// start from a scan.
 package bus
 
 import (
@@ -34,7 +36,8 @@ type Log struct {
 // Open finds the log's ends in the database's keys that start with prefix.
 func Open(db *pebble.DB, prefix byte) (*Log, error) {
 	l := &Log{db: db, prefix: prefix, next: 1, first: 1, grown: make(chan struct{})}
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefix}, UpperBound: []byte{prefix + 1}})
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefix},
+		UpperBound: []byte{prefix + 1}})
 	if err != nil {
 		return nil, fmt.Errorf("open change log: %w", err)
 	}
@@ -51,8 +54,9 @@ func (l *Log) key(offset uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{l.prefix}, offset)
 }
 
-// Append puts an event into the batch and returns its offset. Batches must be committed in the order in which events were appended
-// to them, with a call of Committed after each; one caller at a time.
+// Append puts an event into the batch and returns its offset. Batches must be committed in the
+// order in which events were appended to them, with a call of Committed after each; one caller at a
+// time.
 func (l *Log) Append(b *pebble.Batch, e *Event) (uint64, error) {
 	l.mu.Lock()
 	e.Offset = l.next
@@ -69,15 +73,16 @@ func (l *Log) Committed() {
 	l.grown = make(chan struct{})
 }
 
-// Ends returns the offsets of the first event that is kept and of the next one that will be appended.
+// Ends returns the offsets of the first event that is kept and of the next one that will be
+// appended.
 func (l *Log) Ends() (first, next uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.first, l.next
 }
 
-// Read returns up to limit events from an offset on and the offset to go on from. No events and no error: there are none yet.
-// An offset of 0 starts at the first one that is kept.
+// Read returns up to limit events from an offset on and the offset to go on from. No events and no
+// error: there are none yet. An offset of 0 starts at the first one that is kept.
 func (l *Log) Read(from uint64, limit int) ([]Event, uint64, error) {
 	first, _ := l.Ends()
 	if from == 0 {
@@ -86,7 +91,8 @@ func (l *Log) Read(from uint64, limit int) ([]Event, uint64, error) {
 	if from < first {
 		return nil, first, fmt.Errorf("read change log from %d: it begins at %d: %w", from, first, ErrGap)
 	}
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: l.key(from), UpperBound: []byte{l.prefix + 1}})
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: l.key(from),
+		UpperBound: []byte{l.prefix + 1}})
 	if err != nil {
 		return nil, from, fmt.Errorf("read change log: %w", err)
 	}
@@ -122,8 +128,8 @@ func (l *Log) Wait(ctx context.Context, offset uint64) error {
 	}
 }
 
-// Trim drops events captured before a time, and the oldest tenth while the log is larger on disk than maxBytes.
-// It returns how many went.
+// Trim drops events captured before a time, and the oldest tenth while the log is larger on disk
+// than maxBytes. It returns how many went.
 func (l *Log) Trim(before time.Time, maxBytes int64) (dropped uint64, err error) {
 	first, next := l.Ends()
 	cut := first
@@ -135,7 +141,8 @@ func (l *Log) Trim(before time.Time, maxBytes int64) (dropped uint64, err error)
 		if len(events) == 0 || !events[0].Captured.Before(before) {
 			break
 		}
-		cut = max(after, cut+(next-first)/1000) // a thousandth at a time: age is a bound, not an appointment
+		// a thousandth at a time: age is a bound, not an appointment
+		cut = max(after, cut+(next-first)/1000)
 	}
 	size, err := l.db.EstimateDiskUsage(l.key(0), []byte{l.prefix + 1})
 	if err != nil {

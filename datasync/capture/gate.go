@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Gate bounds the writes in flight at one side. Its width grows by one with each window of successes and halves when the side throttles
-// (AIMD); while the side cannot be reached it lets one write through at a time, after a pause that grows. Safe for concurrent use.
+// Gate bounds the writes in flight at one side. Its width grows by one with each window of
+// successes and halves when the side throttles (AIMD); while the side cannot be reached it lets one
+// write through at a time, after a pause that grows. Safe for concurrent use.
 type Gate struct {
 	mu       sync.Mutex
 	max      float64
@@ -25,7 +26,8 @@ func NewGate(width int, retryMax time.Duration, r *rand.Rand) *Gate {
 	return &Gate{max: float64(width), width: min(float64(width), 32), retryMax: retryMax, rand: r}
 }
 
-// Free returns how many writes may start now, and when to ask again where none may and none is in flight.
+// Free returns how many writes may start now, and when to ask again where none may and none is in
+// flight.
 func (g *Gate) Free(now time.Time) (n int, retry time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,4 +1,5 @@
-// Package capture paces the reading of change feeds and the retrying of sides that cannot be reached.
+// Package capture paces the reading of change feeds and the retrying of sides that cannot be
+// reached.
 package capture
 
 import (
@@ -6,8 +7,9 @@ import (
 	"time"
 )
 
-// Pace is how long to wait between two reads of a feed: at its shortest while changes come, growing to its longest when none do,
-// exponential with jitter while the feed cannot be read. The zero Pace has no bounds; set them first. Not safe for concurrent use.
+// Pace is how long to wait between two reads of a feed: at its shortest while changes come, growing
+// to its longest when none do, exponential with jitter while the feed cannot be read. The zero Pace
+// has no bounds; set them first. Not safe for concurrent use.
 type Pace struct {
 	Min, Max time.Duration // between reads that succeed
 	RetryMax time.Duration // between reads that fail
@@ -17,7 +19,8 @@ type Pace struct {
 	failures int
 }
 
-// Read returns the pause after a read that gave n changes. A feed that is known to have more is read at once.
+// Read returns the pause after a read that gave n changes. A feed that is known to have more is
+// read at once.
 func (p *Pace) Read(n int, more bool) time.Duration {
 	p.failures = 0
 	switch {
@@ -38,7 +41,8 @@ func (p *Pace) Failed() time.Duration {
 	return Backoff(p.failures, p.Min, p.RetryMax, p.Rand)
 }
 
-// Backoff is the pause before try number attempt+1: first doubled for each failure up to most, half of it random.
+// Backoff is the pause before try number attempt+1: first doubled for each failure up to most, half
+// of it random.
 func Backoff(attempt int, first, most time.Duration, r *rand.Rand) time.Duration {
 	d := first << min(max(attempt-1, 0), 16)
 	if d <= 0 || d > most {

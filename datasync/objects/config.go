@@ -11,19 +11,22 @@ import (
 type Bucket struct {
 	Name  string
 	Sides map[proa.Region]cloud.Bucket // both regions
-	// SweepMin and SweepMax bound the pause between two sweeps of a side: shortest while objects change, longest when
-	// none do (250 ms, 800 ms). A sweep that takes long is followed by a pause as long as itself.
+	// SweepMin and SweepMax bound the pause between two sweeps of a side: shortest while objects
+	// change, longest when none do (250 ms, 800 ms). A sweep that takes long is followed by a pause
+	// as long as itself.
 	SweepMin, SweepMax time.Duration
 	Workers            int           // copies at a time, both sides together (8)
 	Page               int           // objects of one listing (1,000)
 	MaxSize            int64         // larger objects are not replicated but reported (5 GiB)
 	CopyTimeout        time.Duration // of one object (10 min)
 	CallTimeout        time.Duration // of one listing, Head or delete (5 s)
-	RetryMax           time.Duration // bounds the back-off of one object (2 s) and of a side that is away (1 s)
-	Grace              time.Duration // how long a delete is remembered (8 days)
-	InFlightMax        time.Duration // how late a write that was given up may land (20 min)
-	KeepAge            time.Duration // of losers kept in the bucket (90 days)
-	Stale              time.Duration // age of the last sweep after which the lag is unknown (5 s, or three sweeps)
+	// bounds the back-off of one object (2 s) and of a side that is away (1 s)
+	RetryMax    time.Duration
+	Grace       time.Duration // how long a delete is remembered (8 days)
+	InFlightMax time.Duration // how late a write that was given up may land (20 min)
+	KeepAge     time.Duration // of losers kept in the bucket (90 days)
+	// age of the last sweep after which the lag is unknown (5 s, or three sweeps)
+	Stale time.Duration
 }
 
 func (b Bucket) withDefaults() Bucket {

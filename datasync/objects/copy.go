@@ -45,7 +45,8 @@ const applyRounds = 3
 
 // write brings one side of an object to the winner. It fails only when the store does.
 func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) error {
-	w := Writing{Version: st.Winner.Version, Tombstone: st.Winner.Tombstone, Content: st.Winner.Content, Sent: r.now()}
+	w := Writing{Version: st.Winner.Version, Tombstone: st.Winner.Tombstone,
+		Content: st.Winner.Content, Sent: r.now()}
 	if keep := st.at(region).Keep; keep != nil {
 		if err := r.keep(ctx, region, st.Name, *keep); err != nil {
 			return r.failed(ctx, st.Name, region, w, err)
@@ -75,7 +76,8 @@ func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) e
 	})
 }
 
-// outstanding drops intents that can land no more, and one of the same version, which is being tried again.
+// outstanding drops intents that can land no more, and one of the same version, which is being
+// tried again.
 func (r *Replicator) outstanding(ws []Writing, version proa.Version) []Writing {
 	now := r.now()
 	return slices.DeleteFunc(ws, func(w Writing) bool {
@@ -89,7 +91,8 @@ func (r *Replicator) stored(st *State, region proa.Region, w Writing, info cloud
 	sd.Writing = slices.DeleteFunc(sd.Writing, func(o Writing) bool { return o.Version == w.Version })
 	next := Side{Known: true, Version: w.Version, Assigned: sd.Assigned, Writing: sd.Writing}
 	if !w.Tombstone {
-		next.Exists, next.ETag, next.VersionID, next.Modified = true, info.ETag, info.VersionID, info.LastModified
+		next.Exists, next.ETag, next.VersionID, next.Modified = true, info.ETag, info.VersionID,
+			info.LastModified
 		next.Content = w.Content
 		next.Content.CRC64, next.Content.HasCRC64 = info.CRC64, true
 		if st.Winner.Version == w.Version {
@@ -103,9 +106,12 @@ func (r *Replicator) stored(st *State, region proa.Region, w Writing, info cloud
 }
 
 // failed records a write that did not succeed, or may not have, and looks at what is there instead.
-func (r *Replicator) failed(ctx context.Context, name string, region proa.Region, w Writing, cause error) error {
+func (r *Replicator) failed(
+	ctx context.Context, name string, region proa.Region, w Writing, cause error,
+) error {
 	sure := errors.Is(cause, proa.ErrConflict) || errors.Is(cause, errSource)
-	never := errors.Is(cause, proa.ErrInvalid) || errors.Is(cause, proa.ErrTooLarge) || errors.Is(cause, proa.ErrUnsupported)
+	never := errors.Is(cause, proa.ErrInvalid) || errors.Is(cause, proa.ErrTooLarge) ||
+		errors.Is(cause, proa.ErrUnsupported)
 	err := r.change(name, false, func(st *State) (verdict, proa.Region, error) {
 		sd := st.at(region)
 		if never && st.Winner.Version == w.Version {
@@ -132,7 +138,9 @@ func (r *Replicator) failed(ctx context.Context, name string, region proa.Region
 	return nil
 }
 
-func (r *Replicator) remove(ctx context.Context, region proa.Region, name, etag string) (cloud.ObjectInfo, error) {
+func (r *Replicator) remove(
+	ctx context.Context, region proa.Region, name, etag string,
+) (cloud.ObjectInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
 	defer cancel()
 	return cloud.ObjectInfo{}, r.cfg.Sides[region].Delete(ctx, name, etag)
@@ -142,20 +150,24 @@ func (r *Replicator) remove(ctx context.Context, region proa.Region, name, etag 
 var errSource = errors.New("the source has changed")
 
 // copy streams the winner from the other side.
-func (r *Replicator) copy(ctx context.Context, st *State, to proa.Region) (cloud.ObjectInfo, error) {
+func (r *Replicator) copy(
+	ctx context.Context, st *State, to proa.Region,
+) (cloud.ObjectInfo, error) {
 	src, dst := st.at(to.Other()), st.at(to)
 	if !src.Exists || src.Version != st.Winner.Version {
 		return cloud.ObjectInfo{}, errSource
 	}
 	if src.Content.Size > r.cfg.MaxSize {
-		return cloud.ObjectInfo{}, fmt.Errorf("%d bytes, of %d at most: %w", src.Content.Size, r.cfg.MaxSize, proa.ErrTooLarge)
+		return cloud.ObjectInfo{}, fmt.Errorf("%d bytes, of %d at most: %w", src.Content.Size,
+			r.cfg.MaxSize, proa.ErrTooLarge)
 	}
 	o := cloud.PutOptions{ContentType: src.Content.ContentType, Metadata: src.Content.Metadata,
 		IfMatch: dst.ETag, IfNoneMatch: !dst.Exists}
 	return r.stream(ctx, to.Other(), st.Name, src.ETag, to, st.Name, o)
 }
 
-// keep copies a loser to the side where it is, under a name of proa's own, before it is written over.
+// keep copies a loser to the side where it is, under a name of proa's own, before it is written
+// over.
 func (r *Replicator) keep(ctx context.Context, region proa.Region, name string, k Keep) error {
 	_, err := r.stream(ctx, region, name, k.ETag, region, k.As, cloud.PutOptions{})
 	if errors.Is(err, errSource) {
@@ -166,7 +178,8 @@ func (r *Replicator) keep(ctx context.Context, region proa.Region, name string, 
 
 // stream copies one object of a known ETag, verifying it on the way.
 func (r *Replicator) stream(
-	ctx context.Context, from proa.Region, name, etag string, to proa.Region, as string, o cloud.PutOptions,
+	ctx context.Context, from proa.Region, name, etag string, to proa.Region, as string,
+	o cloud.PutOptions,
 ) (cloud.ObjectInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.CopyTimeout)
 	defer cancel()
@@ -190,13 +203,15 @@ func (r *Replicator) stream(
 		return put, err
 	}
 	if sum := v.sum.Sum64(); put.HasCRC64 && put.CRC64 != sum {
-		return put, fmt.Errorf("stored with CRC-64 %016x, sent %016x: %w", put.CRC64, sum, proa.ErrUnavailable)
+		return put, fmt.Errorf("stored with CRC-64 %016x, sent %016x: %w", put.CRC64, sum,
+			proa.ErrUnavailable)
 	}
 	put.CRC64, put.HasCRC64 = v.sum.Sum64(), true
 	return put, nil
 }
 
-// verifier computes the checksum of what is read and fails instead of ending when it is not what the source says.
+// verifier computes the checksum of what is read and fails instead of ending when it is not what
+// the source says.
 type verifier struct {
 	r     io.Reader
 	sum   hash.Hash64
@@ -208,7 +223,8 @@ func (v *verifier) Read(p []byte) (int, error) {
 	n, err := v.r.Read(p)
 	v.sum.Write(p[:n])
 	if errors.Is(err, io.EOF) && v.check && v.sum.Sum64() != v.want {
-		return n, fmt.Errorf("read with CRC-64 %016x, stored %016x: %w", v.sum.Sum64(), v.want, proa.ErrUnavailable)
+		return n, fmt.Errorf("read with CRC-64 %016x, stored %016x: %w", v.sum.Sum64(), v.want,
+			proa.ErrUnavailable)
 	}
 	return n, err
 }

@@ -56,7 +56,8 @@ func (b *bucket) set(name string, body []byte, o cloud.PutOptions, crc bool) clo
 	b.n++
 	sum := cloud.NewCRC64()
 	sum.Write(body)
-	info := cloud.ObjectInfo{Name: name, Size: int64(len(body)), ContentType: o.ContentType, Metadata: maps.Clone(o.Metadata),
+	info := cloud.ObjectInfo{Name: name, Size: int64(len(body)), ContentType: o.ContentType,
+		Metadata:     maps.Clone(o.Metadata),
 		LastModified: b.now().Truncate(time.Second), ETag: fmt.Sprintf("%x", sum.Sum64())}
 	if b.blob {
 		info.ETag = fmt.Sprint("0x", b.n)
@@ -90,7 +91,9 @@ func (b *bucket) names() []string {
 	return slices.Sorted(maps.Keys(b.objects))
 }
 
-func (b *bucket) List(_ context.Context, after string, limit int) ([]cloud.ObjectInfo, bool, error) {
+func (b *bucket) List(
+	_ context.Context, after string, limit int,
+) ([]cloud.ObjectInfo, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.enter("list", after); err != nil {
@@ -105,7 +108,8 @@ func (b *bucket) List(_ context.Context, after string, limit int) ([]cloud.Objec
 			return page, true, nil
 		}
 		i := b.objects[name].info
-		page = append(page, cloud.ObjectInfo{Name: name, Size: i.Size, ETag: i.ETag, LastModified: i.LastModified})
+		page = append(page, cloud.ObjectInfo{Name: name, Size: i.Size, ETag: i.ETag,
+			LastModified: i.LastModified})
 	}
 	return page, false, nil
 }
@@ -136,7 +140,9 @@ func (b *bucket) Get(_ context.Context, name string) (cloud.ObjectInfo, io.ReadC
 	return o.info, io.NopCloser(bytes.NewReader(o.body)), nil
 }
 
-func (b *bucket) Put(_ context.Context, name string, body io.Reader, size int64, o cloud.PutOptions) (cloud.ObjectInfo, error) {
+func (b *bucket) Put(
+	_ context.Context, name string, body io.Reader, size int64, o cloud.PutOptions,
+) (cloud.ObjectInfo, error) {
 	content, err := io.ReadAll(body)
 	if err != nil {
 		return cloud.ObjectInfo{}, err
@@ -147,7 +153,8 @@ func (b *bucket) Put(_ context.Context, name string, body io.Reader, size int64,
 		return cloud.ObjectInfo{}, err
 	}
 	old, ok := b.objects[name]
-	if int64(len(content)) != size || o.IfNoneMatch && ok || o.IfMatch != "" && old.info.ETag != o.IfMatch {
+	if int64(len(content)) != size || o.IfNoneMatch && ok || o.IfMatch != "" &&
+		old.info.ETag != o.IfMatch {
 		return cloud.ObjectInfo{}, proa.ErrConflict
 	}
 	info := b.set(name, content, o, true)

@@ -45,16 +45,21 @@ type sideStatus struct {
 	sweep   chan struct{}        // sweep now
 }
 
-// oldestKept bounds sideStatus.oldest; workKept the names that wait for a worker. What is beyond is found by the next sweep.
+// oldestKept bounds sideStatus.oldest; workKept the names that wait for a worker. What is beyond is
+// found by the next sweep.
 const (
 	oldestKept = 10_000
 	workKept   = 10_000
 )
 
-// New makes a replicator and counts what the last process left. It starts nothing and calls no cloud.
-func New(b Bucket, store *shadow.Store, now func() time.Time, log *slog.Logger) (*Replicator, error) {
+// New makes a replicator and counts what the last process left. It starts nothing and calls no
+// cloud.
+func New(
+	b Bucket, store *shadow.Store, now func() time.Time, log *slog.Logger,
+) (*Replicator, error) {
 	if b.Name == "" || b.Sides[proa.AWS] == nil || b.Sides[proa.Azure] == nil {
-		return nil, fmt.Errorf("bucket %q: needs a name and both sides: %w", b.Name, proa.ErrInvalidConfig)
+		return nil, fmt.Errorf("bucket %q: needs a name and both sides: %w", b.Name,
+			proa.ErrInvalidConfig)
 	}
 	r := &Replicator{cfg: b.withDefaults(), store: store, now: now, log: log.With("bucket", b.Name),
 		work: make(chan string, workKept), busy: map[string]bool{}, queued: map[string]bool{}}
@@ -86,7 +91,8 @@ func decode(name string, record []byte) (*State, error) {
 // Name is the bucket's.
 func (r *Replicator) Name() string { return r.cfg.Name }
 
-// Run sweeps and copies until the context ends; then it returns nil. It fails when the store is lost.
+// Run sweeps and copies until the context ends; then it returns nil. It fails when the store is
+// lost.
 func (r *Replicator) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, region := range proa.Regions() {
@@ -161,8 +167,11 @@ func (r *Replicator) load(name string) (*State, error) {
 	return decode(name, record)
 }
 
-// change loads a state, has fn change it and keeps it, in one batch with what follows from a verdict. The caller has taken the name.
-func (r *Replicator) change(name string, durable bool, fn func(st *State) (verdict, proa.Region, error)) error {
+// change loads a state, has fn change it and keeps it, in one batch with what follows from a
+// verdict. The caller has taken the name.
+func (r *Replicator) change(
+	name string, durable bool, fn func(st *State) (verdict, proa.Region, error),
+) error {
 	old, err := r.load(name)
 	if err != nil {
 		return err
@@ -209,7 +218,8 @@ func (r *Replicator) put(tx *shadow.Tx, st *State, v verdict, region proa.Region
 
 func (r *Replicator) event(st *State, v verdict, region proa.Region) *bus.Event {
 	sd := st.at(region)
-	e := &bus.Event{Region: region, Bucket: r.cfg.Name, Object: st.Name, ETag: sd.ETag, Size: sd.Content.Size,
+	e := &bus.Event{Region: region, Bucket: r.cfg.Name, Object: st.Name, ETag: sd.ETag,
+		Size:    sd.Content.Size,
 		Version: sd.Version, Origin: sd.Modified, Captured: r.now(), Won: v.won}
 	if v.won {
 		e.Parent, e.Origin = st.Winner.Parent, st.Winner.Origin
@@ -218,22 +228,26 @@ func (r *Replicator) event(st *State, v verdict, region proa.Region) *bus.Event 
 }
 
 func (r *Replicator) conflict(st *State, c *clash) journal.Conflict {
-	return journal.Conflict{Time: r.now().UTC(), Bucket: r.cfg.Name, Object: st.Name, Reason: c.reason, Policy: "lww",
+	return journal.Conflict{Time: r.now().UTC(), Bucket: r.cfg.Name, Object: st.Name,
+		Reason: c.reason, Policy: "lww",
 		Winner: journalSide(c.winner), Loser: journalSide(c.loser)}
 }
 
 func journalSide(c Candidate) journal.Side {
-	s := journal.Side{Version: c.Version, Parent: c.Parent, Region: c.Version.Region, Time: c.Version.Time.Time(),
+	s := journal.Side{Version: c.Version, Parent: c.Parent, Region: c.Version.Region,
+		Time:      c.Version.Time.Time(),
 		Tombstone: c.Tombstone}
 	if !c.Tombstone {
 		s.Missing = c.KeptAt == ""
-		s.Object = &journal.Object{Size: c.Content.Size, ETag: c.ETag, VersionID: c.VersionID, Kept: c.Kept,
+		s.Object = &journal.Object{Size: c.Content.Size, ETag: c.ETag, VersionID: c.VersionID,
+			Kept:   c.Kept,
 			KeptAt: c.KeptAt, ContentType: c.Content.ContentType, Metadata: c.Content.Metadata}
 	}
 	return s
 }
 
-// count takes the difference between two states into the counts. The caller holds the lock, or is alone.
+// count takes the difference between two states into the counts. The caller holds the lock, or is
+// alone.
 func (r *Replicator) count(old, st *State) {
 	r.objects += exists(st) - exists(old)
 	for i, from := range proa.Regions() {
@@ -261,7 +275,8 @@ func exists(st *State) int64 {
 
 // behind reports whether the other region lacks what was written in this one.
 func behind(st *State, from proa.Region) bool {
-	return st.Winner.Version.Region == from && !st.inSync(from.Other()) && st.at(from.Other()).Unfit == ""
+	return st.Winner.Version.Region == from && !st.inSync(from.Other()) &&
+		st.at(from.Other()).Unfit == ""
 }
 
 // Objects is the number of objects that exist.
@@ -286,8 +301,9 @@ func (r *Replicator) Direction(from proa.Region) Direction {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	sd := &r.sides[resolve.Index(from)]
-	d := Direction{Known: !sd.fresh.IsZero() && now.Sub(sd.fresh) < max(r.cfg.Stale, 3*sd.took), Scanning: sd.fresh.IsZero(),
-		Backlog: sd.backlog, Through: sd.fresh, Err: sd.err}
+	d := Direction{Known: !sd.fresh.IsZero() && now.Sub(sd.fresh) < max(r.cfg.Stale, 3*sd.took),
+		Scanning: sd.fresh.IsZero(),
+		Backlog:  sd.backlog, Through: sd.fresh, Err: sd.err}
 	if sd.backlog > 0 {
 		for _, at := range sd.oldest {
 			if at.Before(d.Through) {
@@ -324,7 +340,8 @@ func (r *Replicator) Pending(from proa.Region, limit int) ([]Waiting, error) {
 			return nil, err
 		}
 		if behind(st, from) {
-			out = append(out, Waiting{Name: name, Version: st.Winner.Version, Deleted: st.Winner.Tombstone, At: st.Winner.Origin})
+			out = append(out, Waiting{Name: name, Version: st.Winner.Version, Deleted: st.Winner.Tombstone,
+				At: st.Winner.Origin})
 		}
 	}
 	return out, nil
@@ -336,7 +353,8 @@ func (r *Replicator) InFlight(name string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return !st.inSync(proa.AWS) && st.Sides[0].Unfit == "" || !st.inSync(proa.Azure) && st.Sides[1].Unfit == "", nil
+	return !st.inSync(proa.AWS) && st.Sides[0].Unfit == "" || !st.inSync(proa.Azure) &&
+		st.Sides[1].Unfit == "", nil
 }
 
 // Sides are the buckets.

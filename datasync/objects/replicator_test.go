@@ -62,8 +62,10 @@ func (p *pair) start() {
 		last = maxTime(time.Now(), last.Add(1))
 		return last
 	}
-	p.r, err = New(Bucket{Name: "attachments", Sides: map[proa.Region]cloud.Bucket{proa.AWS: p.s3, proa.Azure: p.blob},
-		SweepMin: 2 * time.Millisecond, SweepMax: 5 * time.Millisecond, Page: 3, RetryMax: 20 * time.Millisecond},
+	p.r, err = New(Bucket{Name: "attachments", Sides: map[proa.Region]cloud.Bucket{proa.AWS: p.s3,
+		proa.Azure: p.blob},
+		SweepMin: 2 * time.Millisecond, SweepMax: 5 * time.Millisecond, Page: 3,
+		RetryMax: 20 * time.Millisecond},
 		p.store, now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		p.t.Fatal(err)
@@ -292,7 +294,8 @@ func TestCorruptStreamIsNotStored(t *testing.T) {
 	}
 }
 
-// TestRandomObjectsConverge writes both sides at random with faults and restarts, and holds both sides equal in the end.
+// TestRandomObjectsConverge writes both sides at random with faults and restarts, and holds both
+// sides equal in the end.
 func TestRandomObjectsConverge(t *testing.T) {
 	for seed := range uint64(6) {
 		p := newPair(t)

@@ -49,10 +49,11 @@ type Side struct {
 	Content   Content       `json:"content,omitzero"`
 	Assigned  hlc.Timestamp `json:"assigned,omitempty"` // the last time given to a local write here
 	Writing   []Writing     `json:"writing,omitempty"`  // writes of ours whose outcome is not recorded
-	Keep      *Keep         `json:"keep,omitempty"`     // a loser that is here only, to be kept before it is written over
-	Unfit     string        `json:"unfit,omitempty"`    // why the winner cannot be stored here
-	Attempts  int           `json:"attempts,omitempty"`
-	RetryAt   time.Time     `json:"retry_at,omitzero"`
+	// a loser that is here only, to be kept before it is written over
+	Keep     *Keep     `json:"keep,omitempty"`
+	Unfit    string    `json:"unfit,omitempty"` // why the winner cannot be stored here
+	Attempts int       `json:"attempts,omitempty"`
+	RetryAt  time.Time `json:"retry_at,omitzero"`
 }
 
 // Writing is the intent of one write: what it makes, and when it was sent.
@@ -77,7 +78,8 @@ func keepName(v proa.Version, name string) string {
 	return OwnPrefix + "losers/" + v.Time.String() + "." + string(v.Region) + "/" + name
 }
 
-// seen is one observation of an object: a listing's line and, where that was new, what Head said of it.
+// seen is one observation of an object: a listing's line and, where that was new, what Head said of
+// it.
 type seen struct {
 	exists bool
 	info   cloud.ObjectInfo
@@ -85,19 +87,22 @@ type seen struct {
 }
 
 func contentOf(i cloud.ObjectInfo) Content {
-	return Content{Size: i.Size, CRC64: i.CRC64, HasCRC64: i.HasCRC64, ContentType: i.ContentType, Metadata: i.Metadata}
+	return Content{Size: i.Size, CRC64: i.CRC64, HasCRC64: i.HasCRC64, ContentType: i.ContentType,
+		Metadata: i.Metadata}
 }
 
 // same reports whether two contents are known to be equal.
 func (c Content) same(o Content) bool {
-	return c.Size == o.Size && c.HasCRC64 && o.HasCRC64 && c.CRC64 == o.CRC64 && c.ContentType == o.ContentType &&
+	return c.Size == o.Size && c.HasCRC64 && o.HasCRC64 && c.CRC64 == o.CRC64 &&
+		c.ContentType == o.ContentType &&
 		maps.Equal(c.Metadata, o.Metadata)
 }
 
 // unchanged reports whether a listing's line is the state that is known of the side.
 func (sd *Side) unchanged(i cloud.ObjectInfo) bool {
 	return sd.Known && sd.Exists && sd.ETag == i.ETag && sd.Content.Size == i.Size &&
-		(sd.Modified.Equal(i.LastModified) || sd.Modified.Truncate(time.Second).Equal(i.LastModified.Truncate(time.Second)))
+		(sd.Modified.Equal(i.LastModified) ||
+			sd.Modified.Truncate(time.Second).Equal(i.LastModified.Truncate(time.Second)))
 }
 
 func (st *State) at(r proa.Region) *Side { return &st.Sides[resolve.Index(r)] }
@@ -145,17 +150,20 @@ type Candidate struct {
 	KeptAt    proa.Region
 }
 
-// observe judges what a side holds now. It is the pure part of the replicator: the same state and observation give the same verdict.
+// observe judges what a side holds now. It is the pure part of the replicator: the same state and
+// observation give the same verdict.
 func (st *State) observe(region proa.Region, o seen, now time.Time) verdict {
 	sd := st.at(region)
 	if !o.exists {
 		return st.absent(region, sd, o, now)
 	}
 	next := Side{Known: true, Exists: true, ETag: o.info.ETag, VersionID: o.info.VersionID,
-		Modified: o.info.LastModified, Content: contentOf(o.info), Assigned: sd.Assigned, Writing: sd.Writing}
+		Modified: o.info.LastModified, Content: contentOf(o.info), Assigned: sd.Assigned,
+		Writing: sd.Writing}
 	for i, w := range sd.Writing {
 		if !w.Tombstone && w.Content.same(next.Content) && !sd.Content.same(next.Content) {
-			// A write of ours whose outcome was not known, or another one of the same content: nothing is lost either way.
+			// A write of ours whose outcome was not known, or another one of the same content:
+			// nothing is lost either way.
 			next.Version, next.Writing = w.Version, slices.Delete(sd.Writing, i, i+1)
 			*sd = next
 			return verdict{synced: true}
@@ -177,11 +185,13 @@ func (st *State) observe(region proa.Region, o seen, now time.Time) verdict {
 	parent, known := sd.Version, sd.Known
 	*sd = next
 	sd.Version = st.assign(sd, region, parent, o.info.LastModified, known, fingerprint(region, o.info))
-	w := Winner{Version: sd.Version, Parent: parent, Content: next.Content, Origin: origin(o, now), Decided: now}
+	w := Winner{Version: sd.Version, Parent: parent, Content: next.Content, Origin: origin(o, now),
+		Decided: now}
 	return st.compete(w, region, known)
 }
 
-// absent judges that a side holds nothing. It is a delete only where the object was seen there before.
+// absent judges that a side holds nothing. It is a delete only where the object was seen there
+// before.
 func (st *State) absent(region proa.Region, sd *Side, o seen, now time.Time) verdict {
 	if !sd.Known || !sd.Exists {
 		sd.Known = true
@@ -189,7 +199,8 @@ func (st *State) absent(region proa.Region, sd *Side, o seen, now time.Time) ver
 	}
 	for i, w := range sd.Writing {
 		if w.Tombstone { // a delete of ours whose outcome was not known
-			*sd = Side{Known: true, Version: w.Version, Assigned: sd.Assigned, Writing: slices.Delete(sd.Writing, i, i+1)}
+			*sd = Side{Known: true, Version: w.Version, Assigned: sd.Assigned,
+				Writing: slices.Delete(sd.Writing, i, i+1)}
 			return verdict{synced: true}
 		}
 	}
@@ -200,9 +211,12 @@ func (st *State) absent(region proa.Region, sd *Side, o seen, now time.Time) ver
 	return st.compete(w, region, true)
 }
 
-// assign gives a local write its version: its time, but after what it replaced and after this region's last write of the object.
-// What is found when nothing was known is as old as the store says.
-func (st *State) assign(sd *Side, region proa.Region, parent proa.Version, at time.Time, known bool, h proa.Hash) proa.Version {
+// assign gives a local write its version: its time, but after what it replaced and after this
+// region's last write of the object. What is found when nothing was known is as old as the store
+// says.
+func (st *State) assign(
+	sd *Side, region proa.Region, parent proa.Version, at time.Time, known bool, h proa.Hash,
+) proa.Version {
 	floor := max(sd.Assigned, parent.Time)
 	if !known && st.Winner.Tombstone {
 		floor = max(floor, st.Winner.Version.Time) // unknown age: kept whatever a tombstone says
@@ -218,7 +232,8 @@ func (st *State) assign(sd *Side, region proa.Region, parent proa.Version, at ti
 // fingerprint tells states of one object at one region apart.
 func fingerprint(region proa.Region, i cloud.ObjectInfo) proa.Hash {
 	return proa.ContentHash(proa.Item{"r": proa.String(string(region)), "e": proa.String(i.ETag),
-		"c": proa.String(fmt.Sprintf("%d/%x/%d/%s", i.Size, i.CRC64, i.LastModified.UnixNano(), i.VersionID))})
+		"c": proa.String(fmt.Sprintf("%d/%x/%d/%s", i.Size, i.CRC64, i.LastModified.UnixNano(),
+			i.VersionID))})
 }
 
 func origin(o seen, now time.Time) time.Time {
@@ -278,7 +293,8 @@ func (st *State) candidate(w Winner, keep bool) Candidate {
 	return c
 }
 
-// collectable reports whether a delete need not be remembered any more: both sides were seen without the object after it.
+// collectable reports whether a delete need not be remembered any more: both sides were seen
+// without the object after it.
 func (st *State) collectable(now time.Time, grace time.Duration) bool {
 	quiet := st.Winner.Tombstone || st.Winner.Version.IsZero()
 	for i := range st.Sides {

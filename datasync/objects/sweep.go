@@ -18,8 +18,8 @@ import (
 // heads is how many objects are looked at together.
 const heads = 8
 
-// shownAfter is how much later than an announcement a complete sweep must have begun to settle it: the clocks of functions and nodes
-// are this close.
+// shownAfter is how much later than an announcement a complete sweep must have begun to settle it:
+// the clocks of functions and nodes are this close.
 const shownAfter = 5 * time.Second
 
 // sweeps lists one side over and over.
@@ -84,7 +84,8 @@ func (r *Replicator) swept(region proa.Region, began time.Time, took time.Durati
 // errStore wraps failures of the store, which end the process.
 var errStore = errors.New("objects store")
 
-// sweep compares one side's whole listing with the shadow index. It reports whether anything had changed there.
+// sweep compares one side's whole listing with the shadow index. It reports whether anything had
+// changed there.
 func (r *Replicator) sweep(ctx context.Context, region proa.Region) (changed bool, err error) {
 	began := r.now()
 	for after, more := "", true; more; {
@@ -116,18 +117,24 @@ func (r *Replicator) sweep(ctx context.Context, region proa.Region) (changed boo
 	return changed, nil
 }
 
-func (r *Replicator) list(ctx context.Context, region proa.Region, after string) ([]cloud.ObjectInfo, bool, error) {
+func (r *Replicator) list(
+	ctx context.Context, region proa.Region, after string,
+) ([]cloud.ObjectInfo, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
 	defer cancel()
 	page, more, err := r.cfg.Sides[region].List(ctx, after, r.cfg.Page)
 	if more && len(page) == 0 {
-		return nil, false, fmt.Errorf("list bucket %s: an empty page with more to come: %w", r.cfg.Name, proa.ErrUnavailable)
+		return nil, false, fmt.Errorf("list bucket %s: an empty page with more to come: %w", r.cfg.Name,
+			proa.ErrUnavailable)
 	}
 	return page, more, err
 }
 
-// differing returns the names of a page that are new, changed or missing, and queues those that are due anyway.
-func (r *Replicator) differing(region proa.Region, page []cloud.ObjectInfo, after, last string) ([]string, error) {
+// differing returns the names of a page that are new, changed or missing, and queues those that are
+// due anyway.
+func (r *Replicator) differing(
+	region proa.Region, page []cloud.ObjectInfo, after, last string,
+) ([]string, error) {
 	var look []string
 	now, next := r.now(), 0
 	isNew := func(o cloud.ObjectInfo) {
@@ -212,14 +219,17 @@ func (r *Replicator) observe(ctx context.Context, region proa.Region, name strin
 	return nil
 }
 
-// sumWhereNeeded reads an object that its writer stored without a CRC-64, where only that can tell whether it is what proa knows
-// already: the same size at this side or at the other one.
-func (r *Replicator) sumWhereNeeded(ctx context.Context, region proa.Region, info *cloud.ObjectInfo) error {
+// sumWhereNeeded reads an object that its writer stored without a CRC-64, where only that can tell
+// whether it is what proa knows already: the same size at this side or at the other one.
+func (r *Replicator) sumWhereNeeded(
+	ctx context.Context, region proa.Region, info *cloud.ObjectInfo,
+) error {
 	st, err := r.load(info.Name)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errStore, err)
 	}
-	needed := !st.Winner.Version.IsZero() && !st.Winner.Tombstone && st.Winner.Content.Size == info.Size
+	needed := !st.Winner.Version.IsZero() && !st.Winner.Tombstone &&
+		st.Winner.Content.Size == info.Size
 	for _, sd := range st.Sides {
 		needed = needed || sd.Exists && sd.Content.Size == info.Size
 		for _, w := range sd.Writing {

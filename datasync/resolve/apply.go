@@ -16,7 +16,8 @@ func (m *machine) dispatch(in Dispatch) {
 		return
 	}
 	if !sd.Refused.IsZero() {
-		// The feed was to show why a write was refused. It is read from the table only once the feed has been read past that.
+		// The feed was to show why a write was refused. It is read from the table only once the
+		// feed has been read past that.
 		if in.Fresh.Before(sd.Refused.Add(m.FeedWait)) {
 			m.pause(sd)
 			return
@@ -49,7 +50,8 @@ func (m *machine) write(side proa.Region, sd *Side) {
 	}
 	out.Intent = m.intend(sd, version, out.Purge, out.Print)
 	if !out.Purge {
-		out.Next.Envelope = &proa.Envelope{Version: version, Parent: w.Parent, Tombstone: w.Tombstone, Write: out.Intent}
+		out.Next.Envelope = &proa.Envelope{Version: version, Parent: w.Parent, Tombstone: w.Tombstone,
+			Write: out.Intent}
 	}
 	sd.InFlight, sd.Touched = out.Intent, m.now
 	m.emit(out)
@@ -61,17 +63,20 @@ func (m *machine) borrow(side proa.Region, sd *Side) {
 	m.emit(Observe{Side: side.Other()})
 }
 
-// intend records that a version is about to be written. Its number is never used again, even by a node that has lost its memory.
+// intend records that a version is about to be written. Its number is never used again, even by a
+// node that has lost its memory.
 func (m *machine) intend(sd *Side, version proa.Version, purge bool, seen Print) uint64 {
 	if len(sd.Intents) >= maxIntents {
 		sd.Intents = append(sd.Intents[:0], sd.Intents[1:]...)
 	}
 	m.s.LastID = max(m.s.LastID+1, uint64(max(m.now.UnixMilli(), 1)))
-	sd.Intents = append(sd.Intents, Intent{ID: m.s.LastID, Version: version, Purge: purge, Seen: seen, Sent: m.now})
+	sd.Intents = append(sd.Intents, Intent{ID: m.s.LastID, Version: version, Purge: purge, Seen: seen,
+		Sent: m.now})
 	return m.s.LastID
 }
 
-// prune forgets the intents that can show up no more: shown and with a known outcome, or older than any write that could still land.
+// prune forgets the intents that can show up no more: shown and with a known outcome, or older than
+// any write that could still land.
 func (m *machine) prune(sd *Side, fresh time.Time) {
 	kept := sd.Intents[:0]
 	for _, in := range sd.Intents {
@@ -150,16 +155,19 @@ func (m *machine) done(sd *Side, intent *Intent, row cloud.Row) {
 
 // wrote reports whether a stored state is exactly what the intent wrote.
 func (m *machine) wrote(in *Intent, h *Held) bool {
-	return h.Exists && !in.Purge && h.Stored != nil && h.Stored.Write == in.ID && h.Stored.Version == in.Version && h.Stored.Version.Hash == h.Hash &&
+	return h.Exists && !in.Purge && h.Stored != nil && h.Stored.Write == in.ID &&
+		h.Stored.Version == in.Version && h.Stored.Version.Hash == h.Hash &&
 		h.Stored.Tombstone == h.Tombstone
 }
 
-// unpurged judges a removal anew that was taken for a purge of ours, now that the purge is known not to have been.
+// unpurged judges a removal anew that was taken for a purge of ours, now that the purge is known
+// not to have been.
 func (m *machine) unpurged(side proa.Region, sd *Side, intent *Intent) bool {
 	if intent.Over.IsZero() || !intent.Refused || !sd.Feed.Gone || sd.Ahead != nil {
 		return false
 	}
-	m.local(sd, write{region: side, deleted: true, event: intent.Over, saw: []proa.Version{sd.Feed.Version}})
+	m.local(sd, write{region: side, deleted: true, event: intent.Over,
+		saw: []proa.Version{sd.Feed.Version}})
 	return true
 }
 
@@ -187,7 +195,8 @@ func (m *machine) refused(side proa.Region, sd *Side, intent *Intent, row cloud.
 	}
 }
 
-// found recognises a stored state that a write of ours left there: this one, or an earlier one that was given up.
+// found recognises a stored state that a write of ours left there: this one, or an earlier one that
+// was given up.
 func (m *machine) found(sd *Side, h *Held, row cloud.Row) bool {
 	for i := range sd.Intents {
 		in := &sd.Intents[i]

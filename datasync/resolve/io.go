@@ -10,10 +10,12 @@ import (
 // Input is what a step reacts to.
 type Input interface{ input() }
 
-// Captured is one change of a region's feed. A change at or before the last position is dropped as a repetition.
+// Captured is one change of a region's feed. A change at or before the last position is dropped as
+// a repetition.
 type Captured struct{ Change proa.Change }
 
-// Dispatch asks what to write to a side now. The feed was read to its end by a read that began at Fresh (zero: not yet).
+// Dispatch asks what to write to a side now. The feed was read to its end by a read that began at
+// Fresh (zero: not yet).
 type Dispatch struct {
 	Side  proa.Region
 	Fresh time.Time
@@ -41,8 +43,9 @@ type Applied struct {
 	Reason  string // of Invalid
 }
 
-// Observed is a row that was read from the table, after Began, without a place in the feed; nothing stored is the zero Image: a read, or
-// a complete scan begun at Began, did not meet the key. It is ignored where the feed or a write of ours has said anything since then.
+// Observed is a row that was read from the table, after Began, without a place in the feed; nothing
+// stored is the zero Image: a read, or a complete scan begun at Began, did not meet the key. It is
+// ignored where the feed or a write of ours has said anything since then.
 type Observed struct {
 	Side  proa.Region
 	Row   cloud.Row
@@ -52,10 +55,12 @@ type Observed struct {
 // Restarted says that the process which sent what is in flight is no more.
 type Restarted struct{ Side proa.Region }
 
-// Retry is an operator's order to judge a poisoned state as if it had no envelope and to try an unfit one again.
+// Retry is an operator's order to judge a poisoned state as if it had no envelope and to try an
+// unfit one again.
 type Retry struct{}
 
-// Tick lets time pass: old intents and tombstones are collected. Fresh is that of Dispatch, by Index.
+// Tick lets time pass: old intents and tombstones are collected. Fresh is that of Dispatch, by
+// Index.
 type Tick struct{ Fresh [2]time.Time }
 
 func (Captured) input()  {}
@@ -69,8 +74,9 @@ func (Tick) input()      {}
 // Output is what the shell must do once the step is durable.
 type Output interface{ output() }
 
-// Write asks for one compare-and-set: Table.Swap of Seen to Next, or Table.Purge of Seen. Where Whole is false the body
-// of Seen was let go: the shell reads the row first and answers Conflict with it, if it is not as Seen.Print says.
+// Write asks for one compare-and-set: Table.Swap of Seen to Next, or Table.Purge of Seen. Where
+// Whole is false the body of Seen was let go: the shell reads the row first and answers Conflict
+// with it, if it is not as Seen.Print says.
 type Write struct {
 	Side   proa.Region
 	Intent uint64
@@ -105,7 +111,8 @@ type Clash struct {
 // Why two states conflict.
 const (
 	ReasonConcurrent = "concurrent writes"
-	ReasonUnknownAge = "unknown age"                           // a row that no change of a feed explains
+	// a row that no change of a feed explains
+	ReasonUnknownAge = "unknown age"
 	ReasonDoubt      = "a removal that may be data sync's own" // the removed state is kept
 )
 
@@ -142,14 +149,16 @@ type Note string
 
 // The notes.
 const (
-	NoteClamped   Note = "stamp_clamped"       // a stamp was outside the skew bound of its event
-	NoteEcho      Note = "echo"                // a change was ours
-	NoteRepeated  Note = "repeated"            // a change had been seen before
-	NoteUnknown   Note = "unknown_age"         // a row differed and no change says why
-	NoteMerged    Note = "slipped_under"       // a foreign partial update came between a check and its write
-	NoteLate      Note = "late_write"          // a write of ours landed after it had been given up
-	NoteUnion     Note = "absence_unexplained" // a row was missing and no change says why: it is written again
-	NoteSameAgain Note = "same_content"        // two sides wrote the same content: no conflict
+	NoteClamped  Note = "stamp_clamped" // a stamp was outside the skew bound of its event
+	NoteEcho     Note = "echo"          // a change was ours
+	NoteRepeated Note = "repeated"      // a change had been seen before
+	NoteUnknown  Note = "unknown_age"   // a row differed and no change says why
+	// a foreign partial update came between a check and its write
+	NoteMerged Note = "slipped_under"
+	NoteLate   Note = "late_write" // a write of ours landed after it had been given up
+	// a row was missing and no change says why: it is written again
+	NoteUnion     Note = "absence_unexplained"
+	NoteSameAgain Note = "same_content" // two sides wrote the same content: no conflict
 )
 
 // Forget says that nothing needs to be remembered of the key any more.

@@ -26,8 +26,8 @@ func (m *machine) captured(c proa.Change) {
 	sd.Known = true
 }
 
-// learn takes from the previous image what the shadow index lacks: a body that was let go, or the state of a side of
-// which nothing was known.
+// learn takes from the previous image what the shadow index lacks: a body that was let go, or the
+// state of a side of which nothing was known.
 func (m *machine) learn(c proa.Change) {
 	if c.Old == nil || !c.Old.Exists() {
 		return
@@ -44,7 +44,8 @@ func (m *machine) learn(c proa.Change) {
 	}
 }
 
-// unjudged is a stored state of unknown age: its version is its envelope's, or else one that is before every real one.
+// unjudged is a stored state of unknown age: its version is its envelope's, or else one that is
+// before every real one.
 func (m *machine) unjudged(region proa.Region, img proa.Image, hash proa.Hash) Held {
 	h := m.physical(img, hash, "")
 	switch {
@@ -60,7 +61,8 @@ func (m *machine) unjudged(region proa.Region, img proa.Image, hash proa.Hash) H
 
 // physical is a stored state before it has been given a version.
 func (m *machine) physical(img proa.Image, hash proa.Hash, etag string) Held {
-	h := Held{Exists: img.Exists(), Stored: img.Envelope, Hash: hash, Malformed: img.Malformed, ETag: etag}
+	h := Held{Exists: img.Exists(), Stored: img.Envelope, Hash: hash, Malformed: img.Malformed,
+		ETag: etag}
 	if img.Tombstone() && valid(img, hash, m.Schema, m.s.Key) {
 		h.Tombstone, h.Hash = true, proa.Hash{}
 	}
@@ -101,7 +103,8 @@ func (m *machine) removed(sd *Side, c proa.Change) {
 	}
 }
 
-// purgedOver finds our purge of a tombstone image that was no more one: DynamoDB's comparison cannot see added attributes.
+// purgedOver finds our purge of a tombstone image that was no more one: DynamoDB's comparison
+// cannot see added attributes.
 func (m *machine) purgedOver(sd *Side, c proa.Change) *Intent {
 	if c.Old == nil || c.Old.Envelope == nil || sd.Feed.ETag != "" {
 		return nil
@@ -116,9 +119,10 @@ func (m *machine) purgedOver(sd *Side, c proa.Change) *Intent {
 	return nil
 }
 
-// purgedAway takes the removal of a foreign update of our tombstone image, judged before, which our purge took with it unless its answer
-// says otherwise: whatever has won is written again. Since the answer may never come, the removal is in the journal as what it
-// would be if another writer had made it.
+// purgedAway takes the removal of a foreign update of our tombstone image, judged before, which our
+// purge took with it unless its answer says otherwise: whatever has won is written again. Since the
+// answer may never come, the removal is in the journal as what it would be if another writer had
+// made it.
 func (m *machine) purgedAway(sd *Side, c proa.Change, over *Intent) {
 	over.Over = c.Time
 	m.shown(sd, over)
@@ -127,13 +131,15 @@ func (m *machine) purgedAway(sd *Side, c proa.Change, over *Intent) {
 	w := write{region: c.Region, deleted: true, event: c.Time, saw: []proa.Version{prev}}
 	version := m.assign(sd, &w)
 	sd.LastAssigned = version.Time
-	m.emit(Append{Region: c.Region, Version: version, Parent: prev, Origin: m.origin(&w), Expired: c.Expired})
+	m.emit(Append{Region: c.Region, Version: version, Parent: prev, Origin: m.origin(&w),
+		Expired: c.Expired})
 	m.emit(Clash{Reason: ReasonDoubt, Winner: m.candidate(m.s.Winner),
 		Loser: Candidate{Version: version, Parent: prev, Tombstone: true, Expired: c.Expired}})
 	sd.Feed = Held{Version: prev, Gone: true}
 }
 
-// purged takes the removal of a tombstone image, by us or by anyone: the key stays deleted at the same version.
+// purged takes the removal of a tombstone image, by us or by anyone: the key stays deleted at the
+// same version.
 func (m *machine) purged(sd *Side, c proa.Change) {
 	version := sd.Feed.Version
 	if c.Old != nil && c.Old.Envelope != nil && !sd.Feed.Tombstone {
@@ -146,7 +152,8 @@ func (m *machine) purged(sd *Side, c proa.Change) {
 	}
 	sd.Feed = Held{Version: version}
 	if !sd.Known {
-		m.offer(Winner{Version: version, Tombstone: true, Origin: c.Time, Decided: m.now}, nil, ReasonUnknownAge)
+		m.offer(Winner{Version: version, Tombstone: true, Origin: c.Time, Decided: m.now}, nil,
+			ReasonUnknownAge)
 	}
 }
 
@@ -182,11 +189,13 @@ func (m *machine) echoed(sd *Side, c proa.Change, next Held, in *Intent, fits bo
 			m.emit(NoteLate)
 		}
 	case in.Seen == sd.Feed.print() || sd.Feed.ETag != "":
-		m.foreign(sd, c, next, false, version) // the feed shows ours only together with the foreign write after it
+		// the feed shows ours only together with the foreign write after it
+		m.foreign(sd, c, next, false, version)
 		return
 	default:
-		// Our write landed on top of a foreign partial update, judged before, that its comparison could not see. What
-		// came of it is neither's state: whichever of them has won is written again.
+		// Our write landed on top of a foreign partial update, judged before, that its comparison
+		// could not see. What came of it is neither's state: whichever of them has won is written
+		// again.
 		m.emit(NoteMerged)
 		if m.s.Winner.Version != version {
 			version = sd.Feed.Version
@@ -196,14 +205,16 @@ func (m *machine) echoed(sd *Side, c proa.Change, next Held, in *Intent, fits bo
 	sd.Feed, sd.Poison = next, nil
 }
 
-// foreign judges a change that is a local write. It saw the side's previous state, and also, where it is not zero, saw.
+// foreign judges a change that is a local write. It saw the side's previous state, and also, where
+// it is not zero, saw.
 func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw proa.Version) {
 	if why := m.poisonous(c, fits); why != "" {
 		m.poison(sd, c, sd.Feed.Version, why)
 		return
 	}
 	e := c.New.Envelope
-	w := write{region: c.Region, image: c.New, held: next, event: c.Time, saw: []proa.Version{sd.Feed.Version, saw}}
+	w := write{region: c.Region, image: c.New, held: next, event: c.Time,
+		saw: []proa.Version{sd.Feed.Version, saw}}
 	if e != nil {
 		sd.Shown = max(sd.Shown, e.Version.Time)
 		switch {
@@ -214,7 +225,8 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 		}
 	}
 	if !sd.Known && fits && e.Write != 0 && c.Old != nil && descends(*c.Old, e.Parent) {
-		// A write of data sync before it lost its memory: giving it a new version could make it beat a newer write.
+		// A write of data sync before it lost its memory: giving it a new version could make it
+		// beat a newer write.
 		m.adoptHeld(c.Region, sd, next, e, w.origin())
 		return
 	}
@@ -232,8 +244,8 @@ func descends(old proa.Image, parent proa.Version) bool {
 	return old.Envelope.Version == parent
 }
 
-// echoOf finds the intent that a change is the outcome of: the first image that carries its number. Later ones that carry it were put
-// there by others.
+// echoOf finds the intent that a change is the outcome of: the first image that carries its number.
+// Later ones that carry it were put there by others.
 func (m *machine) echoOf(sd *Side, img proa.Image) *Intent {
 	e := img.Envelope
 	if e == nil || e.Write == 0 {
@@ -245,7 +257,8 @@ func (m *machine) echoOf(sd *Side, img proa.Image) *Intent {
 	return nil
 }
 
-// shown records that the feed has come to a write of ours, and drops what it was believed to have left there.
+// shown records that the feed has come to a write of ours, and drops what it was believed to have
+// left there.
 func (m *machine) shown(sd *Side, in *Intent) {
 	in.Echoed = true
 	if sd.Ahead != nil && sd.AheadBy <= in.ID {
@@ -268,6 +281,7 @@ func (m *machine) poisonous(c proa.Change, fits bool) string {
 }
 
 func (m *machine) poison(sd *Side, c proa.Change, parent proa.Version, why string) {
-	sd.Poison = &Poison{Reason: why, Image: c.New, ETag: c.ETag, At: m.now, Time: c.Time, Parent: parent}
+	sd.Poison = &Poison{Reason: why, Image: c.New, ETag: c.ETag, At: m.now, Time: c.Time,
+		Parent: parent}
 	m.emit(Quarantined{Side: c.Region, Reason: why})
 }

@@ -22,7 +22,8 @@ type write struct {
 
 func (w *write) tombstone() bool { return w.deleted || w.held.Tombstone }
 
-// origin is the best guess of when the write was made: a stamp within the second of its event, or the event's second.
+// origin is the best guess of when the write was made: a stamp within the second of its event, or
+// the event's second.
 func (w *write) origin() time.Time {
 	if w.stamp != nil {
 		if d := w.stamp.Time.Time().Sub(w.event); d >= 0 && d < time.Second {
@@ -81,8 +82,9 @@ func (m *machine) origin(w *write) time.Time {
 	return at
 }
 
-// assign gives a local write its version: its stamp where that is within the skew bound of the event, else the event's time; but
-// always after everything that the writer saw and after this region's last write of the key.
+// assign gives a local write its version: its stamp where that is within the skew bound of the
+// event, else the event's time; but always after everything that the writer saw and after this
+// region's last write of the key.
 func (m *machine) assign(sd *Side, w *write) proa.Version {
 	floor := sd.LastAssigned
 	for _, v := range w.saw {
@@ -114,7 +116,8 @@ func (m *machine) assign(sd *Side, w *write) proa.Version {
 	return v
 }
 
-// offer lets a state compete with the winner and reports whether it has won. item is the content, nil for a tombstone.
+// offer lets a state compete with the winner and reports whether it has won. item is the content,
+// nil for a tombstone.
 func (m *machine) offer(next Winner, item proa.Item, reason string) bool {
 	w := &m.s.Winner
 	switch {
@@ -140,7 +143,8 @@ func (m *machine) offer(next Winner, item proa.Item, reason string) bool {
 
 func (m *machine) clash(next Winner, item proa.Item, won bool, reason string) {
 	old := m.candidate(m.s.Winner)
-	c := Candidate{Version: next.Version, Parent: next.Parent, Tombstone: next.Tombstone, Expired: next.Expired}
+	c := Candidate{Version: next.Version, Parent: next.Parent, Tombstone: next.Tombstone,
+		Expired: next.Expired}
 	if !next.Tombstone {
 		c.Item, c.Missing = item, item == nil
 	}
@@ -173,7 +177,9 @@ func (m *machine) crown(next Winner, item proa.Item) {
 }
 
 // adoptHeld takes a side's state at its envelope's word, where nothing was known of the side.
-func (m *machine) adoptHeld(region proa.Region, sd *Side, next Held, e *proa.Envelope, at time.Time) {
+func (m *machine) adoptHeld(
+	region proa.Region, sd *Side, next Held, e *proa.Envelope, at time.Time,
+) {
 	next.Version = e.Version
 	sd.Feed = next
 	if e.Version.Region == region {
@@ -186,10 +192,12 @@ func (m *machine) adoptHeld(region proa.Region, sd *Side, next Held, e *proa.Env
 	if at.IsZero() {
 		at = e.Version.Time.Time()
 	}
-	won := m.offer(Winner{Version: e.Version, Parent: e.Parent, Tombstone: e.Tombstone, Origin: at, Decided: m.now},
+	won := m.offer(Winner{Version: e.Version, Parent: e.Parent, Tombstone: e.Tombstone, Origin: at,
+		Decided: m.now},
 		item, ReasonUnknownAge)
 	if e.Version.Region == region {
-		m.emit(Append{Region: region, Version: e.Version, Parent: e.Parent, Image: proa.Image{Item: item, Envelope: e},
+		m.emit(Append{Region: region, Version: e.Version, Parent: e.Parent,
+			Image:  proa.Image{Item: item, Envelope: e},
 			Origin: at, Won: won})
 	}
 }

@@ -11,17 +11,20 @@ type Rules struct {
 	Schema proa.Schema
 	// MaxSkew is how far a writer's stamp may be from the second of its event and still be kept.
 	MaxSkew time.Duration
-	// MaxFuture is how far ahead of the clock an event or a stamp may be before the key is quarantined.
+	// MaxFuture is how far ahead of the clock an event or a stamp may be before the key is
+	// quarantined.
 	MaxFuture time.Duration
-	// FeedWait is how long the feed may take to show why a write was refused, before the row is read.
+	// FeedWait is how long the feed may take to show why a write was refused, before the row is
+	// read.
 	FeedWait time.Duration
-	// InFlightMax is the longest time after which a write that was given up may still land. Both clouds refuse requests signed
-	// more than 15 minutes ago.
+	// InFlightMax is the longest time after which a write that was given up may still land. Both
+	// clouds refuse requests signed more than 15 minutes ago.
 	InFlightMax time.Duration
-	// TombstoneGrace is how long a delete is remembered after both feeds have shown it. It must be longer than both feeds retain
-	// changes, or a change read again could bring the key back.
+	// TombstoneGrace is how long a delete is remembered after both feeds have shown it. It must be
+	// longer than both feeds retain changes, or a change read again could bring the key back.
 	TombstoneGrace time.Duration
-	// InlineBody is the size in bytes up to which contents stay in the shadow index once both sides hold them.
+	// InlineBody is the size in bytes up to which contents stay in the shadow index once both sides
+	// hold them.
 	InlineBody int
 	// Backoff is the first pause after a failed write of a key; it doubles up to BackoffMax.
 	Backoff, BackoffMax time.Duration
@@ -42,10 +45,12 @@ func DefaultRules(schema proa.Schema) Rules {
 	}
 }
 
-// maxIntents bounds the intents remembered a side. Echoes clear them; only a key that is refused for ever gathers them.
+// maxIntents bounds the intents remembered a side. Echoes clear them; only a key that is refused
+// for ever gathers them.
 const maxIntents = 64
 
-// Step takes one input and returns what the shell must do. It does no I/O, reads no clock and never blocks.
+// Step takes one input and returns what the shell must do. It does no I/O, reads no clock and never
+// blocks.
 func (r Rules) Step(s *State, now time.Time, in Input) []Output {
 	m := machine{Rules: r, s: s, now: now}
 	before := [2]bool{s.Applied(proa.AWS), s.Applied(proa.Azure)}
@@ -85,7 +90,8 @@ type machine struct {
 
 func (m *machine) emit(o Output) { m.out = append(m.out, o) }
 
-// Due says whether a side of the key needs a dispatch: never, or not before a time. The zero time is at once.
+// Due says whether a side of the key needs a dispatch: never, or not before a time. The zero time
+// is at once.
 func (r Rules) Due(s *State, side proa.Region) (due bool, at time.Time) {
 	sd := s.At(side)
 	switch {
@@ -108,7 +114,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// pause is the wait before the next try: exponential, with a jitter that depends on the key and the attempt only.
+// pause is the wait before the next try: exponential, with a jitter that depends on the key and the
+// attempt only.
 func (m *machine) pause(sd *Side) {
 	sd.Attempts++
 	d := m.Backoff << min(sd.Attempts-1, 16)

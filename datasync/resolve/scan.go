@@ -7,7 +7,8 @@ import (
 	"github.com/proa-cloud/proa/cloud"
 )
 
-// observed takes a row without a place in the feed. Whatever the feed or a write of ours has said since the row was read beats it.
+// observed takes a row without a place in the feed. Whatever the feed or a write of ours has said
+// since the row was read beats it.
 func (m *machine) observed(in Observed) {
 	sd := m.s.At(in.Side)
 	if sd.InFlight != 0 || !in.Began.After(sd.Touched) {
@@ -87,12 +88,14 @@ func (m *machine) retry() {
 		}
 		hash := proa.ContentHash(p.Image.Item)
 		m.s.keep(hash, p.Image.Item)
-		h := Held{Exists: true, Stored: p.Image.Envelope, Malformed: p.Image.Malformed, Hash: hash, ETag: p.ETag}
+		h := Held{Exists: true, Stored: p.Image.Envelope, Malformed: p.Image.Malformed, Hash: hash,
+			ETag: p.ETag}
 		event := p.Time
 		if event.After(m.now) {
 			event = m.now
 		}
-		m.local(sd, write{region: region, image: p.Image, held: h, event: event, saw: []proa.Version{p.Parent}})
+		m.local(sd, write{region: region, image: p.Image, held: h, event: event,
+			saw: []proa.Version{p.Parent}})
 	}
 }
 

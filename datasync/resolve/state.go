@@ -7,14 +7,16 @@ import (
 	"github.com/proa-cloud/proa/hlc"
 )
 
-// State is all that is known of one key: the winner, what each side holds, the writes that may still land.
-// It is the value of the shadow index. The zero State with a Key is a key of which nothing is known.
+// State is all that is known of one key: the winner, what each side holds, the writes that may
+// still land. It is the value of the shadow index. The zero State with a Key is a key of which
+// nothing is known.
 type State struct {
 	Key    proa.Key
 	Winner Winner
 	Sides  [2]Side // by Index(region)
-	// Bodies holds contents by hash: the winner's and those of what the sides hold. Large ones are let go once
-	// both sides hold the winner (Rules.InlineBody) and read again where a write needs them.
+	// Bodies holds contents by hash: the winner's and those of what the sides hold. Large ones are
+	// let go once both sides hold the winner (Rules.InlineBody) and read again where a write needs
+	// them.
 	Bodies map[proa.Hash]proa.Item
 	LastID uint64 // the last intent's number
 }
@@ -37,7 +39,8 @@ type Held struct {
 	Hash      proa.Hash      // of the content as stored
 	Tombstone bool           // what is stored is a valid tombstone image
 	Gone      bool           // absent without a change that says why
-	Malformed string         // why the stored envelope could not be read; "" where it could or there is none
+	// why the stored envelope could not be read; "" where it could or there is none
+	Malformed string
 	ETag      string
 }
 
@@ -61,7 +64,8 @@ type Side struct {
 	Unfit        *Unfit  // the winner cannot be stored here
 }
 
-// Intent is a write of ours that may show up in a region's feed. It is durable before the write is sent.
+// Intent is a write of ours that may show up in a region's feed. It is durable before the write is
+// sent.
 type Intent struct {
 	ID      uint64       // stored in the envelope, so that no other image can pass for it
 	Version proa.Version // what is written; of the tombstone image for a purge
@@ -108,7 +112,8 @@ func Index(r proa.Region) int {
 // At returns the side of a region.
 func (s *State) At(r proa.Region) *Side { return &s.Sides[Index(r)] }
 
-// Current is what the side holds as far as is known: the outcome of our last write, or else the feed's last state.
+// Current is what the side holds as far as is known: the outcome of our last write, or else the
+// feed's last state.
 func (sd *Side) Current() *Held {
 	if sd.Ahead != nil {
 		return sd.Ahead
@@ -134,14 +139,16 @@ func (w *Winner) heldBy(h *Held) bool {
 	case w.Tombstone:
 		return !h.Exists && h.Version == w.Version
 	}
-	return h.Exists && !h.Tombstone && h.Stored != nil && h.Stored.Version == w.Version && h.Hash == w.Version.Hash
+	return h.Exists && !h.Tombstone && h.Stored != nil && h.Stored.Version == w.Version &&
+		h.Hash == w.Version.Hash
 }
 
 // InSync reports whether the region holds the winner, for a tombstone: nothing any more.
 func (s *State) InSync(r proa.Region) bool { return s.Winner.heldBy(s.At(r).Current()) }
 
-// Applied reports whether readers of the region see the winner: in sync but for a tombstone image that waits for
-// its purge, or an envelope that has not been put beside the content that was written there.
+// Applied reports whether readers of the region see the winner: in sync but for a tombstone image
+// that waits for its purge, or an envelope that has not been put beside the content that was
+// written there.
 func (s *State) Applied(r proa.Region) bool {
 	h, w := s.At(r).Current(), &s.Winner
 	switch {

@@ -17,7 +17,8 @@ import (
 	"github.com/proa-cloud/proa/hlc"
 )
 
-// announced is what is kept in memory of outstanding announcements: their stamps by target. Bodies are on disk.
+// announced is what is kept in memory of outstanding announcements: their stamps by target. Bodies
+// are on disk.
 type announced struct {
 	stamps map[string][]outstanding
 	n      int
@@ -49,8 +50,9 @@ func stampOf(a proa.Announcement) hlc.Timestamp {
 	return hlc.At(a.At)
 }
 
-// Announce keeps an acknowledged write of an item (key) or of an object until the region's feed shows it. Where the feed has done so
-// already, or past the bound on announcements, which counts, nothing is kept.
+// Announce keeps an acknowledged write of an item (key) or of an object until the region's feed
+// shows it. Where the feed has done so already, or past the bound on announcements, which counts,
+// nothing is kept.
 func (tx *Tx) Announce(key proa.Key, a proa.Announcement) error {
 	target := journal.ObjectID(a.Bucket, a.Object)
 	if a.Bucket == "" {
@@ -82,11 +84,12 @@ func (tx *Tx) Announce(key proa.Key, a proa.Announcement) error {
 
 // shown reports whether the feed has shown an announced write, or a later one.
 func shown(sd *resolve.Side, a proa.Announcement) bool {
-	return sd.Shown >= stampOf(a) || a.Deleted && sd.Known && !sd.Feed.Exists && sd.LastAssigned >= stampOf(a)-removalSpan
+	return sd.Shown >= stampOf(a) || a.Deleted && sd.Known && !sd.Feed.Exists &&
+		sd.LastAssigned >= stampOf(a)-removalSpan
 }
 
-// removalSpan is how far a removal's time may be behind the stamp that its writer announced: a removal carries no stamp, and its
-// time is a second's beginning.
+// removalSpan is how far a removal's time may be behind the stamp that its writer announced: a
+// removal carries no stamp, and its time is a second's beginning.
 const removalSpan = hlc.Timestamp(3000 << 16)
 
 func (an *announced) add(target string, entry outstanding) {
@@ -97,19 +100,25 @@ func (an *announced) add(target string, entry outstanding) {
 	an.n++
 }
 
-// Shown settles what was announced of a target in a region up to a stamp; a removal settles announced removals of about its time.
-func (tx *Tx) Shown(region proa.Region, target string, stamp hlc.Timestamp, removed time.Time) error {
+// Shown settles what was announced of a target in a region up to a stamp; a removal settles
+// announced removals of about its time.
+func (tx *Tx) Shown(
+	region proa.Region, target string, stamp hlc.Timestamp, removed time.Time,
+) error {
 	return tx.settle(region, target, func(o outstanding) bool {
-		return o.stamp <= stamp || o.deleted && !removed.IsZero() && o.stamp <= hlc.At(removed)+removalSpan
+		return o.stamp <= stamp || o.deleted && !removed.IsZero() &&
+			o.stamp <= hlc.At(removed)+removalSpan
 	})
 }
 
 // ShownObject settles what was announced of an object under an ETag, "" for its removal.
 func (tx *Tx) ShownObject(region proa.Region, bucket, name, etag string) error {
-	return tx.settle(region, journal.ObjectID(bucket, name), func(o outstanding) bool { return o.etag == etag })
+	return tx.settle(region, journal.ObjectID(bucket, name),
+		func(o outstanding) bool { return o.etag == etag })
 }
 
-// ShownObjects settles what was announced of a bucket's objects before a time: a complete listing that began later has shown it all.
+// ShownObjects settles what was announced of a bucket's objects before a time: a complete listing
+// that began later has shown it all.
 func (tx *Tx) ShownObjects(region proa.Region, bucket string, before time.Time) error {
 	prefix, stamp := journal.ObjectID(bucket, ""), hlc.At(before)
 	prefix = prefix[:len(prefix)-len("0:")]
@@ -117,7 +126,8 @@ func (tx *Tx) ShownObjects(region proa.Region, bucket string, before time.Time) 
 		if !strings.HasPrefix(target, prefix) {
 			continue
 		}
-		if err := tx.settle(region, target, func(o outstanding) bool { return o.stamp <= stamp }); err != nil {
+		if err := tx.settle(region, target,
+			func(o outstanding) bool { return o.stamp <= stamp }); err != nil {
 			return err
 		}
 	}
@@ -149,7 +159,8 @@ func (tx *Tx) settle(region proa.Region, target string, over func(outstanding) b
 	return nil
 }
 
-// Announced returns how many announced writes of a region its feed has not shown, and up to limit of them in order of key.
+// Announced returns how many announced writes of a region its feed has not shown, and up to limit
+// of them in order of key.
 func (s *Store) Announced(region proa.Region, limit int) (int, []proa.Announcement, error) {
 	s.mu.Lock()
 	n := s.announced[resolve.Index(region)].n
@@ -187,12 +198,13 @@ func (s *Store) scanAnnounced(prefix []byte, fn func(key []byte, a proa.Announce
 func (tx *Tx) TrimAnnounced(before time.Time) error {
 	for i, region := range proa.Regions() {
 		var old [][]byte
-		err := tx.s.scanAnnounced([]byte{keyAnnounced, byte('0' + i)}, func(k []byte, a proa.Announcement) bool {
-			if a.At.Before(before) {
-				old = append(old, bytes.Clone(k))
-			}
-			return len(old) < 10_000
-		})
+		err := tx.s.scanAnnounced([]byte{keyAnnounced, byte('0' + i)},
+			func(k []byte, a proa.Announcement) bool {
+				if a.At.Before(before) {
+					old = append(old, bytes.Clone(k))
+				}
+				return len(old) < 10_000
+			})
 		if err != nil {
 			return err
 		}
@@ -225,10 +237,11 @@ func (tx *Tx) forgetAnnounced(region proa.Region, target string, stamp hlc.Times
 
 func (s *Store) loadAnnounced() error {
 	for i := range proa.Regions() {
-		err := s.scanAnnounced([]byte{keyAnnounced, byte('0' + i)}, func(k []byte, a proa.Announcement) bool {
-			s.announced[i].add(string(k[2:len(k)-stampLen]), outstanding{stampOf(a), a.Deleted, a.ETag})
-			return true
-		})
+		err := s.scanAnnounced([]byte{keyAnnounced, byte('0' + i)},
+			func(k []byte, a proa.Announcement) bool {
+				s.announced[i].add(string(k[2:len(k)-stampLen]), outstanding{stampOf(a), a.Deleted, a.ETag})
+				return true
+			})
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,8 @@
 package shadow
 
-// cache keeps records in memory up to a number of bytes, in two generations: when the young one is full it becomes the old
-// one, and what is read again from the old one moves back. It is not safe for concurrent use.
+// cache keeps records in memory up to a number of bytes, in two generations: when the young one is
+// full it becomes the old one, and what is read again from the old one moves back. It is not safe
+// for concurrent use.
 type cache struct {
 	limit      int
 	young, old map[string]*Record

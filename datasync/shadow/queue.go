@@ -26,8 +26,9 @@ var slotPrefix = [...]byte{0, keyReady, keyDelayed, keyInFlight, keyParked}
 
 // slot is one key's place in one side's queue.
 type slot struct {
-	kind    slotKind
-	backlog bool   // the other region's change is not on this side yet, as opposed to a purge or an envelope
+	kind slotKind
+	// the other region's change is not on this side yet, as opposed to a purge or an envelope
+	backlog bool
 	due     uint64 // milliseconds, of delayed ones
 	seq     uint64
 	origin  time.Time // of the winner
@@ -53,7 +54,8 @@ type queue struct {
 type Depth struct {
 	Ready, Delayed, InFlight int
 	Parked                   int // quarantined
-	Backlog                  int // keys whose winner was written in the other region and is not on this side yet
+	// keys whose winner was written in the other region and is not on this side yet
+	Backlog int
 }
 
 // Depth returns how full a queue is.
@@ -61,7 +63,8 @@ func (s *Store) Depth(table string, side proa.Region) Depth {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queue(table, side)
-	return Depth{Ready: q.ready, Delayed: q.delayed, InFlight: q.flying, Parked: q.parked, Backlog: q.backlog}
+	return Depth{Ready: q.ready, Delayed: q.delayed, InFlight: q.flying, Parked: q.parked,
+		Backlog: q.backlog}
 }
 
 func (s *Store) queue(table string, side proa.Region) *queue {
@@ -95,7 +98,8 @@ func (tx *Tx) Requeue(rules resolve.Rules, r *Record) error {
 
 func wanted(rules resolve.Rules, st *resolve.State, side proa.Region) slot {
 	sd := st.At(side)
-	w := slot{origin: st.Winner.Origin, backlog: !st.Applied(side) && st.Winner.Version.Region == side.Other()}
+	w := slot{origin: st.Winner.Origin, backlog: !st.Applied(side) &&
+		st.Winner.Version.Region == side.Other()}
 	due, at := rules.Due(st, side)
 	switch {
 	case sd.InFlight != 0:
@@ -177,8 +181,11 @@ type Waiting struct {
 	Origin  time.Time
 }
 
-// Next returns up to limit keys whose write at a side is due, oldest first, and when the next one will be (zero: none waits).
-func (s *Store) Next(table string, side proa.Region, now time.Time, limit int) ([]Waiting, time.Time, error) {
+// Next returns up to limit keys whose write at a side is due, oldest first, and when the next one
+// will be (zero: none waits).
+func (s *Store) Next(
+	table string, side proa.Region, now time.Time, limit int,
+) ([]Waiting, time.Time, error) {
 	s.mu.Lock()
 	q := s.queue(table, side)
 	low, adds, ready, delayed := q.low, q.adds, q.ready, q.delayed
@@ -216,7 +223,8 @@ func (s *Store) Next(table string, side proa.Region, now time.Time, limit int) (
 	return out, next, err
 }
 
-// raiseLow remembers where the ready queue begins, so that it is not looked for among what was removed.
+// raiseLow remembers where the ready queue begins, so that it is not looked for among what was
+// removed.
 func (s *Store) raiseLow(q *queue, adds, first uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,8 +269,9 @@ func (s *Store) InFlight(table string, side proa.Region) ([]proa.Key, error) {
 	return keys, err
 }
 
-// Queued calls fn with the keys that one side's readers do not see the winner of, each queue in its order, until fn says stop.
-// Only keys whose winner comes from the other region are given; quarantined ones come last.
+// Queued calls fn with the keys that one side's readers do not see the winner of, each queue in its
+// order, until fn says stop. Only keys whose winner comes from the other region are given;
+// quarantined ones come last.
 func (s *Store) Queued(table string, side proa.Region, fn func(w Waiting, parked bool) bool) error {
 	more := true
 	for _, kind := range []slotKind{slotInFlight, slotReady, slotDelayed, slotParked} {
@@ -280,7 +289,8 @@ func (s *Store) Queued(table string, side proa.Region, fn func(w Waiting, parked
 	return nil
 }
 
-// Oldest returns the earliest origin among the first keys of each queue, which is that of the backlog; zero when there is none.
+// Oldest returns the earliest origin among the first keys of each queue, which is that of the
+// backlog; zero when there is none.
 func (s *Store) Oldest(table string, side proa.Region) (time.Time, error) {
 	var oldest time.Time
 	for kind, limit := range map[slotKind]int{slotInFlight: 1024, slotReady: 64, slotDelayed: 256} {

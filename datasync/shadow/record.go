@@ -196,7 +196,8 @@ func (d *decoder) held(h *resolve.Held) {
 	h.Malformed, h.ETag = d.String(), d.String()
 }
 
-// bodyKey is where a body is kept, beside its record, so that the many changes of a record do not write it again.
+// bodyKey is where a body is kept, beside its record, so that the many changes of a record do not
+// write it again.
 func bodyKey(id string, hash proa.Hash) []byte {
 	k := make([]byte, 0, 1+len(id)+len(hash))
 	k = append(append(k, keyBody), id...)

@@ -111,7 +111,8 @@ func New(db *pebble.DB, limits Limits) (*Store, error) {
 	return s, nil
 }
 
-// ErrBroken says that a commit failed: the store refuses everything until the process has been restarted.
+// ErrBroken says that a commit failed: the store refuses everything until the process has been
+// restarted.
 var ErrBroken = errors.New("shadow store is broken")
 
 // Tx is one batch being made. It is valid inside Update only.
@@ -141,13 +142,16 @@ func (s *Store) Lazy(fn func(tx *Tx) error) error {
 	return err
 }
 
-// Update makes one batch with fn and applies it in order. The batch is durable once wait, which must be called, has returned nil. When fn fails, which it must for failures of the
-// disk only, nothing is applied and the store is broken.
+// Update makes one batch with fn and applies it in order. The batch is durable once wait, which
+// must be called, has returned nil. When fn fails, which it must for failures of the disk only,
+// nothing is applied and the store is broken.
 func (s *Store) Update(fn func(tx *Tx) error) (wait func() error, err error) {
 	return s.update(fn, pebble.Sync)
 }
 
-func (s *Store) update(fn func(tx *Tx) error, o *pebble.WriteOptions) (wait func() error, err error) {
+func (s *Store) update(
+	fn func(tx *Tx) error, o *pebble.WriteOptions,
+) (wait func() error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
@@ -221,7 +225,8 @@ func (tx *Tx) flush() error {
 		tx.adds["clock"] = n
 	}
 	for name, add := range tx.adds {
-		if err := tx.b.Set(metaKey(name), binary.AppendVarint(nil, tx.s.counts[name]+add), nil); err != nil {
+		if err := tx.b.Set(metaKey(name), binary.AppendVarint(nil, tx.s.counts[name]+add),
+			nil); err != nil {
 			return err
 		}
 	}
@@ -250,7 +255,8 @@ func (tx *Tx) committed() {
 	}
 }
 
-// Load returns a key's record, which the batch will write; a new one where nothing is known of the key.
+// Load returns a key's record, which the batch will write; a new one where nothing is known of the
+// key.
 func (tx *Tx) Load(key proa.Key) (*Record, error) {
 	id := key.ID()
 	if r, ok := tx.dirty[id]; ok {
@@ -312,7 +318,8 @@ func (s *Store) record(id string) (*Record, error) {
 	return r, nil
 }
 
-// View calls fn with a key's state under the store's lock, nil where nothing is known. fn must not keep or change it.
+// View calls fn with a key's state under the store's lock, nil where nothing is known. fn must not
+// keep or change it.
 func (s *Store) View(key proa.Key, fn func(*resolve.State)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -337,9 +344,12 @@ func (s *Store) count(name string) int64 {
 	return s.counts[name]
 }
 
-// Walk calls fn with the state of up to limit keys of a table whose IDs come after the given one, in order of ID, and returns
-// the last ID seen, "" at the end. It sees one moment; fn must not keep states, whose bodies are left out.
-func (s *Store) Walk(table, after string, limit int, fn func(id string, st *resolve.State) error) (string, error) {
+// Walk calls fn with the state of up to limit keys of a table whose IDs come after the given one,
+// in order of ID, and returns the last ID seen, "" at the end. It sees one moment; fn must not keep
+// states, whose bodies are left out.
+func (s *Store) Walk(
+	table, after string, limit int, fn func(id string, st *resolve.State) error,
+) (string, error) {
 	prefix := recordKey(tablePrefix(table))
 	lower := prefix
 	if after != "" {

@@ -38,8 +38,9 @@ type Checkpoint struct {
 	Scan      string    `json:"scan,omitempty"`
 	ScanBegan time.Time `json:"scan_began,omitzero"`
 	Scanned   bool      `json:"scanned,omitempty"`
-	Sweep     bool      `json:"sweep,omitempty"` // the scan follows a gap: what it does not meet is missing
-	Rows      int64     `json:"rows,omitempty"`  // that it has met
+	// the scan follows a gap: what it does not meet is missing
+	Sweep bool  `json:"sweep,omitempty"`
+	Rows  int64 `json:"rows,omitempty"` // that it has met
 }
 
 // SetCheckpoint keeps a checkpoint under a name.
@@ -94,9 +95,11 @@ func (s *Store) Object(bucket, name string) ([]byte, error) {
 	return append([]byte(nil), body...), closer.Close()
 }
 
-// WalkObjects calls fn with up to limit records of a bucket whose names come after one and not after another ("" for no bound), in
-// order of name. record is valid during the call only.
-func (s *Store) WalkObjects(bucket, after, last string, limit int, fn func(name string, record []byte) error) (more bool, err error) {
+// WalkObjects calls fn with up to limit records of a bucket whose names come after one and not
+// after another ("" for no bound), in order of name. record is valid during the call only.
+func (s *Store) WalkObjects(
+	bucket, after, last string, limit int, fn func(name string, record []byte) error,
+) (more bool, err error) {
 	prefix := objectPrefix(bucket)
 	o := &pebble.IterOptions{LowerBound: prefix, UpperBound: upper(prefix)}
 	if after != "" {

@@ -10,7 +10,8 @@ import (
 	"github.com/proa-cloud/proa/cloud"
 )
 
-// Buckets is one comparison of a bucket: names, sizes, checksums where both sides tell them, content types and metadata.
+// Buckets is one comparison of a bucket: names, sizes, checksums where both sides tell them,
+// content types and metadata.
 type Buckets struct {
 	Name    string
 	Sides   map[proa.Region]cloud.Bucket
@@ -150,7 +151,9 @@ func (b *Buckets) read(ctx context.Context, name string) (*Difference, error) {
 }
 
 // compare says how two objects differ, "" when they do not.
-func (b *Buckets) compare(ctx context.Context, name string, x, y *cloud.ObjectInfo) (string, error) {
+func (b *Buckets) compare(
+	ctx context.Context, name string, x, y *cloud.ObjectInfo,
+) (string, error) {
 	switch {
 	case x.Size != y.Size:
 		return fmt.Sprintf("size %d and %d", x.Size, y.Size), nil

@@ -1,10 +1,13 @@
-// Package verify compares both sides of a table or a bucket, key by key: contents and versions must be equal, tombstone images count as
-// absent. It reads the sides themselves and believes nothing that the replicator remembers.
+// Package verify compares both sides of a table or a bucket, key by key: contents and versions must
+// be equal, tombstone images count as absent. It reads the sides themselves and believes nothing
+// that the replicator remembers.
 //
-// Tables: both sides are scanned at the same time into a scratch range of the node's database (about 100 bytes a key on disk; memory does not
-// grow with the number of keys), which is then merged in order of key. Buckets list in order of name and are merged as they stream.
-// A key that differs is read again on both sides, for a while, before it counts: while writes go on, the two scans saw
-// it at different times. What still differs while the replicator has a write of it under way is counted in flight, not as a difference.
+// Tables: both sides are scanned at the same time into a scratch range of the node's database
+// (about 100 bytes a key on disk; memory does not grow with the number of keys), which is then
+// merged in order of key. Buckets list in order of name and are merged as they stream. A key that
+// differs is read again on both sides, for a while, before it counts: while writes go on, the two
+// scans saw it at different times. What still differs while the replicator has a write of it under
+// way is counted in flight, not as a difference.
 package verify
 
 import (
@@ -34,17 +37,18 @@ const (
 
 // Difference is one key that differs.
 type Difference struct {
-	Table  string                       `json:"table,omitempty"`
-	Key    proa.Item                    `json:"key,omitempty"`
-	Bucket string                       `json:"bucket,omitempty"`
-	Object string                       `json:"object,omitempty"`
-	Kind   Kind                         `json:"kind"`
-	Sides  map[proa.Region]proa.Version `json:"versions,omitempty"` // by region; the zero Version where it is absent or has none
+	Table  string    `json:"table,omitempty"`
+	Key    proa.Item `json:"key,omitempty"`
+	Bucket string    `json:"bucket,omitempty"`
+	Object string    `json:"object,omitempty"`
+	Kind   Kind      `json:"kind"`
+	// by region; the zero Version where it is absent or has none
+	Sides  map[proa.Region]proa.Version `json:"versions,omitempty"`
 	Detail string                       `json:"detail,omitempty"`
 }
 
-// Result is the outcome of a comparison. Through is such that the sides are equal, but for what it lists, in everything written
-// before it.
+// Result is the outcome of a comparison. Through is such that the sides are equal, but for what it
+// lists, in everything written before it.
 type Result struct {
 	Through     time.Time    `json:"through"`
 	Took        float64      `json:"took_seconds"`
@@ -272,6 +276,7 @@ func absent(a proa.Image) proa.Region {
 
 func (t *Tables) difference(region proa.Region, key proa.Key, rows [2]cloud.Row) *Difference {
 	schema := t.Sides[region].Schema()
-	return &Difference{Table: key.Table, Key: schema.Attributes(key), Sides: map[proa.Region]proa.Version{
-		proa.AWS: versionOf(rows[0].Image), proa.Azure: versionOf(rows[1].Image)}}
+	return &Difference{Table: key.Table, Key: schema.Attributes(key),
+		Sides: map[proa.Region]proa.Version{
+			proa.AWS: versionOf(rows[0].Image), proa.Azure: versionOf(rows[1].Image)}}
 }

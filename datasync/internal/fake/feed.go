@@ -9,7 +9,8 @@ import (
 	"github.com/proa-cloud/proa/cloud"
 )
 
-// Feed is a table's change feed. Each read may repeat up to Repeat changes before its cursor (at least once).
+// Feed is a table's change feed. Each read may repeat up to Repeat changes before its cursor (at
+// least once).
 type Feed struct {
 	Table  *Table
 	Limit  int                  // changes of one read; 0 for 500
@@ -108,7 +109,8 @@ func (f *Feed) Read(_ context.Context, cursor string) (cloud.Batch, error) {
 // change renders an event as the feed gives it.
 func (f *Feed) change(i int) proa.Change {
 	e := f.Table.events[i]
-	c := proa.Change{Region: f.Table.Region, Key: e.Key, New: proa.SplitEnvelope(e.New), ETag: e.ETag, Time: e.Time,
+	c := proa.Change{Region: f.Table.Region, Key: e.Key, New: proa.SplitEnvelope(e.New), ETag: e.ETag,
+		Time:     e.Time,
 		Position: proa.Position(strconv.Itoa(i + 1)), Expired: e.Expired}
 	if !f.NoOld {
 		old := proa.SplitEnvelope(e.Old)

@@ -1,5 +1,6 @@
-// Package fake is two clouds in memory, for tests: a table with DynamoDB's semantics (no token, partial updates, a stream of old and new
-// images with whole-second stamps) and one with Cosmos DB's (an ETag for each state, whole documents), foreign writers, and faults.
+// Package fake is two clouds in memory, for tests: a table with DynamoDB's semantics (no token,
+// partial updates, a stream of old and new images with whole-second stamps) and one with Cosmos
+// DB's (an ETag for each state, whole documents), foreign writers, and faults.
 package fake
 
 import (
@@ -50,7 +51,8 @@ type Table struct {
 	Writes int // that took effect, of the replicator
 }
 
-// row is a stored item, envelope included. Ghost is which operations it knows: a bit for each, for checkers.
+// row is a stored item, envelope included. Ghost is which operations it knows: a bit for each, for
+// checkers.
 type row struct {
 	item  proa.Item
 	etag  string
@@ -70,7 +72,8 @@ type Event struct {
 
 // New makes an empty table.
 func New(region proa.Region, cosmos bool, schema proa.Schema, clock func() time.Time) *Table {
-	return &Table{Region: region, Cosmos: cosmos, Clock: clock, schema: schema, rows: map[string]row{}, shown: -1}
+	return &Table{Region: region, Cosmos: cosmos, Clock: clock, schema: schema,
+		rows: map[string]row{}, shown: -1}
 }
 
 // Schema returns the key schema.
@@ -126,7 +129,8 @@ func (t *Table) PutIf(seen, item proa.Item, op uint64) bool {
 	return true
 }
 
-// Update is a foreign writer's partial update: it sets some attributes, of a new item where there is none.
+// Update is a foreign writer's partial update: it sets some attributes, of a new item where there
+// is none.
 func (t *Table) Update(key proa.Key, set proa.Item, op uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -138,7 +142,8 @@ func (t *Table) Update(key proa.Key, set proa.Item, op uint64) {
 	t.set(key, item, t.rows[key.ID()].ghost|op, false, false)
 }
 
-// Delete is a foreign writer's, or the store's time-to-live's. It reports whether there was anything.
+// Delete is a foreign writer's, or the store's time-to-live's. It reports whether there was
+// anything.
 func (t *Table) Delete(key proa.Key, expired bool, op uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -218,7 +223,9 @@ func (t *Table) row(key proa.Key) cloud.Row {
 }
 
 // Swap writes by compare-and-set as the store can.
-func (t *Table) Swap(_ context.Context, seen cloud.Row, next proa.Image) (cloud.Row, *proa.Image, error) {
+func (t *Table) Swap(
+	_ context.Context, seen cloud.Row, next proa.Image,
+) (cloud.Row, *proa.Image, error) {
 	var now cloud.Row
 	var replaced *proa.Image
 	err := t.attempt("swap", seen.Key, func() error {
@@ -290,7 +297,8 @@ func (t *Table) Purge(_ context.Context, seen cloud.Row) (cloud.Row, error) {
 	var now cloud.Row
 	err := t.attempt("purge", seen.Key, func() error {
 		stored := t.rows[seen.Key.ID()]
-		same := stored.item != nil && stored.item[proa.EnvelopeAttr].Equal(seen.Image.Stored()[proa.EnvelopeAttr])
+		same := stored.item != nil &&
+			stored.item[proa.EnvelopeAttr].Equal(seen.Image.Stored()[proa.EnvelopeAttr])
 		if t.Cosmos && seen.ETag != "" {
 			same = stored.item != nil && stored.etag == seen.ETag
 		}

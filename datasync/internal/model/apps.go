@@ -40,7 +40,8 @@ func (w *world) apply(side int) {
 		}
 	case k < 15 && w.cfg.Tables:
 		o.name = "stamped write"
-		s.table.PutIf(stored, w.stamped(side, stored, proa.Item{"id": theKey.Hash, "x": text}, false), bit)
+		s.table.PutIf(stored, w.stamped(side, stored, proa.Item{"id": theKey.Hash, "x": text}, false),
+			bit)
 	case k < 16 && w.cfg.Tables && stored != nil:
 		o.name = "stamped delete"
 		s.table.PutIf(stored, w.stamped(side, stored, proa.Item{"id": theKey.Hash}, true), bit)
@@ -48,7 +49,8 @@ func (w *world) apply(side int) {
 		o.name = "put"
 		s.table.Put(proa.Item{"id": theKey.Hash, "w": text}, bit)
 	}
-	void := o.name == "delete" && proa.SplitEnvelope(stored).Tombstone() && len(stored) == 2 // a tombstone image is nothing to delete
+	// a tombstone image is nothing to delete
+	void := o.name == "delete" && proa.SplitEnvelope(stored).Tombstone() && len(stored) == 2
 	if s.table.Events() > before && !void {
 		o.event = before
 	}
@@ -67,7 +69,8 @@ func merged(item proa.Item, name string, v proa.Value) proa.Item {
 	return c
 }
 
-// stamped is what function.Table stores: content and an envelope by the instance's own clock, which may be minutes off.
+// stamped is what function.Table stores: content and an envelope by the instance's own clock, which
+// may be minutes off.
 func (w *world) stamped(side int, stored, content proa.Item, tombstone bool) proa.Item {
 	s := w.sides[side]
 	at := hlc.At(w.now.Add(s.skew))
@@ -79,7 +82,8 @@ func (w *world) stamped(side int, stored, content proa.Item, tombstone bool) pro
 		parent = e.Version
 		at = max(at, parent.Time.Next())
 	}
-	e := proa.Envelope{Version: proa.Version{Time: at, Region: s.region, Hash: proa.ContentHash(content)}, Parent: parent,
+	e := proa.Envelope{Version: proa.Version{Time: at, Region: s.region,
+		Hash: proa.ContentHash(content)}, Parent: parent,
 		Tombstone: tombstone}
 	if tombstone {
 		e.Version.Hash = proa.Hash{}
@@ -150,7 +154,8 @@ func (w *world) converged() error {
 	if !win.Tombstone && !win.Version.IsZero() {
 		e := proa.SplitEnvelope(a).Envelope
 		if e == nil || e.Version != win.Version {
-			return fmt.Errorf("the winner %s is not what is stored: %s", win.Version, show(proa.Image{Item: a}))
+			return fmt.Errorf("the winner %s is not what is stored: %s", win.Version,
+				show(proa.Image{Item: a}))
 		}
 	}
 	for _, s := range w.sides {

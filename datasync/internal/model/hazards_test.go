@@ -95,7 +95,8 @@ func (s *script) end() proa.Item {
 func (s *script) wins(want proa.Item) {
 	s.t.Helper()
 	if got := s.end(); !got.Equal(want) || (got == nil) != (want == nil) {
-		s.t.Errorf("got %s, want %s\n%s", show(proa.Image{Item: got}), show(proa.Image{Item: want}), s.trace.String())
+		s.t.Errorf("got %s, want %s\n%s", show(proa.Image{Item: got}), show(proa.Image{Item: want}),
+			s.trace.String())
 	}
 }
 
@@ -152,7 +153,8 @@ func TestStampsOfSkewedInstancesDoNotBeatTheFeedsOrder(t *testing.T) {
 	s := newScript(t)
 	stamp := func(x string, skew time.Duration) proa.Item {
 		content := doc(x)
-		e := proa.Envelope{Version: proa.Version{Time: hlc.At(s.now.Add(skew)), Region: proa.AWS, Hash: proa.ContentHash(content)}}
+		e := proa.Envelope{Version: proa.Version{Time: hlc.At(s.now.Add(skew)), Region: proa.AWS,
+			Hash: proa.ContentHash(content)}}
 		return proa.Image{Item: content, Envelope: &e}.Stored()
 	}
 	s.sides[aws].table.Put(stamp("ahead", 5*time.Minute), 0)
@@ -160,7 +162,8 @@ func TestStampsOfSkewedInstancesDoNotBeatTheFeedsOrder(t *testing.T) {
 	s.sides[aws].table.Put(stamp("behind", -5*time.Minute), 0)
 	s.read(aws)
 	s.wait(10 * time.Second)
-	s.sides[azure].table.Put(doc("later"), 0) // by 10 s: a stamp of five minutes ahead must not beat it
+	// by 10 s: a stamp of five minutes ahead must not beat it
+	s.sides[azure].table.Put(doc("later"), 0)
 	s.wins(doc("later"))
 	s.loses(doc("behind"))
 }
@@ -168,7 +171,8 @@ func TestStampsOfSkewedInstancesDoNotBeatTheFeedsOrder(t *testing.T) {
 func TestStampWithinTheSkewBoundIsKeptAsItIs(t *testing.T) {
 	s := newScript(t)
 	content := doc("stamped")
-	v := proa.Version{Time: hlc.At(s.now.Add(123 * time.Millisecond)), Region: proa.AWS, Hash: proa.ContentHash(content)}
+	v := proa.Version{Time: hlc.At(s.now.Add(123 * time.Millisecond)), Region: proa.AWS,
+		Hash: proa.ContentHash(content)}
 	s.sides[aws].table.Put(proa.Image{Item: content, Envelope: &proa.Envelope{Version: v}}.Stored(), 0)
 	s.wins(content)
 	if s.state.Winner.Version != v {

@@ -1,5 +1,6 @@
-// Package model runs seeded histories of one key through the pure core, between two fake clouds, with foreign writers, faults and crashes, and
-// checks what must hold at their end. It is single-threaded and uses no clock but its own: a seed is a history.
+// Package model runs seeded histories of one key through the pure core, between two fake clouds,
+// with foreign writers, faults and crashes, and checks what must hold at their end. It is
+// single-threaded and uses no clock but its own: a seed is a history.
 package model
 
 import (
@@ -52,9 +53,10 @@ type world struct {
 	doubts map[proa.Version]bool // removals that may have been ours
 	rep    Report
 	trace  strings.Builder
-	quiet  bool                 // no more faults
-	rounds int                  // that it took to settle
-	tell   func(resolve.Output) // nil for none: what the core puts out, for tests that drive a world by hand
+	quiet  bool // no more faults
+	rounds int  // that it took to settle
+	// nil for none: what the core puts out, for tests that drive a world by hand
+	tell func(resolve.Output)
 }
 
 // snapshot is what the node has on disk.
@@ -65,7 +67,8 @@ type snapshot struct {
 }
 
 func (s snapshot) clone() snapshot {
-	c := snapshot{state: s.state.Clone(), cursors: s.cursors, losers: make(map[proa.Version]bool, len(s.losers))}
+	c := snapshot{state: s.state.Clone(), cursors: s.cursors,
+		losers: make(map[proa.Version]bool, len(s.losers))}
 	for v := range s.losers {
 		c.losers[v] = true
 	}
@@ -122,10 +125,12 @@ func newWorld(seed uint64, cfg Config) *world {
 		if cfg.Skew > 0 {
 			s.skew = time.Duration(w.rng.Int64N(int64(2*cfg.Skew))) - cfg.Skew
 		}
-		s.table = fake.New(region, region == proa.Azure, schema, func() time.Time { return w.now.Add(s.skew) })
+		s.table = fake.New(region, region == proa.Azure, schema,
+			func() time.Time { return w.now.Add(s.skew) })
 		s.table.Ghosts = func(v proa.Version) uint64 { return w.ghosts[v] }
 		s.table.Fault = func(op string) fake.Fault { return w.fault(s, op) }
-		s.feed = &fake.Feed{Table: s.table, Limit: 1 + w.rng.IntN(4), NoOld: cfg.NoOld && region == proa.Azure,
+		s.feed = &fake.Feed{Table: s.table, Limit: 1 + w.rng.IntN(4), NoOld: cfg.NoOld &&
+			region == proa.Azure,
 			Repeat: func(int) int {
 				if w.quiet {
 					return 0
@@ -365,7 +370,8 @@ func (w *world) capture(side int) error {
 	return nil
 }
 
-// removal is the last removal that was captured at a side, which the outcome of a purge may have judged anew.
+// removal is the last removal that was captured at a side, which the outcome of a purge may have
+// judged anew.
 func (w *world) removal(side int) (ghost uint64, opIndex int) {
 	var at int
 	if _, err := fmt.Sscan(w.cursors[side], &at); err != nil {

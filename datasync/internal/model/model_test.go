@@ -10,11 +10,12 @@ import (
 // variants are the biases that histories are run under.
 func variants() map[string]Config {
 	return map[string]Config{
-		"plain":    {Ops: 8},
-		"stamped":  {Ops: 10, Tables: true, PutBacks: true},
-		"faults":   {Ops: 12, Tables: true, PutBacks: true, Faults: true, Crashes: true},
-		"outages":  {Ops: 20, Tables: true, PutBacks: true, Faults: true, Crashes: true, Outages: true},
-		"skewed":   {Ops: 12, Tables: true, PutBacks: true, Faults: true, Crashes: true, Skew: 15 * time.Minute},
+		"plain":   {Ops: 8},
+		"stamped": {Ops: 10, Tables: true, PutBacks: true},
+		"faults":  {Ops: 12, Tables: true, PutBacks: true, Faults: true, Crashes: true},
+		"outages": {Ops: 20, Tables: true, PutBacks: true, Faults: true, Crashes: true, Outages: true},
+		"skewed": {Ops: 12, Tables: true, PutBacks: true, Faults: true, Crashes: true,
+			Skew: 15 * time.Minute},
 		"noimages": {Ops: 10, Tables: true, PutBacks: true, Faults: true, Crashes: true, NoOld: true},
 	}
 }
@@ -55,7 +56,8 @@ func TestHistories(t *testing.T) {
 				sum.Doubts += rep.Doubts
 			}
 			t.Logf("%d histories, %d failures: %d ops, %.2f writes an op, %d conflicts, %d slipped under, %d late, %d unknown, %d unions, %d doubts",
-				seeds, failures, sum.Ops, float64(sum.Writes)/float64(sum.Ops), sum.Clashes, sum.Slipped, sum.Late, sum.Unknown, sum.Unions, sum.Doubts)
+				seeds, failures, sum.Ops, float64(sum.Writes)/float64(sum.Ops), sum.Clashes, sum.Slipped,
+				sum.Late, sum.Unknown, sum.Unions, sum.Doubts)
 		})
 	}
 }

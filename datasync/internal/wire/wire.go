@@ -1,5 +1,6 @@
-// Package wire is the binary form in which datasync keeps items, versions and times on its own disk.
-// It is not a wire protocol of anyone else's and carries no format version: each record begins with its own.
+// Package wire is the binary form in which datasync keeps items, versions and times on its own
+// disk. It is not a wire protocol of anyone else's and carries no format version: each record
+// begins with its own.
 package wire
 
 import (
@@ -267,7 +268,8 @@ func (d *Decoder) Envelope() *proa.Envelope {
 	if !d.Bool() {
 		return nil
 	}
-	return &proa.Envelope{Version: d.Version(), Parent: d.Version(), Tombstone: d.Bool(), Write: d.Uint()}
+	return &proa.Envelope{Version: d.Version(), Parent: d.Version(), Tombstone: d.Bool(),
+		Write: d.Uint()}
 }
 
 // Image appends an image.

@@ -1,7 +1,8 @@
 // Package journal keeps the losers of conflicts, whole, so that they can be searched and restored.
 //
-// An entry is appended in the batch that decides the conflict: where a crash undoes the decision, the entry is undone too.
-// Entries are kept up to bounds of size and age; what goes past them is counted (Dropped), the oldest first.
+// An entry is appended in the batch that decides the conflict: where a crash undoes the decision,
+// the entry is undone too. Entries are kept up to bounds of size and age; what goes past them is
+// counted (Dropped), the oldest first.
 package journal
 
 import (
@@ -39,17 +40,20 @@ type Side struct {
 	Time      time.Time    `json:"time"`
 	Tombstone bool         `json:"tombstone,omitempty"`
 	Expired   bool         `json:"expired,omitempty"`
-	Item      proa.Item    `json:"item,omitempty"`    // the whole content
-	Missing   bool         `json:"missing,omitempty"` // the content was no more at hand when the conflict was found
-	Object    *Object      `json:"object,omitempty"`
+	Item      proa.Item    `json:"item,omitempty"` // the whole content
+	// the content was no more at hand when the conflict was found
+	Missing bool    `json:"missing,omitempty"`
+	Object  *Object `json:"object,omitempty"`
 }
 
 // Object says what an object was and where its content can be had.
 type Object struct {
-	Size        int64             `json:"size"`
-	ETag        string            `json:"etag"`
-	VersionID   string            `json:"version_id,omitempty"` // of the bucket at Region, where it keeps versions
-	Kept        string            `json:"kept,omitempty"`       // the name under which the content was kept, in the bucket at KeptAt
+	Size int64  `json:"size"`
+	ETag string `json:"etag"`
+	// of the bucket at Region, where it keeps versions
+	VersionID string `json:"version_id,omitempty"`
+	// the name under which the content was kept, in the bucket at KeptAt
+	Kept        string            `json:"kept,omitempty"`
 	KeptAt      proa.Region       `json:"kept_at,omitempty"`
 	ContentType string            `json:"content_type,omitempty"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
@@ -82,7 +86,8 @@ type Journal struct {
 // Open finds the journal's ends.
 func Open(db *pebble.DB, entries, byKey byte) (*Journal, error) {
 	j := &Journal{db: db, entries: entries, byKey: byKey, first: 1, next: 1}
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{entries}, UpperBound: []byte{entries + 1}})
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{entries},
+		UpperBound: []byte{entries + 1}})
 	if err != nil {
 		return nil, fmt.Errorf("open conflict journal: %w", err)
 	}
@@ -115,7 +120,8 @@ func (j *Journal) key(id uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{j.entries}, id)
 }
 
-// Stats returns how many entries are kept, how many were ever made and how many this process dropped at the bounds.
+// Stats returns how many entries are kept, how many were ever made and how many this process
+// dropped at the bounds.
 func (j *Journal) Stats() (kept, made, dropped uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -199,8 +205,8 @@ func (j *Journal) Get(id uint64) (Conflict, error) {
 	return c, errors.Join(err, closer.Close())
 }
 
-// Trim drops entries decided before a time, and the oldest tenth while the journal is larger on disk than maxBytes.
-// It returns how many went. Their index by key goes as it is met.
+// Trim drops entries decided before a time, and the oldest tenth while the journal is larger on
+// disk than maxBytes. It returns how many went. Their index by key goes as it is met.
 func (j *Journal) Trim(before time.Time, maxBytes int64) (uint64, error) {
 	j.mu.Lock()
 	first, next := j.first, j.next
@@ -242,7 +248,8 @@ func (j *Journal) Trim(before time.Time, maxBytes int64) (uint64, error) {
 // dropIndex removes the index entries of dropped conflicts.
 func (j *Journal) dropIndex(from, to uint64) error {
 	b := j.db.NewBatch()
-	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: []byte{j.byKey}, UpperBound: []byte{j.byKey + 1}})
+	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: []byte{j.byKey},
+		UpperBound: []byte{j.byKey + 1}})
 	if err != nil {
 		return errors.Join(fmt.Errorf("trim conflict journal: %w", err), b.Close())
 	}
