@@ -48,7 +48,8 @@ func (f *File) checkData(complain complainer) error {
 	for i, d := range f.Databases {
 		path := fmt.Sprintf("databases[%d]", i)
 		if d.Name == "" || strings.ContainsAny(d.Name, cosmosBad) || seen[d.Name] {
-			return complain(path+".name", "", "%q is empty, used twice or holds one of %s", d.Name, cosmosBad)
+			return complain(path+".name", "", "%q is empty, used twice or holds one of %s",
+				d.Name, cosmosBad)
 		}
 		seen[d.Name] = true
 		for j, c := range d.Containers {
@@ -66,7 +67,8 @@ func (f *File) checkData(complain complainer) error {
 				}
 			}
 			if c.DefaultTTL != nil && *c.DefaultTTL != -1 && *c.DefaultTTL < 1 {
-				return complain(path+".default_ttl", "-1, or seconds from 1 on", "%d is not allowed", *c.DefaultTTL)
+				return complain(path+".default_ttl", "-1, or seconds from 1 on", "%d is not allowed",
+					*c.DefaultTTL)
 			}
 		}
 	}
@@ -112,9 +114,11 @@ func (f *File) checkAPIs(complain complainer) error {
 		case a.Name == "" || names[a.Name]:
 			return complain(path+".name", "each API needs its own", "%q is empty or used twice", a.Name)
 		case strings.HasPrefix(a.Path, "/") || strings.HasSuffix(a.Path, "/"):
-			return complain(path+".path", "leave out the slashes around it", "%q is not a URL suffix", a.Path)
-		case !slices.ContainsFunc(f.FunctionApps, func(x FunctionApp) bool { return x.Name == a.FunctionApp }):
-			return complain(path+".function_app", "name one of function_apps", "there is no app %q", a.FunctionApp)
+			return complain(path+".path", "leave out the slashes around it",
+				"%q is not a URL suffix", a.Path)
+		case !f.hasApp(a.FunctionApp):
+			return complain(path+".function_app", "name one of function_apps",
+				"there is no app %q", a.FunctionApp)
 		case a.SubscriptionRequired && len(a.SubscriptionKeys) == 0:
 			return complain(path+".subscription_keys", "give one, or leave out subscription_required",
 				"no request could hold a key")
@@ -133,6 +137,10 @@ func (f *File) checkAPIs(complain complainer) error {
 		}
 	}
 	return nil
+}
+
+func (f *File) hasApp(name string) bool {
+	return slices.ContainsFunc(f.FunctionApps, func(a FunctionApp) bool { return a.Name == name })
 }
 
 func isMethod(m string) bool {
@@ -157,7 +165,8 @@ func (f *File) checkMetricAlerts(complain complainer) error {
 			"GreaterThan", "GreaterThanOrEqual", "LessThan", "LessThanOrEqual",
 		}, a.Operator):
 			return complain(path+".operator",
-				"GreaterThan, GreaterThanOrEqual, LessThan or LessThanOrEqual", "%q is not an operator", a.Operator)
+				"GreaterThan, GreaterThanOrEqual, LessThan or LessThanOrEqual",
+				"%q is not an operator", a.Operator)
 		case a.Dimension != "" && !strings.Contains(a.Dimension, "="):
 			return complain(path+".dimension", "name=value", "%q is not a dimension", a.Dimension)
 		case a.Window <= 0 || a.Every <= 0:

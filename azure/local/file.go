@@ -143,8 +143,8 @@ func parseFile(path string, data []byte) (File, error) {
 	return f, nil
 }
 
-// Write replaces the file at path by f, whole or not at all, readable by its owner alone: application
-// settings hold credentials.
+// Write replaces the file at path by f, whole or not at all, readable by its owner alone:
+// application settings hold credentials.
 func (f File) Write(path string) (err error) {
 	data, err := yaml.Marshal(f)
 	if err != nil {

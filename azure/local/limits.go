@@ -53,7 +53,8 @@ func (c *limitedConn) Close() error {
 	return err
 }
 
-// limitRequests answers 503 with Retry-After while n requests are in flight, as every Azure front does.
+// limitRequests answers 503 with Retry-After while n requests are in flight, as every Azure front
+// does.
 func limitRequests(n int, h http.Handler) http.Handler {
 	slots := make(chan struct{}, n)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

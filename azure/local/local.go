@@ -1,9 +1,9 @@
-// Package local is an Azure on this machine: Cosmos DB, Blob Storage, a Functions host, API Management
-// and Monitor in one process with one data folder, over the vendor's wire protocols.
+// Package local is an Azure on this machine: Cosmos DB, Blob Storage, a Functions host, API
+// Management and Monitor in one process with one data folder, over the vendor's wire protocols.
 //
-// One listener serves the data plane, every request verified by package auth before it is routed by its
-// path; another serves API Management, which alone reaches the function apps. What Azure Resource
-// Manager would have created stands in a strict file, read again when it changes.
+// One listener serves the data plane, every request verified by package auth before it is routed by
+// its path; another serves API Management, which alone reaches the function apps. What Azure
+// Resource Manager would have created stands in a strict file, read again when it changes.
 package local
 
 import (
@@ -64,9 +64,9 @@ const (
 	gatewayInFlight = 2048
 )
 
-// Run runs the cloud until ctx ends, then stops what it started in reverse order. It fails at once when
-// the folder, an address or the strict file cannot be used; a function app that does not run is logged
-// and tried again, and takes nothing else down.
+// Run runs the cloud until ctx ends, then stops what it started in reverse order. It fails at once
+// when the folder, an address or the strict file cannot be used; a function app that does not run
+// is logged and tried again, and takes nothing else down.
 func Run(ctx context.Context, c Config) error {
 	if c.Clock == nil || c.Dir == "" {
 		return errors.New("azure/local: Clock and Dir are required")
@@ -103,8 +103,8 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return newLimitListener(l, maxConnections), nil
 }
 
-// run serves until ctx ends or a listener fails. The order of stopping is that of the stages: first no
-// more requests come in, then the function apps end, then the stores' housekeeping.
+// run serves until ctx ends or a listener fails. The order of stopping is that of the stages: first
+// no more requests come in, then the function apps end, then the stores' housekeeping.
 func (s *services) run(ctx context.Context, data, gateway net.Listener) error {
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBack()
@@ -116,7 +116,9 @@ func (s *services) run(ctx context.Context, data, gateway net.Listener) error {
 	hosts.Go(func() error { return s.functions.Run(apps) })
 
 	front, inner := errgroup.WithContext(ctx)
-	front.Go(func() error { return serve(inner, data, limitRequests(maxConcurrent, s.front()), s.logger) })
+	front.Go(func() error {
+		return serve(inner, data, limitRequests(maxConcurrent, s.front()), s.logger)
+	})
 	front.Go(func() error {
 		return serve(inner, gateway, limitRequests(gatewayInFlight, s.gateway), s.logger)
 	})

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// stallLimit is how long one read of a request's body or one write of an answer may take. The whole may
-// take as long as it needs: blobs are large and links slow.
+// stallLimit is how long one read of a request's body or one write of an answer may take. The whole
+// may take as long as it needs: blobs are large and links slow.
 const stallLimit = 60 * time.Second
 
-// keepMoving breaks off connections whose peer neither sends nor takes anything for stallLimit, so that
-// stalled peers cannot use up the connections.
+// keepMoving breaks off connections whose peer neither sends nor takes anything for stallLimit, so
+// that stalled peers cannot use up the connections.
 func keepMoving(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
@@ -22,8 +22,8 @@ func keepMoving(h http.Handler) http.Handler {
 	})
 }
 
-// movingBody sets the deadline for each read alone: one that stood beyond it would end a request whose
-// handler is still at work.
+// movingBody sets the deadline for each read alone: one that stood beyond it would end a request
+// whose handler is still at work.
 type movingBody struct {
 	io.ReadCloser
 	control *http.ResponseController

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// watchFile applies the strict file whenever it changes, or a package that it names. A file that is not
-// sound is logged and the last good one stays in force.
+// watchFile applies the strict file whenever it changes, or a package that it names. A file that is
+// not sound is logged and the last good one stays in force.
 func (s *services) watchFile(ctx context.Context) error {
 	path := filepath.Join(s.dir, FileName)
 	last := s.fingerprint(path)

@@ -1,8 +1,8 @@
-// Package apim is the local API Management gateway: it matches requests to APIs and operations, checks
-// subscription keys, and forwards to function apps.
+// Package apim is the local API Management gateway: it matches requests to APIs and operations,
+// checks subscription keys, and forwards to function apps.
 //
-// It has the size limit and the error bodies of the vendor's gateway. Policies (CORS, JWT validation,
-// rewriting) are out of scope: what the gateway forwards is what came.
+// It has the size limit and the error bodies of the vendor's gateway. Policies (CORS, JWT
+// validation, rewriting) are out of scope: what the gateway forwards is what came.
 package apim
 
 import (
@@ -23,7 +23,7 @@ import (
 )
 
 // Limits of the gateway. The Consumption tier takes 2 GiB bodies but forwards for 240 s at most
-// (https://learn.microsoft.com/azure/azure-resource-manager/management/azure-subscription-service-limits#limits---api-management-consumption-tier);
+// (https://learn.microsoft.com/azure/api-management/service-limits);
 // https://learn.microsoft.com/azure/api-management/forward-request-policy.
 const (
 	MaxBody        = 2 << 30
@@ -184,7 +184,8 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 	return s[len(prefix):], true
 }
 
-// fits reports whether a path fits a URL template: {name} takes one segment, a last * takes the rest.
+// fits reports whether a path fits a URL template: {name} takes one segment, a last * takes the
+// rest.
 func fits(template, path string) bool {
 	want := strings.Split(strings.Trim(template, "/"), "/")
 	got := strings.Split(strings.Trim(path, "/"), "/")
@@ -212,7 +213,8 @@ func (g *Gateway) subscribed(w http.ResponseWriter, r *http.Request, api *API) b
 		key = r.URL.Query().Get(keyQuery)
 	}
 	challenge := fmt.Sprintf(
-		`AzureApiManagementKey realm="%s",name="%s",type="header"`, "https://"+r.Host+"/"+api.Path, keyHeader)
+		`AzureApiManagementKey realm="%s",name="%s",type="header"`,
+		"https://"+r.Host+"/"+api.Path, keyHeader)
 	if key == "" {
 		w.Header().Set("WWW-Authenticate", challenge)
 		refuse(w, http.StatusUnauthorized, "Access denied due to missing subscription key. Make sure "+
@@ -267,7 +269,9 @@ func (g *Gateway) forward(w *observer, r *http.Request, api *API, rest string) {
 }
 
 // refuse answers with the gateway's error body.
-func refuse(w http.ResponseWriter, status int, message string) { refuseWith(w, status, message, "") }
+func refuse(w http.ResponseWriter, status int, message string) {
+	refuseWith(w, status, message, "")
+}
 
 func refuseWith(w http.ResponseWriter, status int, message, activity string) {
 	body, _ := json.Marshal(struct { // always marshals

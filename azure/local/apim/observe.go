@@ -38,8 +38,9 @@ func (o *observer) WriteHeader(status int) {
 // Unwrap lets http.ResponseController reach the connection.
 func (o *observer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
-// backendWriter is what the backend answers into: nothing gets through once the gateway gave up. Its
-// headers are its own until then, so that a late backend leaves no trace in the gateway's answer.
+// backendWriter is what the backend answers into: nothing gets through once the gateway gave up.
+// Its headers are its own until then, so that a late backend leaves no trace in the gateway's
+// answer.
 type backendWriter struct {
 	*observer
 	header http.Header
@@ -106,7 +107,8 @@ func (g *Gateway) measure(o *observer, api, operation string, took time.Duration
 	} else {
 		g.record("SuccessfulRequests", 1, "ApiId", api)
 	}
-	g.logger.Debug("gateway request", "api", api, "operation", operation, "status", status, "took", took)
+	g.logger.Debug("gateway request",
+		"api", api, "operation", operation, "status", status, "took", took)
 }
 
 func unescape(path string) (string, error) { return url.PathUnescape(path) }

@@ -2,9 +2,9 @@
 // whatever it cannot verify.
 //
 // Cosmos DB requests carry a master-key token, Blob requests a Shared Key, a Shared Key Lite or a
-// shared access signature, Monitor requests a bearer token. What a signature allows travels on in the
-// request's context as a Grant. Signatures are compared in constant time; dates may differ from the
-// clock by MaxSkew. Public access does not exist here.
+// shared access signature, Monitor requests a bearer token. What a signature allows travels on in
+// the request's context as a Grant. Signatures are compared in constant time; dates may differ from
+// the clock by MaxSkew. Public access does not exist here.
 package auth
 
 import (
@@ -104,8 +104,8 @@ func New(c Config) (*Verifier, error) {
 	return v, nil
 }
 
-// ServiceOf says which service a request is addressed to, by the first segment of its path as it was
-// sent; None for a path that belongs to none.
+// ServiceOf says which service a request is addressed to, by the first segment of its path as it
+// was sent; None for a path that belongs to none.
 func (v *Verifier) ServiceOf(r *http.Request) Service {
 	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	return serviceOf(v.account, first)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Versions at which the strings to sign of shared access signatures changed, and the oldest accepted.
+// Versions at which the strings to sign of shared access signatures changed, and the oldest
+// accepted.
 const (
 	oldestSAS     = "2015-04-05"
 	snapshotSAS   = "2018-11-09" // adds sr and the snapshot time
@@ -113,7 +114,9 @@ func (v *Verifier) sasTime(query url.Values) *StorageError {
 }
 
 func sasMoment(text string) (time.Time, bool) {
-	for _, layout := range []string{"2006-01-02T15:04:05.9999999Z", "2006-01-02T15:04Z", "2006-01-02"} {
+	for _, layout := range []string{
+		"2006-01-02T15:04:05.9999999Z", "2006-01-02T15:04Z", time.DateOnly,
+	} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t, true
 		}
@@ -152,9 +155,9 @@ func sasOrigin(r *http.Request, query url.Values) *StorageError {
 	}
 }
 
-// AuthorizeSource verifies the source of a copy: request is a synthetic GET of its URL. Only a shared
-// access signature in that URL, or the account key on the request that asks for the copy (asker),
-// opens it.
+// AuthorizeSource verifies the source of a copy: request is a synthetic GET of its URL. Only a
+// shared access signature in that URL, or the account key on the request that asks for the copy
+// (asker), opens it.
 func (v *Verifier) AuthorizeSource(request *http.Request, asker Grant) *StorageError {
 	query := request.URL.Query()
 	if query.Has("sig") {

@@ -16,15 +16,16 @@ type StorageError struct {
 	Status  int
 	Code    string
 	Message string
-	// Details are extra elements of the body, name and text in turn, such as AuthenticationErrorDetail.
+	// Details are extra elements of the body, name and text in turn, such as
+	// AuthenticationErrorDetail.
 	Details []string
 }
 
 // Error renders code and message.
 func (e *StorageError) Error() string { return e.Code + ": " + e.Message }
 
-// Write answers the request with the error: the code in x-ms-error-code, and the XML body unless the
-// request is a HEAD.
+// Write answers the request with the error: the code in x-ms-error-code, and the XML body unless
+// the request is a HEAD.
 func (e *StorageError) Write(w http.ResponseWriter, r *http.Request, now time.Time) {
 	h := w.Header()
 	h.Set("x-ms-error-code", e.Code)

@@ -184,7 +184,8 @@ func parseBlockList(body io.Reader) ([]listed, error) {
 	}
 }
 
-// putBlockList is Put Block List: https://learn.microsoft.com/rest/api/storageservices/put-block-list.
+// putBlockList is Put Block List:
+// https://learn.microsoft.com/rest/api/storageservices/put-block-list.
 func (c *call) putBlockList() error {
 	entries, err := c.readBlockList()
 	if err != nil {

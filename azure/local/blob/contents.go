@@ -25,8 +25,8 @@ const inlineMax = 32 << 10
 // own, so that orphans are told from what is being written now.
 const idBits = 40
 
-// contents stores the bytes of blobs in segments: each written once, never changed, owned by exactly
-// one record. A segment is on stable storage before the record that owns it is.
+// contents stores the bytes of blobs in segments: each written once, never changed, owned by
+// exactly one record. A segment is on stable storage before the record that owns it is.
 type contents struct {
 	fs   vfs.FS
 	dir  string
@@ -52,7 +52,8 @@ func openContents(fs vfs.FS, dir string, db *pebble.DB, crc *crcs) (*contents, e
 	}
 	c := &contents{fs: fs, dir: dir, db: db, crc: crc, gen: gen}
 	c.pool.New = func() any { b := make([]byte, copyBuffer); return &b }
-	if err := db.Set([]byte("mgeneration"), strconv.AppendUint(nil, gen+1, 10), store.Sync); err != nil {
+	next := strconv.AppendUint(nil, gen+1, 10)
+	if err := db.Set([]byte("mgeneration"), next, store.Sync); err != nil {
 		return nil, err
 	}
 	// The folders themselves must outlive a crash too.
@@ -78,8 +79,8 @@ func (c *contents) path(id uint64) string {
 	return c.fs.PathJoin(c.dir, strconv.FormatUint(id, 16))
 }
 
-// staged is a segment whose inline bytes, if it has any, still have to go into the batch that commits
-// its owner.
+// staged is a segment whose inline bytes, if it has any, still have to go into the batch that
+// commits its owner.
 type staged struct {
 	segment
 	inline []byte
@@ -246,7 +247,8 @@ func (c *contents) copySegment(w io.Writer, s segment, offset, n int64) error {
 	defer file.Close()
 	buffer := c.pool.Get().(*[]byte)
 	defer c.pool.Put(buffer)
-	written, err := io.CopyBuffer(struct{ io.Writer }{w}, io.NewSectionReader(file, offset, n), *buffer)
+	part := io.NewSectionReader(file, offset, n)
+	written, err := io.CopyBuffer(struct{ io.Writer }{w}, part, *buffer)
 	if err == nil && written != n {
 		err = io.ErrUnexpectedEOF
 	}

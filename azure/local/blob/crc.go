@@ -2,8 +2,8 @@ package blob
 
 import "hash/crc64"
 
-// crcPolynomial is that of CRC-64/NVME, in the reversed form that hash/crc64 takes; Azure Storage and
-// S3 both use it.
+// crcPolynomial is that of CRC-64/NVME, in the reversed form that hash/crc64 takes; Azure Storage
+// and S3 both use it.
 const crcPolynomial = 0x9a6c9329ac4bc9b5
 
 // gf2 is a 64 × 64 matrix over GF(2): column i is what bit i turns into.

@@ -22,8 +22,8 @@ func isCode(err error, code string) bool {
 	return errors.As(err, &known) && known.Code == code
 }
 
-// find reads the blob that the request names, or its snapshot or version. BlobNotFound comes with the
-// container all the same.
+// find reads the blob that the request names, or its snapshot or version. BlobNotFound comes with
+// the container all the same.
 func (c *call) find() (*container, *record, error) {
 	owner, err := c.s.container(c.container)
 	if err != nil {
@@ -36,7 +36,8 @@ func (c *call) find() (*container, *record, error) {
 	return owner, r, err
 }
 
-// lookup reads a blob, or one of its snapshots or versions where one is named; nil when there is none.
+// lookup reads a blob, or one of its snapshots or versions where one is named; nil when there is
+// none.
 func (s *Server) lookup(uid uint64, name, snapshot, version string) (*record, bool, error) {
 	if snapshot != "" {
 		r, err := s.record(uid, name, kindSnapshot, snapshot)
@@ -130,10 +131,11 @@ func (c *call) showTier(r *record) {
 	}
 }
 
-// overrides puts the response headers that a shared access signature carries in place of the blob's.
+// overrides puts the response headers that a shared access signature carries in place of the
+// blob's.
 func (c *call) overrides() {
-	if c.grant.FullKey {
-		return
+	if c.grant.FullKey || c.get("ss") != "" {
+		return // only the signature of a container or a blob covers them
 	}
 	for parameter, name := range map[string]string{
 		"rscc": "Cache-Control", "rscd": "Content-Disposition", "rsce": "Content-Encoding",
@@ -183,7 +185,8 @@ func (c *call) sumRange(r *record, part *span) error {
 		return invalidHeader(name, "true")
 	}
 	sum, crc := md5.New(), crc64.New(c.s.crc.table)
-	if err := c.s.contents.copyTo(io.MultiWriter(sum, crc), r.Segments, part.from, part.length); err != nil {
+	both := io.MultiWriter(sum, crc)
+	if err := c.s.contents.copyTo(both, r.Segments, part.from, part.length); err != nil {
 		return err
 	}
 	if wantMD5 {
@@ -227,8 +230,8 @@ func (c *call) sendContent(r *record, part span) error {
 	return nil
 }
 
-// parseRange reads "bytes=from-to" and "bytes=from-"; any other text means the whole content, as the
-// vendor has it (suffix ranges are not supported there).
+// parseRange reads "bytes=from-to" and "bytes=from-"; any other text means the whole content, as
+// the vendor has it (suffix ranges are not supported there).
 func parseRange(text string, size int64) span {
 	whole := span{length: size}
 	text, ok := strings.CutPrefix(text, "bytes=")

@@ -13,8 +13,9 @@ import (
 //	b<uid><blob name> 0 <kind><suffix>   everything of one blob, in the order of listings
 //	d<segment id>                        inline content
 //
-// Blob names hold no NUL, so names sort bytewise and all keys of one blob stand together. Kinds sort
-// as listings show them: snapshots, older versions, the blob itself; then its uncommitted blocks.
+// Blob names hold no NUL, so names sort bytewise and all keys of one blob stand together. Kinds
+// sort as listings show them: snapshots, older versions, the blob itself; then its uncommitted
+// blocks.
 const (
 	kindSnapshot = '1' // suffix: time
 	kindVersion  = '2' // suffix: version id

@@ -62,8 +62,8 @@ func (l *lease) look(now time.Time) (state, status, duration string) {
 	return state, status, duration
 }
 
-// guard checks x-ms-lease-id against the lease of what is to be changed ("Blob" or "Container"). When
-// reading, an id may be left out but must fit when it is given.
+// guard checks x-ms-lease-id against the lease of what is to be changed ("Blob" or "Container").
+// When reading, an id may be left out but must fit when it is given.
 func (l *lease) guard(id, kind string, now time.Time, reading bool) *auth.StorageError {
 	lower := strings.ToLower(kind)
 	switch {

@@ -163,7 +163,8 @@ func (l *listing) walk(start []byte) error {
 	return iter.Error()
 }
 
-// visible says whether a key is an entry of this listing, and if not, where to go on (nil: the next).
+// visible says whether a key is an entry of this listing, and if not, where to go on (nil: the
+// next).
 func (l *listing) visible(name string, kind byte, shown string) (bool, []byte) {
 	switch kind {
 	case kindSnapshot:

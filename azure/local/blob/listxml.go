@@ -76,7 +76,8 @@ func (p *page) optional(name, text string) {
 	}
 }
 
-// name writes a blob's name; one with characters that XML cannot hold is percent-encoded, and says so.
+// name writes a blob's name; one with characters that XML cannot hold is percent-encoded, and says
+// so.
 func (p *page) name(name string) {
 	if strings.ContainsFunc(name, notXML) {
 		p.WriteString(`<Name Encoded="true">`)
@@ -87,7 +88,8 @@ func (p *page) name(name string) {
 	p.element("Name", name)
 }
 
-// notXML reports whether XML 1.0 forbids a character. Carriage returns would come back as line feeds.
+// notXML reports whether XML 1.0 forbids a character. Carriage returns would come back as line
+// feeds.
 func notXML(r rune) bool {
 	return r < ' ' && r != '\t' && r != '\n' || r == 0xfffe || r == 0xffff
 }

@@ -16,8 +16,8 @@ const (
 	metadataPrefix  = "X-Ms-Meta-"
 )
 
-// checkContainerName accepts 3 to 63 lower-case letters, digits and single hyphens, none at the ends,
-// and the system containers $root and $web.
+// checkContainerName accepts 3 to 63 lower-case letters, digits and single hyphens, none at the
+// ends, and the system containers $root and $web.
 func checkContainerName(name string) *auth.StorageError {
 	if name == "$root" || name == "$web" {
 		return nil
@@ -50,8 +50,8 @@ func checkBlobName(name string) *auth.StorageError {
 	return nil
 }
 
-// metadataOf reads the x-ms-meta- headers. Names must be C# identifiers; they are kept in lower case,
-// since net/http does not tell how they were spelt.
+// metadataOf reads the x-ms-meta- headers. Names must be C# identifiers; they are kept in lower
+// case, since net/http does not tell how they were spelt.
 func metadataOf(h http.Header) (map[string]string, *auth.StorageError) {
 	var meta map[string]string
 	size := 0

@@ -7,8 +7,8 @@ import (
 	"github.com/proa-cloud/proa/azure/local/auth"
 )
 
-// alter changes the description of an existing blob under its conditions and lease, and answers 200.
-// newVersion says that the operation makes a version where versions are kept.
+// alter changes the description of an existing blob under its conditions and lease, and answers
+// 200. newVersion says that the operation makes a version where versions are kept.
 func (c *call) alter(newVersion bool, edit func(*record)) error {
 	w, refusal := c.writing()
 	if refusal != nil {

@@ -108,7 +108,8 @@ func (c *call) body(limit int64, md5Names ...string) (staged, []byte, error) {
 	return content, sum.Sum(nil), nil
 }
 
-// exactly fails a body that ends before size bytes, so that no cut-off upload is taken for a whole one.
+// exactly fails a body that ends before size bytes, so that no cut-off upload is taken for a whole
+// one.
 func exactly(body io.Reader, size int64) io.Reader { return &exactReader{body, size} }
 
 type exactReader struct {
@@ -248,9 +249,9 @@ func (c *call) replace(w write, r *record, inline ...staged) error {
 	})
 }
 
-// install puts a new state in the place of the current one, which keeps its creation time and lease;
-// uncommitted blocks are discarded. The kept segments move from the old state or its uncommitted blocks
-// to the new one.
+// install puts a new state in the place of the current one, which keeps its creation time and
+// lease; uncommitted blocks are discarded. The kept segments move from the old state or its
+// uncommitted blocks to the new one.
 func (t *tx) install(r *record, now time.Time, kept []segment, inline ...staged) error {
 	t.touch(r, now, true)
 	r.Created = now

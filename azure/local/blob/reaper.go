@@ -9,8 +9,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// reaper keeps released segments until no read that may still need them is under way. Its zero value
-// is ready.
+// reaper keeps released segments until no read that may still need them is under way. Its zero
+// value is ready.
 type reaper struct {
 	mu      sync.Mutex
 	next    uint64
@@ -70,8 +70,8 @@ func (c *contents) reading() func() {
 	return func() { c.remove(c.grey.leave(reader)) }
 }
 
-// release removes segments that no record owns any more, as soon as nobody reads them. A crash before
-// that leaves orphans, which the next start collects.
+// release removes segments that no record owns any more, as soon as nobody reads them. A crash
+// before that leaves orphans, which the next start collects.
 func (c *contents) release(segments []segment) {
 	if len(segments) > 0 {
 		c.remove(c.grey.bury(segments))
@@ -92,9 +92,9 @@ func (c *contents) remove(segments []segment) {
 }
 
 // collect removes segments of earlier generations that no record owns: what a crash left between a
-// segment's write and its record's, or between a record's removal and its segments'. Records move old
-// segments among themselves but never make new references to them, so one snapshot of the owners is
-// enough while writes go on.
+// segment's write and its record's, or between a record's removal and its segments'. Records move
+// old segments among themselves but never make new references to them, so one snapshot of the
+// owners is enough while writes go on.
 func (c *contents) collect(ctx context.Context) (removed int, err error) {
 	owned, err := c.owned(ctx)
 	if err != nil {

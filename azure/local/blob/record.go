@@ -14,7 +14,8 @@ const (
 	appendBlob = "AppendBlob"
 )
 
-// record is the state of a blob, of one of its versions or of one of its snapshots. It is stored as JSON.
+// record is the state of a blob, of one of its versions or of one of its snapshots. It is stored as
+// JSON.
 type record struct {
 	Type     string            `json:"t"`
 	Tick     uint64            `json:"e"` // the ETag: 100 ns since year 1, never twice

@@ -1,6 +1,7 @@
 package blob_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"hash/crc64"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -481,5 +483,39 @@ func TestWhatIsNotImplementedSaysSo(t *testing.T) {
 	response.Body.Close()
 	if response.StatusCode != http.StatusUnauthorized {
 		t.Errorf("an anonymous listing is answered %s", response.Status)
+	}
+}
+
+// A client that sends all of its body before it listens still hears the refusal.
+func TestARefusalIsHeardByAClientThatSendsFirst(t *testing.T) {
+	s := start(t, blob.Config{})
+	if _, err := s.client.CreateContainer(t.Context(), "box", nil); err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{url: s.url, vars: map[string]string{}}
+	conn, err := net.Dial("tcp", strings.Split(strings.TrimPrefix(s.url, "http://"), "/")[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	body := make([]byte, 20<<20)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, p.url+"/none/b", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("x-ms-version", "2024-11-04")
+	r.Header.Set("x-ms-date", time.Now().UTC().Format(http.TimeFormat))
+	r.Header.Set("x-ms-blob-type", "BlockBlob")
+	r.Header.Set("Authorization", "SharedKey "+account+":"+signature(r))
+	if err := r.Write(conn); err != nil {
+		t.Fatalf("the server hung up before it had read the request: %v", err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.Header.Get("x-ms-error-code") != "ContainerNotFound" {
+		t.Errorf("answered %s %v", response.Status, response.Header)
 	}
 }

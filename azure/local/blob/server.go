@@ -1,15 +1,16 @@
 // Package blob is the local Azure Blob Storage: block and append blobs over the vendor's REST
 // protocol, durable on disk.
 //
-// An acknowledged write is on stable storage. Writes to one blob are applied one after the other, each
-// checked against its conditions and lease and committed as one step; a reader sees one state of a
-// blob whole, whatever is written meanwhile. Bodies are streamed: memory does not grow with their size.
-// Requests must have passed auth.Verifier; a request without a Grant is refused.
+// An acknowledged write is on stable storage. Writes to one blob are applied one after the other,
+// each checked against its conditions and lease and committed as one step; a reader sees one state
+// of a blob whole, whatever is written meanwhile. Bodies are streamed: memory does not grow with
+// their size. Requests must have passed auth.Verifier; a request without a Grant is refused.
 package blob
 
 import (
 	"errors"
 	"hash/maphash"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -40,6 +41,9 @@ type Config struct {
 	// its URL (auth.Verifier.AuthorizeSource). Nil refuses every copy.
 	AuthorizeSource func(source *http.Request, asker auth.Grant) *auth.StorageError
 }
+
+// maxDrain is the longest body of a refused request that is read to its end, in bytes.
+const maxDrain = 64 << 20
 
 // Server answers the Blob REST protocol.
 type Server struct {
@@ -165,8 +169,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		known = fail(http.StatusInternalServerError, "InternalError",
 			"The server encountered an internal error. Please retry the request.")
 	}
-	if known.Status == http.StatusRequestEntityTooLarge {
+	if r.ContentLength > maxDrain || known.Status == http.StatusRequestEntityTooLarge {
 		w.Header().Set("Connection", "close") // do not read the rest of the body
+	} else {
+		// Many clients send all before they listen: they would see a reset, not the refusal.
+		_, _ = io.Copy(io.Discard, r.Body)
 	}
 	known.Write(w, r, now)
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/proa-cloud/proa/internal/store"
 )
 
-// blockLife is how long uncommitted blocks are kept after they were put: a week, as the vendor does.
+// blockLife is how long uncommitted blocks are kept after they were put: a week, as the vendor
+// does.
 const blockLife = 7 * 24 * time.Hour
 
 // sweepEvery is the time between two searches for stale blocks.

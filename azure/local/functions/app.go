@@ -201,8 +201,8 @@ func (a *app) awaitAnswer(ctx context.Context, address string, ended <-chan stru
 	}
 }
 
-// freePort finds a port that nobody listens on. Somebody else may take it before the handler does; the
-// handler then fails and is started again on another.
+// freePort finds a port that nobody listens on. Somebody else may take it before the handler does;
+// the handler then fails and is started again on another.
 func freePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -253,6 +253,7 @@ func (w logWriter) Write(line []byte) (int, error) {
 	if n := len(text); n > 0 && text[n-1] == '\n' {
 		text = text[:n-1]
 	}
-	w.app.host.logger.Info("function output", "app", w.app.Name, "stream", w.stream, "line", string(text))
+	w.app.host.logger.Info("function output",
+		"app", w.app.Name, "stream", w.stream, "line", string(text))
 	return len(line), nil
 }

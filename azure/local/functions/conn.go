@@ -18,9 +18,9 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return &patientConn{Conn: conn}, nil
 }
 
-// patientConn goes on reading when the other end takes no more. A handler may answer, with a 413 say,
-// and close before it has read the body; net/http's client would report the failed write and lose the
-// answer that has already come. Where none has come, the read fails as well.
+// patientConn goes on reading when the other end takes no more. A handler may answer, with a 413
+// say, and close before it has read the body; net/http's client would report the failed write and
+// lose the answer that has already come. Where none has come, the read fails as well.
 type patientConn struct {
 	net.Conn
 	refused atomic.Bool

@@ -227,8 +227,8 @@ func (c *code) readFunctions(prefix string) error {
 	return nil
 }
 
-// newFunction reads the bindings of a function; nil for one with a trigger other than HTTP, which is
-// not run here.
+// newFunction reads the bindings of a function; nil for one with a trigger other than HTTP, which
+// is not run here.
 func newFunction(name, prefix string, bindings []map[string]json.RawMessage) (*function, error) {
 	f := &function{name: name}
 	trigger := false

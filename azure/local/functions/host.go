@@ -1,8 +1,10 @@
-// Package functions is the local Azure Functions host for custom handlers: it unpacks an app's package,
-// runs its executable as child processes and passes HTTP triggers on to them, as the vendor's host does.
+// Package functions is the local Azure Functions host for custom handlers: it unpacks an app's
+// package, runs its executable as child processes and passes HTTP triggers on to them, as the
+// vendor's host does.
 //
-// Only the gateway reaches an app, through Handler; its own host name is not public. An app that does
-// not load or keeps crashing answers 503 and is tried again with back-off; others are not touched.
+// Only the gateway reaches an app, through Handler; its own host name is not public. An app that
+// does not load or keeps crashing answers 503 and is tried again with back-off; others are not
+// touched.
 package functions
 
 import (
@@ -36,7 +38,7 @@ type App struct {
 	Settings    map[string]string // application settings
 	HostKeys    map[string]string // "master" opens everything
 	Workers     int               // 1 when 0
-	Concurrency int               // requests in flight past which the answer is 429; 0: host.json's or 200
+	Concurrency int               // requests in flight, past which 429; 0: host.json's or 200
 }
 
 // Host runs function apps.
@@ -132,7 +134,8 @@ func (h *Host) Run(ctx context.Context) error {
 	}
 }
 
-// plan gives each wanted app that is new or changed a fresh state, and returns all by their identity.
+// plan gives each wanted app that is new or changed a fresh state, and returns all by their
+// identity.
 func (h *Host) plan() map[string]*app {
 	h.mu.Lock()
 	defer h.mu.Unlock()

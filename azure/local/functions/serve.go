@@ -97,8 +97,8 @@ func (a *app) serve(w http.ResponseWriter, r *http.Request) {
 	a.invoke(w, r.WithContext(ctx), address, f, params, c.timeout)
 }
 
-// worker waits until the app has a worker that answers, and takes the next in turn. It fails as soon
-// as the app has failed.
+// worker waits until the app has a worker that answers, and takes the next in turn. It fails as
+// soon as the app has failed.
 func (a *app) worker(ctx context.Context) (*code, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()

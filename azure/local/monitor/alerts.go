@@ -120,8 +120,8 @@ func (s *Server) resolve(a alert) {
 	s.logger.Info("alert resolved", "rule", next.Name)
 }
 
-// keep stores an alert and trims the history. What cannot be stored is not shown: the rule will fire
-// again at its next evaluation.
+// keep stores an alert and trims the history. What cannot be stored is not shown: the rule will
+// fire again at its next evaluation.
 func (s *Server) keep(a *alert) {
 	value, err := json.Marshal(a)
 	if err == nil {

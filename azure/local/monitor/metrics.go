@@ -19,7 +19,7 @@ func definitionOf(metric string) (string, definition, bool) {
 		},
 		"FailedRequests":         {"Count", "Number of failures in gateway requests", "Total"},
 		"SuccessfulRequests":     {"Count", "Number of successful gateway requests", "Total"},
-		"Http5xx":                {"Count", "Requests answered with a status code of 500 or more", "Total"},
+		"Http5xx":                {"Count", "Requests answered with a status of 500 or more", "Total"},
 		"HttpResponseTime":       {"Seconds", "Time taken to serve requests", "Average"},
 		"FunctionExecutionCount": {"Count", "Number of times that functions ran", "Total"},
 		"availabilityResults/availabilityPercentage": {

@@ -2,7 +2,8 @@
 // availability tests, and the REST reads of both.
 //
 // Metrics live in memory and are gone after a restart; alerts are durable: one that has fired is on
-// stable storage before it is shown, and is still fired after a restart until its rule finds it over.
+// stable storage before it is shown, and is still fired after a restart until its rule finds it
+// over.
 package monitor
 
 import (

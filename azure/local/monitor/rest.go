@@ -95,7 +95,8 @@ func (s *Server) answerAlerts(rest string, query url.Values) (any, *failure) {
 		}
 		from = s.clock().Add(-width)
 	}
-	all, err := s.list(from, query.Get("alertRule"), query.Get("monitorCondition"), query.Get("severity"))
+	all, err := s.list(from,
+		query.Get("alertRule"), query.Get("monitorCondition"), query.Get("severity"))
 	if err != nil {
 		s.logger.Error("cannot read the alerts", "error", err)
 		return nil, &failure{

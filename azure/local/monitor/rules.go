@@ -41,8 +41,8 @@ type Test struct {
 	Severity  int
 }
 
-// resolveAfter is how many evaluations in a row must find the condition over before a metric alert is
-// resolved, as the vendor's stateful alerts do.
+// resolveAfter is how many evaluations in a row must find the condition over before a metric alert
+// is resolved, as the vendor's stateful alerts do.
 const resolveAfter = 3
 
 // watchMetric evaluates one rule until ctx ends. A window without data changes nothing.

@@ -93,7 +93,9 @@ func (m *metrics) record(now time.Time, key seriesKey, value float64) {
 }
 
 // window sums up the seconds up to now of every series of a metric that has the dimension, if any.
-func (m *metrics) window(resource, metric, dimension string, now time.Time, width time.Duration) bucket {
+func (m *metrics) window(
+	resource, metric, dimension string, now time.Time, width time.Duration,
+) bucket {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	to := now.Unix() + 1
