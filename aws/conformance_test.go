@@ -54,16 +54,21 @@ func testConfig(endpoint string) Config {
 
 func createTable(t *testing.T, c Config, s proa.Schema) {
 	t.Helper()
+	createTableAs(t, c, s, &types.StreamSpecification{
+		StreamEnabled: sdk.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages,
+	})
+}
+
+func createTableAs(t *testing.T, c Config, s proa.Schema, stream *types.StreamSpecification) {
+	t.Helper()
 	cfg, err := c.load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	in := &dynamodb.CreateTableInput{
-		TableName:   &s.Table,
-		BillingMode: types.BillingModePayPerRequest,
-		StreamSpecification: &types.StreamSpecification{
-			StreamEnabled: sdk.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages,
-		},
+		TableName:           &s.Table,
+		BillingMode:         types.BillingModePayPerRequest,
+		StreamSpecification: stream,
 	}
 	add := func(name string, kind proa.Kind, role types.KeyType) {
 		in.KeySchema = append(in.KeySchema, types.KeySchemaElement{AttributeName: &name, KeyType: role})

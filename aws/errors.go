@@ -41,7 +41,7 @@ func kindOf(code string) error {
 	case "UnknownOperationException", "NotImplemented", "MethodNotAllowed", "UnsupportedOperation":
 		return proa.ErrUnsupported
 	case "InternalServerError", "InternalError", "InternalFailure", "ServiceUnavailable", "RequestTimeout",
-		"ServiceException", "TransactionInProgressException":
+		"ServiceException", "TransactionInProgressException", "ExpiredIteratorException":
 		return proa.ErrUnavailable
 	}
 	return nil

@@ -42,15 +42,19 @@ var _ cloud.Feed = (*Feed)(nil)
 
 // iterator is where reading of a shard goes on, and the position that it stands for.
 type iterator struct {
-	token string
-	at    shardPosition
-	read  time.Time
+	token  string
+	at     shardPosition
+	read   time.Time
+	filter bool // it began at the shard's oldest record, so records from before at.Since come, too
 }
 
 const (
 	listEvery    = 10 * time.Second
 	readLimit    = 1000 // GetRecords' own maximum
 	shardReaders = 8
+	// stampSlack is how far a record's stamp may be behind: it is called approximate, and DynamoDB Local rounds it to the minute. Too
+	// much brings changes of before Now, too little loses some of after.
+	stampSlack = 2 * time.Minute
 )
 
 // NewFeed opens the feed of a table whose stream has the view type NEW_AND_OLD_IMAGES.
@@ -68,14 +72,14 @@ func NewFeed(ctx context.Context, c Config, schema proa.Schema) (*Feed, error) {
 	}, nil
 }
 
-// Now returns a cursor after everything that happened before the call. Until the first change of a shard was read, the cursor knows that shard's
-// place only by time: after a restart of this process, changes of the second before the call may come again.
+// Now returns a cursor after everything that happened before the call. Until the first change of a shard was read, the cursor knows
+// that shard's place only by time: after a restart of this process, changes of the two minutes before the call may come, in order.
 func (f *Feed) Now(ctx context.Context) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, f.config.timeout())
 	defer cancel()
-	since := time.Now().Add(-time.Second).Unix()
+	since := time.Now().Add(-stampSlack).Unix()
 	if err := f.open(ctx); err != nil {
 		return "", err
 	}
@@ -186,25 +190,25 @@ type shardRead struct {
 	changes []proa.Change
 	more    bool
 	err     error
+	next    iterator
 }
 
 func (f *Feed) readShards(ctx context.Context, pos position) (cloud.Batch, error) {
 	reads := f.due(pos)
 	var group errgroup.Group
 	group.SetLimit(shardReaders)
-	var mu sync.Mutex
 	for i := range reads {
 		r := &reads[i]
-		it := f.iterators[r.id]
+		r.next = f.iterators[r.id]
 		group.Go(func() error {
-			next := f.readShard(ctx, r, it)
-			mu.Lock()
-			defer mu.Unlock()
-			f.iterators[r.id] = next
+			r.next = f.readShard(ctx, r, r.next)
 			return nil
 		})
 	}
 	_ = group.Wait() // each read keeps its own error
+	for _, r := range reads {
+		f.iterators[r.id] = r.next
+	}
 	return f.merge(pos, reads)
 }
 

@@ -104,7 +104,7 @@ func (f *Feed) readShard(ctx context.Context, r *shardRead, it iterator) iterato
 	if it.token != "" && it.at == r.at {
 		out, err := f.getRecords(ctx, it.token)
 		if err == nil {
-			return f.take(r, out)
+			return f.take(r, out, it.filter)
 		}
 		if !iteratorLost(err) {
 			r.err = f.failRead(err)
@@ -125,7 +125,7 @@ func (f *Feed) readShard(ctx context.Context, r *shardRead, it iterator) iterato
 		r.err = f.failRead(err)
 		return iterator{}
 	}
-	return f.take(r, out)
+	return f.take(r, out, true)
 }
 
 func (f *Feed) iteratorToken(
@@ -172,7 +172,7 @@ func (f *Feed) failRead(err error) error {
 }
 
 // take turns records into changes and moves the position past them.
-func (f *Feed) take(r *shardRead, out *dynamodbstreams.GetRecordsOutput) iterator {
+func (f *Feed) take(r *shardRead, out *dynamodbstreams.GetRecordsOutput, filter bool) iterator {
 	at := r.at
 	for i := range out.Records {
 		rec := &out.Records[i]
@@ -180,7 +180,7 @@ func (f *Feed) take(r *shardRead, out *dynamodbstreams.GetRecordsOutput) iterato
 			continue
 		}
 		at.After = *rec.Dynamodb.SequenceNumber
-		if r.at.Since != 0 && recordTime(rec).Unix() < r.at.Since {
+		if filter && r.at.Since != 0 && recordTime(rec).Unix() < r.at.Since {
 			continue
 		}
 		change, err := f.change(rec)
@@ -190,13 +190,13 @@ func (f *Feed) take(r *shardRead, out *dynamodbstreams.GetRecordsOutput) iterato
 		}
 		r.changes = append(r.changes, change)
 	}
-	if len(out.Records) > 0 && len(r.changes) > 0 {
+	if len(r.changes) > 0 {
 		at.Since = 0
 	}
 	at.Done = out.NextShardIterator == nil
 	r.more = len(out.Records) > 0 || at.Done
 	r.at = at
-	return iterator{token: sdk.ToString(out.NextShardIterator), at: at, read: time.Now()}
+	return iterator{token: sdk.ToString(out.NextShardIterator), at: at, read: time.Now(), filter: filter}
 }
 
 func recordTime(rec *streamtypes.Record) time.Time {

@@ -16,6 +16,8 @@ import (
 type FeedShows struct {
 	AllVersions bool // deletes, and every version in between
 	OldImages   bool // what was there before, with every change
+	// Stamps is how far the stamps may be behind; 0 is two seconds, since they are whole seconds on both clouds.
+	Stamps time.Duration
 }
 
 // RunFeed checks a cloud.Feed of a table. openFeed is called again to stand for a restart of the reader.
@@ -102,7 +104,7 @@ func (f feedSuite) order(t *testing.T) {
 	s := f.table.Schema()
 	feed, cursor, list, ids := f.start(t, 1)
 	key := list[0]
-	began := time.Now().Add(-2 * time.Second)
+	began := time.Now().Add(-max(f.shows.Stamps, 2*time.Second))
 	row := put(t, f.table, key, image(s, key, 1, proa.Item{"text": proa.String("1"), "same": proa.Binary([]byte("x"))}))
 	images := []proa.Image{row.Image}
 	const n = 5

@@ -53,6 +53,8 @@ func command(t *testing.T, c *cloud, name string, args ...string) string {
 	}
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	began := time.Now()
+	defer func() { t.Logf("%s %s: %v", filepath.Base(name), args[:2], time.Since(began)) }()
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s %s: %v\n%s%s", filepath.Base(name), strings.Join(args, " "), err, &out, &errs)
 	}
