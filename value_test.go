@@ -108,9 +108,14 @@ func FuzzValueJSON(f *testing.F) {
 
 func TestKeyIDsAreUnambiguous(t *testing.T) {
 	keys := []Key{
-		{Table: "a", Hash: String("b")}, {Table: "ab", Hash: String("")}, {Table: "a", Hash: Value{Kind: KindN, Str: "1"}},
-		{Table: "a", Hash: String("1")}, {Table: "a", Hash: String("1"), Range: String("")}, {Table: "a", Hash: String("1:2"), Range: String("3")},
-		{Table: "a", Hash: String("1"), Range: String("2:3")}, {Table: "a", Hash: Binary([]byte("1"))},
+		{Table: "a", Hash: String("b")},
+		{Table: "ab", Hash: String("")},
+		{Table: "a", Hash: Value{Kind: KindN, Str: "1"}},
+		{Table: "a", Hash: String("1")},
+		{Table: "a", Hash: String("1"), Range: String("")},
+		{Table: "a", Hash: String("1:2"), Range: String("3")},
+		{Table: "a", Hash: String("1"), Range: String("2:3")},
+		{Table: "a", Hash: Binary([]byte("1"))},
 	}
 	seen := map[string]Key{}
 	for _, k := range keys {

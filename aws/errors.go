@@ -56,6 +56,9 @@ func fail(op, key string, err error) error {
 	return &proa.Error{Op: op, Region: proa.AWS, Key: key, Err: fmt.Errorf("%w: %w", kind, err), Hint: hint}
 }
 
+// classify returns the kind of an error and a hint.
+//
+//nolint:staticcheck // ST1008: the kind is a result, not a failure
 func classify(err error) (kind error, hint string) {
 	for _, sentinel := range []error{
 		proa.ErrInvalid, proa.ErrTooLarge, proa.ErrConflict, proa.ErrNotFound, proa.ErrUnavailable,

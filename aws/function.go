@@ -78,7 +78,8 @@ func (m *Monitor) Alarm(ctx context.Context) (cloud.Alarm, error) {
 	if err != nil {
 		return cloud.Alarm{}, fail("read alarm", m.alarm, err)
 	}
-	for _, a := range out.MetricAlarms {
+	if len(out.MetricAlarms) > 0 {
+		a := out.MetricAlarms[0]
 		since := a.StateTransitionedTimestamp
 		if since == nil {
 			since = a.StateUpdatedTimestamp
@@ -88,7 +89,8 @@ func (m *Monitor) Alarm(ctx context.Context) (cloud.Alarm, error) {
 			Reason: sdk.ToString(a.StateReason), Since: sdk.ToTime(since),
 		}, nil
 	}
-	for _, a := range out.CompositeAlarms {
+	if len(out.CompositeAlarms) > 0 {
+		a := out.CompositeAlarms[0]
 		return cloud.Alarm{
 			Firing: a.StateValue == types.StateValueAlarm, Known: a.StateValue != types.StateValueInsufficientData,
 			Reason: sdk.ToString(a.StateReason), Since: sdk.ToTime(a.StateTransitionedTimestamp),

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -46,7 +47,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.watch.begin()
 	n, err := b.ReadCloser.Read(p)
 	b.watch.pause()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.fail(err)
 	}
 	return n, err

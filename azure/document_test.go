@@ -41,8 +41,10 @@ func anyImage(t *rapid.T, s proa.Schema) (proa.Key, proa.Image) {
 	}
 	img := proa.Image{Item: item}
 	if rapid.Bool().Draw(t, "enveloped") {
-		version := proa.Version{Time: hlc.FromMS(rapid.Int64Range(0, 1<<47).Draw(t, "ms")), Region: proa.AWS,
-			Hash: proa.ContentHash(item)}
+		version := proa.Version{
+			Time: hlc.FromMS(rapid.Int64Range(0, 1<<47).Draw(t, "ms")), Region: proa.AWS,
+			Hash: proa.ContentHash(item),
+		}
 		img.Envelope = &proa.Envelope{Version: version}
 		if rapid.Bool().Draw(t, "with parent") {
 			img.Envelope.Parent = proa.Version{Time: 7, Region: proa.Azure}

@@ -44,6 +44,9 @@ func short(err error) error {
 	return err
 }
 
+// classify returns the kind of an error and a hint.
+//
+//nolint:staticcheck // ST1008: the kind is a result, not a failure
 func classify(err error) (kind error, hint string) {
 	for _, sentinel := range []error{
 		proa.ErrInvalid, proa.ErrTooLarge, proa.ErrConflict, proa.ErrNotFound, proa.ErrFeedGap, proa.ErrUnavailable,
@@ -71,6 +74,8 @@ func classify(err error) (kind error, hint string) {
 //
 // https://learn.microsoft.com/rest/api/cosmos-db/http-status-codes-for-cosmosdb
 // https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
+//
+//nolint:staticcheck // ST1008: the kind is a result, not a failure
 func kindOf(r *azcore.ResponseError) (error, string) {
 	switch r.ErrorCode {
 	case "BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "UnauthorizedBlobOverwrite", "BlobOverwritten":

@@ -64,7 +64,7 @@ func (t *table) scanPage(ctx context.Context, sd *side, cp shadow.Checkpoint) (b
 	}
 	rows, next, err := t.readPage(ctx, sd, cp.Scan)
 	if err != nil {
-		return false, nil
+		return false, nil //nolint:nilerr // readPage noted it; the page is read again
 	}
 	if !t.drained(ctx, sd, t.clock.now()) {
 		return false, nil

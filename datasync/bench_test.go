@@ -15,7 +15,7 @@ import (
 // operating system's disk, with fake clouds: what is left is the node's own cost. It reports items
 // a second and the process's CPU time an item, fakes included.
 func BenchmarkCatchUp(b *testing.B) {
-	w := &world{}
+	var w *world
 	t := &testing.T{}
 	w = newWorld(t)
 	w.cfg.Upkeep, w.cfg.PollMin, w.cfg.PollMax = Default().Upkeep, Default().PollMin, Default().PollMax
@@ -23,7 +23,7 @@ func BenchmarkCatchUp(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a bench's scratch
+	defer os.RemoveAll(dir)
 	if w.db, err = store.Open(store.Options{Dir: dir}); err != nil {
 		b.Fatal(err)
 	}

@@ -42,9 +42,11 @@ func TestCrashAtAnyPointLosesNothing(t *testing.T) {
 				if calm || op != "swap" && op != "purge" {
 					return fake.None
 				}
-				return []fake.Fault{fake.None, fake.None, fake.None, fake.None, fake.LostReply, fake.LostWrite,
+				return []fake.Fault{
+					fake.None, fake.None, fake.None, fake.None, fake.LostReply, fake.LostWrite,
 					fake.Late,
-					fake.Throttle}[faults.IntN(8)]
+					fake.Throttle,
+				}[faults.IntN(8)]
 			}
 		}
 		w.start()
@@ -170,11 +172,15 @@ func TestAnnouncedWritesAreListedUntilTheFeedShowsThem(t *testing.T) {
 	w.aws.Hide()
 	stamped := func(id string) (proa.Item, proa.Announcement) {
 		content := order(id, "x")
-		v := proa.Version{Time: hlc.At(w.s.clock.now()), Region: proa.AWS,
-			Hash: proa.ContentHash(content)}
+		v := proa.Version{
+			Time: hlc.At(w.s.clock.now()), Region: proa.AWS,
+			Hash: proa.ContentHash(content),
+		}
 		return proa.Image{Item: content, Envelope: &proa.Envelope{Version: v}}.Stored(),
-			proa.Announcement{Region: proa.AWS, Table: "orders", Key: schema.Attributes(key(id)),
-				Version: v, At: time.Now()}
+			proa.Announcement{
+				Region: proa.AWS, Table: "orders", Key: schema.Attributes(key(id)),
+				Version: v, At: time.Now(),
+			}
 	}
 	for i := range 5 {
 		item, a := stamped(fmt.Sprint("k", i))
@@ -205,8 +211,10 @@ func TestAnnouncedWritesAreListedUntilTheFeedShowsThem(t *testing.T) {
 	if _, total, _ := w.s.Unreplicated(proa.AWS, 10); total != 0 {
 		t.Errorf("%d unreplicated", total)
 	}
-	if err := w.s.Announce(context.Background(), proa.Announcement{Region: proa.AWS,
-		Table: "nope"}); err == nil {
+	if err := w.s.Announce(context.Background(), proa.Announcement{
+		Region: proa.AWS,
+		Table:  "nope",
+	}); err == nil {
 		t.Error("an unknown table is accepted")
 	}
 }

@@ -57,8 +57,10 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("datasync: %w", err)
 	}
-	s := &Service{cfg: cfg, store: store, log: log, clock: &clock{read: cfg.Clock,
-		last: store.Clock()}}
+	s := &Service{cfg: cfg, store: store, log: log, clock: &clock{
+		read: cfg.Clock,
+		last: store.Clock(),
+	}}
 	for _, t := range cfg.Tables {
 		tb := newTable(&s.cfg, t, store, s.clock, &s.m, log)
 		if err := tb.restart(); err != nil {

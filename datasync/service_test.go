@@ -41,8 +41,10 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, fs: vfs.NewMem(), aws: fake.New(proa.AWS, false, schema, time.Now),
-		az: fake.New(proa.Azure, true, schema, time.Now)}
+	w := &world{
+		t: t, fs: vfs.NewMem(), aws: fake.New(proa.AWS, false, schema, time.Now),
+		az: fake.New(proa.Azure, true, schema, time.Now),
+	}
 	w.feeds = map[proa.Region]*fake.Feed{proa.AWS: {Table: w.aws}, proa.Azure: {Table: w.az}}
 	w.cfg = Default()
 	w.cfg.Clock = time.Now

@@ -63,8 +63,10 @@ func newTable(
 	if rules == (resolve.Rules{}) {
 		rules = resolve.DefaultRules(t.Schema)
 	}
-	tb := &table{cfg: cfg, schema: t.Schema, rules: rules, store: store, clock: clk, m: m,
-		log: log.With("table", t.Schema.Table)}
+	tb := &table{
+		cfg: cfg, schema: t.Schema, rules: rules, store: store, clock: clk, m: m,
+		log: log.With("table", t.Schema.Table),
+	}
 	for i, region := range proa.Regions() {
 		r := rand.New(rand.NewPCG(uint64(i)+1, uint64(len(t.Schema.Table)))) //nolint:gosec // jitter only
 		tb.sides[i] = &side{
@@ -137,9 +139,11 @@ func (t *table) step(
 }
 
 func (t *table) event(key proa.Key, o resolve.Append, in resolve.Input, now time.Time) *bus.Event {
-	e := &bus.Event{Region: o.Region, Key: key, Image: o.Image, Version: o.Version, Parent: o.Parent,
+	e := &bus.Event{
+		Region: o.Region, Key: key, Image: o.Image, Version: o.Version, Parent: o.Parent,
 		Origin:   o.Origin,
-		Captured: now, Expired: o.Expired, Won: o.Won}
+		Captured: now, Expired: o.Expired, Won: o.Won,
+	}
 	if c, ok := in.(resolve.Captured); ok {
 		e.Position = c.Change.Position
 	}
@@ -147,15 +151,19 @@ func (t *table) event(key proa.Key, o resolve.Append, in resolve.Input, now time
 }
 
 func (t *table) conflict(key proa.Key, c resolve.Clash, now time.Time) journal.Conflict {
-	return journal.Conflict{Time: now.UTC(), Table: key.Table, Key: t.schema.Attributes(key),
+	return journal.Conflict{
+		Time: now.UTC(), Table: key.Table, Key: t.schema.Attributes(key),
 		Reason: c.Reason,
-		Policy: "lww", Winner: journalSide(c.Winner), Loser: journalSide(c.Loser)}
+		Policy: "lww", Winner: journalSide(c.Winner), Loser: journalSide(c.Loser),
+	}
 }
 
 func journalSide(c resolve.Candidate) journal.Side {
-	return journal.Side{Version: c.Version, Parent: c.Parent, Region: c.Version.Region,
+	return journal.Side{
+		Version: c.Version, Parent: c.Parent, Region: c.Version.Region,
 		Time:      c.Version.Time.Time(),
-		Tombstone: c.Tombstone, Expired: c.Expired, Item: c.Item, Missing: c.Missing}
+		Tombstone: c.Tombstone, Expired: c.Expired, Item: c.Item, Missing: c.Missing,
+	}
 }
 
 // synced measures the lag of a change that the other side's readers now see.
@@ -200,7 +208,7 @@ func (t *table) upkeep(ctx context.Context) error {
 	after := ""
 	for {
 		if err := sleep(ctx, t.cfg.Upkeep, nil); err != nil {
-			return nil
+			return nil //nolint:nilerr // the end of ctx
 		}
 		next, err := t.collectTombstones(after)
 		if err != nil {

@@ -44,9 +44,11 @@ func (s *Service) Unreplicated(
 	}
 	total = n
 	for _, a := range announced {
-		list = append(list, Unreplicated{Region: from, Table: a.Table, Key: a.Key, Bucket: a.Bucket,
+		list = append(list, Unreplicated{
+			Region: from, Table: a.Table, Key: a.Key, Bucket: a.Bucket,
 			Object:  a.Object,
-			Version: a.Version, Deleted: a.Deleted, At: a.At, Known: KnownAnnounced})
+			Version: a.Version, Deleted: a.Deleted, At: a.At, Known: KnownAnnounced,
+		})
 	}
 	for _, t := range s.tables {
 		depth := s.store.Depth(t.schema.Table, from.Other())
@@ -69,17 +71,21 @@ func (s *Service) Unreplicated(
 		}
 		total += b.Direction(from).Backlog
 		for _, o := range objects {
-			list = append(list, Unreplicated{Region: from, Bucket: b.Name(), Object: o.Name,
+			list = append(list, Unreplicated{
+				Region: from, Bucket: b.Name(), Object: o.Name,
 				Version: o.Version,
-				Deleted: o.Deleted, At: o.At, Known: KnownCaptured})
+				Deleted: o.Deleted, At: o.At, Known: KnownCaptured,
+			})
 		}
 	}
 	return list, total, nil
 }
 
 func (t *table) unreplicated(from proa.Region, w shadow.Waiting, parked bool) Unreplicated {
-	u := Unreplicated{Region: from, Table: w.Key.Table, Key: t.schema.Attributes(w.Key), At: w.Origin,
-		Known: KnownCaptured}
+	u := Unreplicated{
+		Region: from, Table: w.Key.Table, Key: t.schema.Attributes(w.Key), At: w.Origin,
+		Known: KnownCaptured,
+	}
 	if parked {
 		u.Known = KnownQuarantined
 	}

@@ -95,7 +95,7 @@ func (w *recorder) run(handler http.Handler, r *http.Request) {
 		if cause == nil {
 			return
 		}
-		if cause != http.ErrAbortHandler {
+		if cause != http.ErrAbortHandler { //nolint:errorlint // net/http compares so, too
 			slog.Error("handler panics", "method", r.Method, "path", r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
 		}
 		*w = *newRecorder()

@@ -217,14 +217,18 @@ func TestCustomHandlerTellsEnvelopesFromRequests(t *testing.T) {
 		want       string
 	}{
 		{"/orders", `{"Data":{"x":1}}`, 200, `POST /orders {"Data":{"x":1}}`},
-		{"/changes", `{"Data":{"docs":"[{\"id\":1}]"},"Metadata":{}}`, 200,
-			`{"Outputs":{},"Logs":[],"ReturnValue":"POST /changes [{\"id\":1}]"}`},
+		{
+			"/changes", `{"Data":{"docs":"[{\"id\":1}]"},"Metadata":{}}`, 200,
+			`{"Outputs":{},"Logs":[],"ReturnValue":"POST /changes [{\"id\":1}]"}`,
+		},
 		{"/changes", `{"Data":{"docs":"poison"}}`, 500, `{"Outputs":{},"Logs":[],"ReturnValue":"POST /changes \"poison\""}`},
 		{"/changes", `{}`, 400, `the invocation has no Data`},
-		{"/web", `{"Data":{"req":{"Url":"http://h/orders?x=1","Method":"PUT","Body":"b","Headers":{"A":["1"]}}}}`, 200,
+		{
+			"/web", `{"Data":{"req":{"Url":"http://h/orders?x=1","Method":"PUT","Body":"b","Headers":{"A":["1"]}}}}`, 200,
 			`{"Outputs":{"res":{"body":"PUT /orders b","headers":{"Content-Type":"text/plain; charset=utf-8"},"statusCode":200}},` +
 				`"Logs":[],"ReturnValue":{"body":"PUT /orders b","headers":{"Content-Type":"text/plain; charset=utf-8"},` +
-				`"statusCode":200}}`},
+				`"statusCode":200}}`,
+		},
 	} {
 		status, got := post(t, url+c.path, c.body)
 		if status != c.status || got != c.want {

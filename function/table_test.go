@@ -56,8 +56,10 @@ func TestWritesAreStampedAfterWhatTheySaw(t *testing.T) {
 		t.Errorf("first version %v", v1)
 	}
 	// A version from the future: the next one comes after it all the same.
-	future := proa.Envelope{Version: proa.Version{Time: hlc.FromMS(9_000_000), Region: proa.Azure,
-		Hash: proa.ContentHash(order("1", "b"))}}
+	future := proa.Envelope{Version: proa.Version{
+		Time: hlc.FromMS(9_000_000), Region: proa.Azure,
+		Hash: proa.ContentHash(order("1", "b")),
+	}}
 	row, _, err := store.Swap(ctx, table.raw(ctx, "1"), proa.Image{Item: order("1", "b"), Envelope: &future})
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -43,7 +44,7 @@ type node struct {
 }
 
 // Run starts the node and returns when the context has ended and everything has stopped, in the reverse order of its start.
-func Run(ctx context.Context, c Config) error {
+func Run(ctx context.Context, c Config) (err error) {
 	if err := os.MkdirAll(c.Proa.Node.Dir, 0o700); err != nil {
 		return fmt.Errorf("node folder: %w", err)
 	}
@@ -51,7 +52,7 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	n := &node{cfg: c.Proa, clock: c.Clock, logger: c.Logger}
 	if n.sync, err = newDataSync(ctx, c, db); err != nil {
 		return err
@@ -64,8 +65,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	api, err := n.listen()
 	if err != nil {
-		n.dns.Close()
-		return err
+		return errors.Join(err, n.dns.Close())
 	}
 	if c.Ready != nil {
 		c.Ready()

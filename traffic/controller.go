@@ -157,8 +157,10 @@ func (c *Controller) failover(from, to proa.Region) {
 
 // switchTo makes the next plan. The caller has checked that it may.
 func (c *Controller) switchTo(to proa.Region, e Evidence, reason string) {
-	c.state.Plan = proa.Plan{Version: c.state.Plan.Version + 1, Active: to, Reason: reason,
-		Since: c.now}
+	c.state.Plan = proa.Plan{
+		Version: c.state.Plan.Version + 1, Active: to, Reason: reason,
+		Since: c.now,
+	}
 	c.state.Switches = append(c.recentSwitches(), c.now)
 	c.waiting = ""
 	e.Verdicts = c.verdicts()

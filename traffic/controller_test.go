@@ -31,9 +31,11 @@ func newRig(t *testing.T, cfg Config, saved State) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, ctl: c, now: epoch,
+	r := &rig{
+		t: t, ctl: c, now: epoch,
 		health: map[proa.Region]proa.Health{proa.AWS: proa.Healthy, proa.Azure: proa.Healthy},
-		repl:   map[proa.Region]Replication{}}
+		repl:   map[proa.Region]Replication{},
+	}
 	for _, from := range proa.Regions() {
 		r.repl[from] = Replication{From: from, Known: true, CaughtUp: true}
 	}
@@ -252,10 +254,16 @@ func TestCommandsAreRefusedWithAReason(t *testing.T) {
 		want  string
 		is    error
 	}{
-		{"unhealthy target", func(r *rig) { r.health[proa.Azure] = proa.Unhealthy },
-			Command{Action: Switchover, To: proa.Azure}, "azure is unhealthy", proa.ErrConflict},
-		{"unknown lag", func(r *rig) { r.repl[proa.AWS] = Replication{From: proa.AWS} },
-			Command{Action: Switchover, To: proa.Azure}, "aws→azure lag unknown", proa.ErrConflict},
+		{
+			"unhealthy target", func(r *rig) { r.health[proa.Azure] = proa.Unhealthy },
+			Command{Action: Switchover, To: proa.Azure},
+			"azure is unhealthy", proa.ErrConflict,
+		},
+		{
+			"unknown lag", func(r *rig) { r.repl[proa.AWS] = Replication{From: proa.AWS} },
+			Command{Action: Switchover, To: proa.Azure},
+			"aws→azure lag unknown", proa.ErrConflict,
+		},
 		{"already there", nil, Command{Action: Switchover, To: proa.AWS}, "active already", proa.ErrConflict},
 		{"no such region", nil, Command{Action: Switchover, To: "gcp"}, "unknown region", proa.ErrInvalid},
 		{"force without a reason", nil, Command{Action: Force, To: proa.Azure}, "reason is needed", proa.ErrInvalid},

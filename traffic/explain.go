@@ -110,8 +110,10 @@ func (c *Controller) transitions() []Transition {
 	}
 	list := []Transition{over}
 	if active != c.cfg.Preferred {
-		back := Transition{Cause: CauseFailback, To: c.cfg.Preferred,
-			Blocked: slices.Concat([]string{}, c.failbackWaits())}
+		back := Transition{
+			Cause: CauseFailback, To: c.cfg.Preferred,
+			Blocked: slices.Concat([]string{}, c.failbackWaits()),
+		}
 		list = append(list, back)
 	}
 	return list

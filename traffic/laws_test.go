@@ -17,7 +17,6 @@ type laws struct {
 	saved    State
 	versions map[uint64]proa.Plan
 	switches []time.Time // of automatic switches
-	backs    []time.Time // of automatic failbacks
 	// preferredBad and linkBad are when the preferred region, or each direction, was last not in
 	// order as far as was reported.
 	preferredBad time.Time
@@ -33,7 +32,8 @@ func newLaws(t *rapid.T) *laws {
 	if rapid.Bool().Draw(t, "three") {
 		cfg.Vantages = []Vantage{{"node-1", proa.AWS}, {"node-2", proa.Azure}, {Name: "node-3"}}
 	}
-	l := &laws{cfg: cfg, now: epoch, versions: map[uint64]proa.Plan{}, preferredBad: epoch,
+	l := &laws{
+		cfg: cfg, now: epoch, versions: map[uint64]proa.Plan{}, preferredBad: epoch,
 		linkBad: map[proa.Region]time.Time{proa.AWS: epoch, proa.Azure: epoch},
 	}
 	if rapid.Bool().Draw(t, "failed over") {
@@ -180,8 +180,10 @@ func TestLawsOfTheController(t *testing.T) {
 			"disagree": func(t *rapid.T) { observe(t, false, proa.AWS, proa.Azure) },
 			"one":      func(t *rapid.T) { observe(t, true, region.Draw(t, "region")) },
 			"replicate": func(t *rapid.T) {
-				s := Replication{From: region.Draw(t, "from"), Known: rapid.Bool().Draw(t, "known"), CaughtUp: true,
-					Lag: time.Duration(rapid.IntRange(0, 8).Draw(t, "lag")) * time.Second}
+				s := Replication{
+					From: region.Draw(t, "from"), Known: rapid.Bool().Draw(t, "known"), CaughtUp: true,
+					Lag: time.Duration(rapid.IntRange(0, 8).Draw(t, "lag")) * time.Second,
+				}
 				l.replicate(t, s)
 			},
 			"calm": func(t *rapid.T) { // a stretch in which all is well, but for one breach of the lag objective

@@ -33,8 +33,10 @@ const maxStateBytes = 16 << 20
 func (f FileStore) Load() (State, error) {
 	var s State
 	fail := func(err error) (State, error) {
-		return State{}, &proa.Error{Op: "load plan", Key: f.Path, Err: err,
-			Hint: "restore the file from a copy, or remove it to start again from plan 1"}
+		return State{}, &proa.Error{
+			Op: "load plan", Key: f.Path, Err: err,
+			Hint: "restore the file from a copy, or remove it to start again from plan 1",
+		}
 	}
 	info, err := os.Stat(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -60,7 +60,7 @@ func (c Config) check() error {
 		"Clock": c.Clock == nil, "Logger": c.Logger == nil,
 	} {
 		if empty {
-			missing = append(missing, fmt.Errorf("Config.%s is not set", name))
+			missing = append(missing, fmt.Errorf("the field %s of the configuration is not set", name))
 		}
 	}
 	return errors.Join(missing...)

@@ -85,7 +85,7 @@ func (a *app) withSystem(ctx context.Context, run func(context.Context, *supervi
 	if err != nil {
 		return nil, err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }() // what ran in it has reported
 	ctx, cancel := context.WithCancel(ctx)
 	up, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- s.Run(ctx, func() { close(up) }) }()

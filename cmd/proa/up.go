@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -50,13 +51,13 @@ func (a *app) upCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) up(ctx context.Context, cfg config.Config, ports supervisor.Ports) error {
+func (a *app) up(ctx context.Context, cfg config.Config, ports supervisor.Ports) (err error) {
 	started := time.Now()
 	s, err := a.newSupervisor(cfg, ports, a.dir)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { err = errors.Join(err, s.Close()) }()
 	fmt.Fprintln(a.stderr, "starting both clouds and the node …")
 	err = s.Run(ctx, func() {
 		writeAddresses(a.stdout, s.State(), cfg, a.dir, time.Since(started))

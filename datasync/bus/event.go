@@ -55,12 +55,14 @@ func decode(offset uint64, b []byte) (Event, error) {
 	if d.Byte() != eventFormat {
 		return Event{}, wire.ErrCorrupt
 	}
-	v := Event{Offset: offset, Region: proa.Region(d.String()), Key: d.Key(), Image: d.Image(),
+	v := Event{
+		Offset: offset, Region: proa.Region(d.String()), Key: d.Key(), Image: d.Image(),
 		Bucket: d.String(),
 		Object: d.String(), ETag: d.String(), Size: int64(d.Uint()), Version: d.Version(),
 		Parent:   d.Version(),
 		Position: proa.Position(d.String()), Origin: d.Time(), Captured: d.Time(), Expired: d.Bool(),
-		Won: d.Bool()}
+		Won: d.Bool(),
+	}
 	return v, d.Done("change log")
 }
 

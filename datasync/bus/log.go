@@ -36,8 +36,10 @@ type Log struct {
 // Open finds the log's ends in the database's keys that start with prefix.
 func Open(db *pebble.DB, prefix byte) (*Log, error) {
 	l := &Log{db: db, prefix: prefix, next: 1, first: 1, grown: make(chan struct{})}
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefix},
-		UpperBound: []byte{prefix + 1}})
+	it, err := db.NewIter(&pebble.IterOptions{
+		LowerBound: []byte{prefix},
+		UpperBound: []byte{prefix + 1},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open change log: %w", err)
 	}
@@ -91,8 +93,10 @@ func (l *Log) Read(from uint64, limit int) ([]Event, uint64, error) {
 	if from < first {
 		return nil, first, fmt.Errorf("read change log from %d: it begins at %d: %w", from, first, ErrGap)
 	}
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: l.key(from),
-		UpperBound: []byte{l.prefix + 1}})
+	it, err := l.db.NewIter(&pebble.IterOptions{
+		LowerBound: l.key(from),
+		UpperBound: []byte{l.prefix + 1},
+	})
 	if err != nil {
 		return nil, from, fmt.Errorf("read change log: %w", err)
 	}

@@ -45,8 +45,10 @@ const applyRounds = 3
 
 // write brings one side of an object to the winner. It fails only when the store does.
 func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) error {
-	w := Writing{Version: st.Winner.Version, Tombstone: st.Winner.Tombstone,
-		Content: st.Winner.Content, Sent: r.now()}
+	w := Writing{
+		Version: st.Winner.Version, Tombstone: st.Winner.Tombstone,
+		Content: st.Winner.Content, Sent: r.now(),
+	}
 	if keep := st.at(region).Keep; keep != nil {
 		if err := r.keep(ctx, region, st.Name, *keep); err != nil {
 			return r.failed(ctx, st.Name, region, w, err)
@@ -161,8 +163,10 @@ func (r *Replicator) copy(
 		return cloud.ObjectInfo{}, fmt.Errorf("%d bytes, of %d at most: %w", src.Content.Size,
 			r.cfg.MaxSize, proa.ErrTooLarge)
 	}
-	o := cloud.PutOptions{ContentType: src.Content.ContentType, Metadata: src.Content.Metadata,
-		IfMatch: dst.ETag, IfNoneMatch: !dst.Exists}
+	o := cloud.PutOptions{
+		ContentType: src.Content.ContentType, Metadata: src.Content.Metadata,
+		IfMatch: dst.ETag, IfNoneMatch: !dst.Exists,
+	}
 	return r.stream(ctx, to.Other(), st.Name, src.ETag, to, st.Name, o)
 }
 
@@ -190,7 +194,7 @@ func (r *Replicator) stream(
 	if err != nil {
 		return info, err
 	}
-	defer body.Close() //nolint:errcheck // a body that was read to its end has nothing more to say
+	defer body.Close()
 	if info.ETag != etag {
 		return info, errSource
 	}
@@ -235,7 +239,7 @@ func Sum(ctx context.Context, b cloud.Bucket, name, etag string) (uint64, error)
 	if err != nil {
 		return 0, err
 	}
-	defer body.Close() //nolint:errcheck // a body that was read to its end has nothing more to say
+	defer body.Close()
 	if etag != "" && info.ETag != etag {
 		return 0, fmt.Errorf("sum %s: it changed: %w", name, proa.ErrUnavailable)
 	}
@@ -249,9 +253,8 @@ func Sum(ctx context.Context, b cloud.Bucket, name, etag string) (uint64, error)
 // trim removes kept losers and remembered deletes that are older than their bounds, an hour apart.
 func (r *Replicator) trim(ctx context.Context, region proa.Region) error {
 	for {
-		sleep(ctx, time.Hour, nil)
-		if ctx.Err() != nil {
-			return nil
+		if sleep(ctx, time.Hour, nil); ctx.Err() != nil {
+			return nil //nolint:nilerr // the end of ctx
 		}
 		r.trimLosers(ctx, region)
 		if region == proa.AWS {

@@ -56,9 +56,11 @@ func (b *bucket) set(name string, body []byte, o cloud.PutOptions, crc bool) clo
 	b.n++
 	sum := cloud.NewCRC64()
 	sum.Write(body)
-	info := cloud.ObjectInfo{Name: name, Size: int64(len(body)), ContentType: o.ContentType,
+	info := cloud.ObjectInfo{
+		Name: name, Size: int64(len(body)), ContentType: o.ContentType,
 		Metadata:     maps.Clone(o.Metadata),
-		LastModified: b.now().Truncate(time.Second), ETag: fmt.Sprintf("%x", sum.Sum64())}
+		LastModified: b.now().Truncate(time.Second), ETag: fmt.Sprintf("%x", sum.Sum64()),
+	}
 	if b.blob {
 		info.ETag = fmt.Sprint("0x", b.n)
 	}
@@ -108,8 +110,10 @@ func (b *bucket) List(
 			return page, true, nil
 		}
 		i := b.objects[name].info
-		page = append(page, cloud.ObjectInfo{Name: name, Size: i.Size, ETag: i.ETag,
-			LastModified: i.LastModified})
+		page = append(page, cloud.ObjectInfo{
+			Name: name, Size: i.Size, ETag: i.ETag,
+			LastModified: i.LastModified,
+		})
 	}
 	return page, false, nil
 }

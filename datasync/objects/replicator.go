@@ -39,7 +39,6 @@ type sideStatus struct {
 	fresh   time.Time // when the last complete sweep began
 	took    time.Duration
 	err     error
-	changed bool                 // the last sweep found something
 	backlog int                  // objects of this region that the other one lacks
 	oldest  map[string]time.Time // origins of some of them
 	sweep   chan struct{}        // sweep now
@@ -61,8 +60,10 @@ func New(
 		return nil, fmt.Errorf("bucket %q: needs a name and both sides: %w", b.Name,
 			proa.ErrInvalidConfig)
 	}
-	r := &Replicator{cfg: b.withDefaults(), store: store, now: now, log: log.With("bucket", b.Name),
-		work: make(chan string, workKept), busy: map[string]bool{}, queued: map[string]bool{}}
+	r := &Replicator{
+		cfg: b.withDefaults(), store: store, now: now, log: log.With("bucket", b.Name),
+		work: make(chan string, workKept), busy: map[string]bool{}, queued: map[string]bool{},
+	}
 	for i := range r.sides {
 		r.sides[i].oldest = map[string]time.Time{}
 		r.sides[i].sweep = make(chan struct{}, 1)
@@ -218,9 +219,11 @@ func (r *Replicator) put(tx *shadow.Tx, st *State, v verdict, region proa.Region
 
 func (r *Replicator) event(st *State, v verdict, region proa.Region) *bus.Event {
 	sd := st.at(region)
-	e := &bus.Event{Region: region, Bucket: r.cfg.Name, Object: st.Name, ETag: sd.ETag,
+	e := &bus.Event{
+		Region: region, Bucket: r.cfg.Name, Object: st.Name, ETag: sd.ETag,
 		Size:    sd.Content.Size,
-		Version: sd.Version, Origin: sd.Modified, Captured: r.now(), Won: v.won}
+		Version: sd.Version, Origin: sd.Modified, Captured: r.now(), Won: v.won,
+	}
 	if v.won {
 		e.Parent, e.Origin = st.Winner.Parent, st.Winner.Origin
 	}
@@ -228,20 +231,26 @@ func (r *Replicator) event(st *State, v verdict, region proa.Region) *bus.Event 
 }
 
 func (r *Replicator) conflict(st *State, c *clash) journal.Conflict {
-	return journal.Conflict{Time: r.now().UTC(), Bucket: r.cfg.Name, Object: st.Name,
+	return journal.Conflict{
+		Time: r.now().UTC(), Bucket: r.cfg.Name, Object: st.Name,
 		Reason: c.reason, Policy: "lww",
-		Winner: journalSide(c.winner), Loser: journalSide(c.loser)}
+		Winner: journalSide(c.winner), Loser: journalSide(c.loser),
+	}
 }
 
 func journalSide(c Candidate) journal.Side {
-	s := journal.Side{Version: c.Version, Parent: c.Parent, Region: c.Version.Region,
+	s := journal.Side{
+		Version: c.Version, Parent: c.Parent, Region: c.Version.Region,
 		Time:      c.Version.Time.Time(),
-		Tombstone: c.Tombstone}
+		Tombstone: c.Tombstone,
+	}
 	if !c.Tombstone {
 		s.Missing = c.KeptAt == ""
-		s.Object = &journal.Object{Size: c.Content.Size, ETag: c.ETag, VersionID: c.VersionID,
+		s.Object = &journal.Object{
+			Size: c.Content.Size, ETag: c.ETag, VersionID: c.VersionID,
 			Kept:   c.Kept,
-			KeptAt: c.KeptAt, ContentType: c.Content.ContentType, Metadata: c.Content.Metadata}
+			KeptAt: c.KeptAt, ContentType: c.Content.ContentType, Metadata: c.Content.Metadata,
+		}
 	}
 	return s
 }
@@ -301,9 +310,11 @@ func (r *Replicator) Direction(from proa.Region) Direction {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	sd := &r.sides[resolve.Index(from)]
-	d := Direction{Known: !sd.fresh.IsZero() && now.Sub(sd.fresh) < max(r.cfg.Stale, 3*sd.took),
+	d := Direction{
+		Known:    !sd.fresh.IsZero() && now.Sub(sd.fresh) < max(r.cfg.Stale, 3*sd.took),
 		Scanning: sd.fresh.IsZero(),
-		Backlog:  sd.backlog, Through: sd.fresh, Err: sd.err}
+		Backlog:  sd.backlog, Through: sd.fresh, Err: sd.err,
+	}
 	if sd.backlog > 0 {
 		for _, at := range sd.oldest {
 			if at.Before(d.Through) {
@@ -340,8 +351,10 @@ func (r *Replicator) Pending(from proa.Region, limit int) ([]Waiting, error) {
 			return nil, err
 		}
 		if behind(st, from) {
-			out = append(out, Waiting{Name: name, Version: st.Winner.Version, Deleted: st.Winner.Tombstone,
-				At: st.Winner.Origin})
+			out = append(out, Waiting{
+				Name: name, Version: st.Winner.Version, Deleted: st.Winner.Tombstone,
+				At: st.Winner.Origin,
+			})
 		}
 	}
 	return out, nil

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
@@ -26,7 +25,6 @@ import (
 type pair struct {
 	t     *testing.T
 	fs    *vfs.MemFS
-	db    *pebble.DB
 	store *shadow.Store
 	s3    *bucket
 	blob  *bucket
@@ -62,10 +60,14 @@ func (p *pair) start() {
 		last = maxTime(time.Now(), last.Add(1))
 		return last
 	}
-	p.r, err = New(Bucket{Name: "attachments", Sides: map[proa.Region]cloud.Bucket{proa.AWS: p.s3,
-		proa.Azure: p.blob},
+	p.r, err = New(Bucket{
+		Name: "attachments", Sides: map[proa.Region]cloud.Bucket{
+			proa.AWS:   p.s3,
+			proa.Azure: p.blob,
+		},
 		SweepMin: 2 * time.Millisecond, SweepMax: 5 * time.Millisecond, Page: 3,
-		RetryMax: 20 * time.Millisecond},
+		RetryMax: 20 * time.Millisecond,
+	},
 		p.store, now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		p.t.Fatal(err)

@@ -87,8 +87,10 @@ type seen struct {
 }
 
 func contentOf(i cloud.ObjectInfo) Content {
-	return Content{Size: i.Size, CRC64: i.CRC64, HasCRC64: i.HasCRC64, ContentType: i.ContentType,
-		Metadata: i.Metadata}
+	return Content{
+		Size: i.Size, CRC64: i.CRC64, HasCRC64: i.HasCRC64, ContentType: i.ContentType,
+		Metadata: i.Metadata,
+	}
 }
 
 // same reports whether two contents are known to be equal.
@@ -157,9 +159,11 @@ func (st *State) observe(region proa.Region, o seen, now time.Time) verdict {
 	if !o.exists {
 		return st.absent(region, sd, o, now)
 	}
-	next := Side{Known: true, Exists: true, ETag: o.info.ETag, VersionID: o.info.VersionID,
+	next := Side{
+		Known: true, Exists: true, ETag: o.info.ETag, VersionID: o.info.VersionID,
 		Modified: o.info.LastModified, Content: contentOf(o.info), Assigned: sd.Assigned,
-		Writing: sd.Writing}
+		Writing: sd.Writing,
+	}
 	for i, w := range sd.Writing {
 		if !w.Tombstone && w.Content.same(next.Content) && !sd.Content.same(next.Content) {
 			// A write of ours whose outcome was not known, or another one of the same content:
@@ -185,8 +189,10 @@ func (st *State) observe(region proa.Region, o seen, now time.Time) verdict {
 	parent, known := sd.Version, sd.Known
 	*sd = next
 	sd.Version = st.assign(sd, region, parent, o.info.LastModified, known, fingerprint(region, o.info))
-	w := Winner{Version: sd.Version, Parent: parent, Content: next.Content, Origin: origin(o, now),
-		Decided: now}
+	w := Winner{
+		Version: sd.Version, Parent: parent, Content: next.Content, Origin: origin(o, now),
+		Decided: now,
+	}
 	return st.compete(w, region, known)
 }
 
@@ -199,8 +205,10 @@ func (st *State) absent(region proa.Region, sd *Side, o seen, now time.Time) ver
 	}
 	for i, w := range sd.Writing {
 		if w.Tombstone { // a delete of ours whose outcome was not known
-			*sd = Side{Known: true, Version: w.Version, Assigned: sd.Assigned,
-				Writing: slices.Delete(sd.Writing, i, i+1)}
+			*sd = Side{
+				Known: true, Version: w.Version, Assigned: sd.Assigned,
+				Writing: slices.Delete(sd.Writing, i, i+1),
+			}
 			return verdict{synced: true}
 		}
 	}
@@ -231,9 +239,11 @@ func (st *State) assign(
 
 // fingerprint tells states of one object at one region apart.
 func fingerprint(region proa.Region, i cloud.ObjectInfo) proa.Hash {
-	return proa.ContentHash(proa.Item{"r": proa.String(string(region)), "e": proa.String(i.ETag),
+	return proa.ContentHash(proa.Item{
+		"r": proa.String(string(region)), "e": proa.String(i.ETag),
 		"c": proa.String(fmt.Sprintf("%d/%x/%d/%s", i.Size, i.CRC64, i.LastModified.UnixNano(),
-			i.VersionID))})
+			i.VersionID)),
+	})
 }
 
 func origin(o seen, now time.Time) time.Time {

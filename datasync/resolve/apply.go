@@ -50,8 +50,10 @@ func (m *machine) write(side proa.Region, sd *Side) {
 	}
 	out.Intent = m.intend(sd, version, out.Purge, out.Print)
 	if !out.Purge {
-		out.Next.Envelope = &proa.Envelope{Version: version, Parent: w.Parent, Tombstone: w.Tombstone,
-			Write: out.Intent}
+		out.Next.Envelope = &proa.Envelope{
+			Version: version, Parent: w.Parent, Tombstone: w.Tombstone,
+			Write: out.Intent,
+		}
 	}
 	sd.InFlight, sd.Touched = out.Intent, m.now
 	m.emit(out)
@@ -70,8 +72,10 @@ func (m *machine) intend(sd *Side, version proa.Version, purge bool, seen Print)
 		sd.Intents = append(sd.Intents[:0], sd.Intents[1:]...)
 	}
 	m.s.LastID = max(m.s.LastID+1, uint64(max(m.now.UnixMilli(), 1)))
-	sd.Intents = append(sd.Intents, Intent{ID: m.s.LastID, Version: version, Purge: purge, Seen: seen,
-		Sent: m.now})
+	sd.Intents = append(sd.Intents, Intent{
+		ID: m.s.LastID, Version: version, Purge: purge, Seen: seen,
+		Sent: m.now,
+	})
 	return m.s.LastID
 }
 
@@ -166,8 +170,10 @@ func (m *machine) unpurged(side proa.Region, sd *Side, intent *Intent) bool {
 	if intent.Over.IsZero() || !intent.Refused || !sd.Feed.Gone || sd.Ahead != nil {
 		return false
 	}
-	m.local(sd, write{region: side, deleted: true, event: intent.Over,
-		saw: []proa.Version{sd.Feed.Version}})
+	m.local(sd, write{
+		region: side, deleted: true, event: intent.Over,
+		saw: []proa.Version{sd.Feed.Version},
+	})
 	return true
 }
 

@@ -61,8 +61,10 @@ func (m *machine) unjudged(region proa.Region, img proa.Image, hash proa.Hash) H
 
 // physical is a stored state before it has been given a version.
 func (m *machine) physical(img proa.Image, hash proa.Hash, etag string) Held {
-	h := Held{Exists: img.Exists(), Stored: img.Envelope, Hash: hash, Malformed: img.Malformed,
-		ETag: etag}
+	h := Held{
+		Exists: img.Exists(), Stored: img.Envelope, Hash: hash, Malformed: img.Malformed,
+		ETag: etag,
+	}
 	if img.Tombstone() && valid(img, hash, m.Schema, m.s.Key) {
 		h.Tombstone, h.Hash = true, proa.Hash{}
 	}
@@ -98,8 +100,10 @@ func (m *machine) removed(sd *Side, c proa.Change) {
 	case !prev.Exists && !prev.Gone && prev.Version.Hash == (proa.Hash{}) && !prev.Version.IsZero():
 		m.emit(NoteRepeated) // nothing was there
 	default:
-		m.local(sd, write{region: c.Region, deleted: true, expired: c.Expired, event: c.Time,
-			saw: []proa.Version{prev.Version}})
+		m.local(sd, write{
+			region: c.Region, deleted: true, expired: c.Expired, event: c.Time,
+			saw: []proa.Version{prev.Version},
+		})
 	}
 }
 
@@ -131,10 +135,14 @@ func (m *machine) purgedAway(sd *Side, c proa.Change, over *Intent) {
 	w := write{region: c.Region, deleted: true, event: c.Time, saw: []proa.Version{prev}}
 	version := m.assign(sd, &w)
 	sd.LastAssigned = version.Time
-	m.emit(Append{Region: c.Region, Version: version, Parent: prev, Origin: m.origin(&w),
-		Expired: c.Expired})
-	m.emit(Clash{Reason: ReasonDoubt, Winner: m.candidate(m.s.Winner),
-		Loser: Candidate{Version: version, Parent: prev, Tombstone: true, Expired: c.Expired}})
+	m.emit(Append{
+		Region: c.Region, Version: version, Parent: prev, Origin: m.origin(&w),
+		Expired: c.Expired,
+	})
+	m.emit(Clash{
+		Reason: ReasonDoubt, Winner: m.candidate(m.s.Winner),
+		Loser: Candidate{Version: version, Parent: prev, Tombstone: true, Expired: c.Expired},
+	})
 	sd.Feed = Held{Version: prev, Gone: true}
 }
 
@@ -213,8 +221,10 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 		return
 	}
 	e := c.New.Envelope
-	w := write{region: c.Region, image: c.New, held: next, event: c.Time,
-		saw: []proa.Version{sd.Feed.Version, saw}}
+	w := write{
+		region: c.Region, image: c.New, held: next, event: c.Time,
+		saw: []proa.Version{sd.Feed.Version, saw},
+	}
 	if e != nil {
 		sd.Shown = max(sd.Shown, e.Version.Time)
 		switch {
@@ -281,7 +291,9 @@ func (m *machine) poisonous(c proa.Change, fits bool) string {
 }
 
 func (m *machine) poison(sd *Side, c proa.Change, parent proa.Version, why string) {
-	sd.Poison = &Poison{Reason: why, Image: c.New, ETag: c.ETag, At: m.now, Time: c.Time,
-		Parent: parent}
+	sd.Poison = &Poison{
+		Reason: why, Image: c.New, ETag: c.ETag, At: m.now, Time: c.Time,
+		Parent: parent,
+	}
 	m.emit(Quarantined{Side: c.Region, Reason: why})
 }

@@ -52,8 +52,10 @@ func (m *machine) local(sd *Side, w write) {
 		sd.Ahead, sd.AheadBy = nil, 0
 	}
 	sd.Poison = nil
-	next := Winner{Version: version, Parent: parent, Tombstone: w.tombstone(), Expired: w.expired,
-		Origin: m.origin(&w), Decided: m.now}
+	next := Winner{
+		Version: version, Parent: parent, Tombstone: w.tombstone(), Expired: w.expired,
+		Origin: m.origin(&w), Decided: m.now,
+	}
 	reason := ReasonConcurrent
 	if w.keep {
 		reason = ReasonUnknownAge
@@ -63,8 +65,10 @@ func (m *machine) local(sd *Side, w write) {
 	if w.tombstone() {
 		img = proa.Image{}
 	}
-	m.emit(Append{Region: w.region, Version: version, Parent: parent, Image: img, Origin: next.Origin,
-		Expired: w.expired, Won: won})
+	m.emit(Append{
+		Region: w.region, Version: version, Parent: parent, Image: img, Origin: next.Origin,
+		Expired: w.expired, Won: won,
+	})
 }
 
 // origin bounds the guess by the clock: an event's second began up to a second before the event.
@@ -143,8 +147,10 @@ func (m *machine) offer(next Winner, item proa.Item, reason string) bool {
 
 func (m *machine) clash(next Winner, item proa.Item, won bool, reason string) {
 	old := m.candidate(m.s.Winner)
-	c := Candidate{Version: next.Version, Parent: next.Parent, Tombstone: next.Tombstone,
-		Expired: next.Expired}
+	c := Candidate{
+		Version: next.Version, Parent: next.Parent, Tombstone: next.Tombstone,
+		Expired: next.Expired,
+	}
 	if !next.Tombstone {
 		c.Item, c.Missing = item, item == nil
 	}
@@ -192,12 +198,16 @@ func (m *machine) adoptHeld(
 	if at.IsZero() {
 		at = e.Version.Time.Time()
 	}
-	won := m.offer(Winner{Version: e.Version, Parent: e.Parent, Tombstone: e.Tombstone, Origin: at,
-		Decided: m.now},
+	won := m.offer(Winner{
+		Version: e.Version, Parent: e.Parent, Tombstone: e.Tombstone, Origin: at,
+		Decided: m.now,
+	},
 		item, ReasonUnknownAge)
 	if e.Version.Region == region {
-		m.emit(Append{Region: region, Version: e.Version, Parent: e.Parent,
+		m.emit(Append{
+			Region: region, Version: e.Version, Parent: e.Parent,
 			Image:  proa.Image{Item: item, Envelope: e},
-			Origin: at, Won: won})
+			Origin: at, Won: won,
+		})
 	}
 }

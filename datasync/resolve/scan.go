@@ -88,14 +88,18 @@ func (m *machine) retry() {
 		}
 		hash := proa.ContentHash(p.Image.Item)
 		m.s.keep(hash, p.Image.Item)
-		h := Held{Exists: true, Stored: p.Image.Envelope, Malformed: p.Image.Malformed, Hash: hash,
-			ETag: p.ETag}
+		h := Held{
+			Exists: true, Stored: p.Image.Envelope, Malformed: p.Image.Malformed, Hash: hash,
+			ETag: p.ETag,
+		}
 		event := p.Time
 		if event.After(m.now) {
 			event = m.now
 		}
-		m.local(sd, write{region: region, image: p.Image, held: h, event: event,
-			saw: []proa.Version{p.Parent}})
+		m.local(sd, write{
+			region: region, image: p.Image, held: h, event: event,
+			saw: []proa.Version{p.Parent},
+		})
 	}
 }
 

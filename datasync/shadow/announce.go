@@ -236,7 +236,7 @@ func (tx *Tx) forgetAnnounced(region proa.Region, target string, stamp hlc.Times
 }
 
 func (s *Store) loadAnnounced() error {
-	for i := range proa.Regions() {
+	for i := range s.announced {
 		err := s.scanAnnounced([]byte{keyAnnounced, byte('0' + i)},
 			func(k []byte, a proa.Announcement) bool {
 				s.announced[i].add(string(k[2:len(k)-stampLen]), outstanding{stampOf(a), a.Deleted, a.ETag})

@@ -63,8 +63,10 @@ func (s *Store) Depth(table string, side proa.Region) Depth {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queue(table, side)
-	return Depth{Ready: q.ready, Delayed: q.delayed, InFlight: q.flying, Parked: q.parked,
-		Backlog: q.backlog}
+	return Depth{
+		Ready: q.ready, Delayed: q.delayed, InFlight: q.flying, Parked: q.parked,
+		Backlog: q.backlog,
+	}
 }
 
 func (s *Store) queue(table string, side proa.Region) *queue {

@@ -150,8 +150,10 @@ func (d *decoder) side(sd *resolve.Side) {
 	sd.Attempts = int(d.Uint())
 	sd.RetryAt = d.Time()
 	if d.Bool() {
-		sd.Poison = &resolve.Poison{Reason: d.String(), Image: d.Image(), ETag: d.String(),
-			At: d.Time(), Time: d.Time(), Parent: d.Version()}
+		sd.Poison = &resolve.Poison{
+			Reason: d.String(), Image: d.Image(), ETag: d.String(),
+			At: d.Time(), Time: d.Time(), Parent: d.Version(),
+		}
 	}
 	if d.Bool() {
 		sd.Unfit = &resolve.Unfit{Version: d.Version(), Reason: d.String(), At: d.Time()}

@@ -157,8 +157,10 @@ func (s *Store) update(
 	if s.broken != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBroken, s.broken)
 	}
-	tx := &Tx{s: s, b: s.db.NewBatch(), dirty: map[string]*Record{}, adds: map[string]int64{},
-		seq: s.seq}
+	tx := &Tx{
+		s: s, b: s.db.NewBatch(), dirty: map[string]*Record{}, adds: map[string]int64{},
+		seq: s.seq,
+	}
 	undo := func(err error) (func() error, error) {
 		for id := range tx.dirty {
 			s.cache.drop(id)

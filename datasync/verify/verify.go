@@ -276,7 +276,10 @@ func absent(a proa.Image) proa.Region {
 
 func (t *Tables) difference(region proa.Region, key proa.Key, rows [2]cloud.Row) *Difference {
 	schema := t.Sides[region].Schema()
-	return &Difference{Table: key.Table, Key: schema.Attributes(key),
+	return &Difference{
+		Table: key.Table, Key: schema.Attributes(key),
 		Sides: map[proa.Region]proa.Version{
-			proa.AWS: versionOf(rows[0].Image), proa.Azure: versionOf(rows[1].Image)}}
+			proa.AWS: versionOf(rows[0].Image), proa.Azure: versionOf(rows[1].Image),
+		},
+	}
 }

@@ -38,7 +38,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, c.supervisor(ctx, http.MethodGet, "/v1/status", &s)
 }
 
-// Kill, Heal, Partition, HealPartition and Stop are the supervisor's.
+// Kill ends a cloud with SIGKILL and leaves it dead.
 func (c *Client) Kill(ctx context.Context, r proa.Region) error {
 	return c.supervisor(ctx, http.MethodPost, "/v1/kill/"+string(r), nil)
 }

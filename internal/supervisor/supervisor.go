@@ -69,8 +69,7 @@ func New(cfg Config) (*Supervisor, error) {
 	}
 	s := &Supervisor{cfg: cfg, lock: f, stop: make(chan struct{}), clouds: map[proa.Region]*child{}, proxies: map[proa.Region]*netfault.Proxy{}}
 	if err := s.prepare(); err != nil {
-		s.Close()
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -113,10 +112,11 @@ func (s *Supervisor) child(name string, restart bool, argv ...string) (*child, e
 
 // Close releases the folder. Children have been stopped by Run.
 func (s *Supervisor) Close() error {
+	var err error
 	for _, l := range s.logs {
-		l.Close()
+		err = errors.Join(err, l.Close())
 	}
-	return s.lock.Close()
+	return errors.Join(err, s.lock.Close())
 }
 
 // State returns addresses and credentials.

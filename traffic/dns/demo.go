@@ -14,7 +14,8 @@ import (
 // a record for the origin itself whose addresses and TXT follow the plan. ttl is the record's and
 // that of denials.
 func DemoZone(origin string, server netip.Addr, ttl time.Duration,
-	regions map[proa.Region][]netip.Addr) (*Zone, Record, error) {
+	regions map[proa.Region][]netip.Addr,
+) (*Zone, Record, error) {
 	n, err := parseName(origin)
 	if err != nil {
 		return nil, Record{}, err

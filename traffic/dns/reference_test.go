@@ -201,8 +201,10 @@ func TestServerAgreesWithThePlainReading(t *testing.T) {
 		for range 30 {
 			queries++
 			qname := strings.Join(append(rapid.SliceOfN(label, 0, 4).Draw(t, "qname"), "z."), ".")
-			kind := rapid.SampledFrom([]uint16{mdns.TypeA, mdns.TypeAAAA, mdns.TypeTXT, mdns.TypeMX, mdns.TypeCNAME,
-				mdns.TypeNS, mdns.TypeSOA, mdns.TypeDS}).Draw(t, "qtype")
+			kind := rapid.SampledFrom([]uint16{
+				mdns.TypeA, mdns.TypeAAAA, mdns.TypeTXT, mdns.TypeMX, mdns.TypeCNAME,
+				mdns.TypeNS, mdns.TypeSOA, mdns.TypeDS,
+			}).Draw(t, "qtype")
 			q := new(mdns.Msg).SetQuestion(qname, kind)
 			msg, err := q.Pack()
 			if err != nil {

@@ -356,10 +356,14 @@ func TestRespondAllocatesNothing(t *testing.T) {
 		name string
 		kind uint16
 	}{
-		{live, "orders.proa.test.", mdns.TypeA}, {live, "orders.proa.test.", mdns.TypeAAAA},
-		{rich, "www.example.test.", mdns.TypeA}, {rich, "nope.example.test.", mdns.TypeA},
-		{rich, "a.b.wild.example.test.", mdns.TypeA}, {rich, "x.sub.example.test.", mdns.TypeA},
-		{rich, "host.old.example.test.", mdns.TypeA}, {rich, "example.net.", mdns.TypeA},
+		{live, "orders.proa.test.", mdns.TypeA},
+		{live, "orders.proa.test.", mdns.TypeAAAA},
+		{rich, "www.example.test.", mdns.TypeA},
+		{rich, "nope.example.test.", mdns.TypeA},
+		{rich, "a.b.wild.example.test.", mdns.TypeA},
+		{rich, "x.sub.example.test.", mdns.TypeA},
+		{rich, "host.old.example.test.", mdns.TypeA},
+		{rich, "example.net.", mdns.TypeA},
 	} {
 		q := new(mdns.Msg).SetQuestion(c.name, c.kind)
 		q.SetEdns0(1232, true)

@@ -289,8 +289,10 @@ func (s *Server) handle(dst, msg []byte, tcp bool, c *counters) (out []byte) {
 			out = nil
 		}
 	}()
-	out, rcode, kind := s.current.Load().respond(dst, msg, reply{limit: s.cfg.UDPLimit, tcp: tcp,
-		nsid: s.nsid})
+	out, rcode, kind := s.current.Load().respond(dst, msg, reply{
+		limit: s.cfg.UDPLimit, tcp: tcp,
+		nsid: s.nsid,
+	})
 	c.count(rcode, kind, tcp, out)
 	return out
 }

@@ -86,8 +86,10 @@ type zoneBuilder struct {
 const maxRecords = 20_000_000
 
 func (b *zoneBuilder) fail(at position, format string, args ...any) error {
-	return &ZoneError{File: b.zone.file, Line: at.line, Column: at.column,
-		Reason: fmt.Sprintf(format, args...)}
+	return &ZoneError{
+		File: b.zone.file, Line: at.line, Column: at.column,
+		Reason: fmt.Sprintf(format, args...),
+	}
 }
 
 // add takes one record. The first one must be the SOA, whose owner is the zone.

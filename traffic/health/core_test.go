@@ -391,8 +391,10 @@ func TestVerdictsAreRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		count := 0
-		p, err := New(Config{Vantage: "n", Clock: time.Now, Endpoints: []Endpoint{endpoint(proa.AWS, &fake{})},
-			Report: func(proa.Verdict) { mu.Lock(); defer mu.Unlock(); count++ }})
+		p, err := New(Config{
+			Vantage: "n", Clock: time.Now, Endpoints: []Endpoint{endpoint(proa.AWS, &fake{})},
+			Report: func(proa.Verdict) { mu.Lock(); defer mu.Unlock(); count++ },
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

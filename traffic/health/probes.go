@@ -173,8 +173,10 @@ func (m Monitor) Probe(ctx context.Context) Outcome {
 	case !alarm.Known:
 		return Outcome{Result: Blind, Reason: "no data" + because(alarm.Reason)}
 	case alarm.Firing:
-		return Outcome{Result: Fail,
-			Reason: "alarm since " + alarm.Since.UTC().Format(time.RFC3339) + because(alarm.Reason)}
+		return Outcome{
+			Result: Fail,
+			Reason: "alarm since " + alarm.Since.UTC().Format(time.RFC3339) + because(alarm.Reason),
+		}
 	}
 	return Outcome{Result: Pass, Reason: "quiet" + because(alarm.Reason)}
 }

@@ -46,8 +46,10 @@ func TestHTTPProbeExpects(t *testing.T) {
 		want Outcome
 	}{
 		{"2xx", HTTPConfig{URL: "/healthz"}, Outcome{Result: Pass, Reason: "status 200"}},
-		{"host and header", HTTPConfig{URL: "/healthz", Host: "orders.proa.test", Header: http.Header{"X-Probe": {"1"}},
-			Contains: "ok for orders.proa.test with 1"}, Outcome{Result: Pass, Reason: "status 200"}},
+		{"host and header", HTTPConfig{
+			URL: "/healthz", Host: "orders.proa.test", Header: http.Header{"X-Probe": {"1"}},
+			Contains: "ok for orders.proa.test with 1",
+		}, Outcome{Result: Pass, Reason: "status 200"}},
 		{"body", HTTPConfig{URL: "/healthz", Contains: "nothing like it"}, Outcome{Result: Fail, Reason: "is not in the body"}},
 		{"body past the limit", HTTPConfig{URL: "/late", Contains: "needle"}, Outcome{Result: Fail, Reason: "is not in the body"}},
 		{"method", HTTPConfig{URL: "/post", Method: "POST"}, Outcome{Result: Pass, Reason: "status 202"}},
@@ -154,11 +156,16 @@ func TestOwnFaultsAreToldFromTheEndpoints(t *testing.T) {
 		err  error
 		want Result
 	}{
-		{wrap(syscall.ENETUNREACH), Blind}, {wrap(syscall.EMFILE), Blind}, {wrap(syscall.EADDRNOTAVAIL), Blind},
+		{wrap(syscall.ENETUNREACH), Blind},
+		{wrap(syscall.EMFILE), Blind},
+		{wrap(syscall.EADDRNOTAVAIL), Blind},
 		{&net.DNSError{Err: "server misbehaving", IsTemporary: true}, Blind},
 		{&net.DNSError{Err: "no such host", IsNotFound: true}, Fail},
-		{wrap(syscall.ECONNREFUSED), Fail}, {wrap(syscall.ECONNRESET), Fail}, {wrap(syscall.EHOSTUNREACH), Fail},
-		{context.DeadlineExceeded, Fail}, {context.Canceled, Blind},
+		{wrap(syscall.ECONNREFUSED), Fail},
+		{wrap(syscall.ECONNRESET), Fail},
+		{wrap(syscall.EHOSTUNREACH), Fail},
+		{context.DeadlineExceeded, Fail},
+		{context.Canceled, Blind},
 	} {
 		if got := failed(c.err); got.Result != c.want {
 			t.Errorf("%v: %+v, want result %d", c.err, got, c.want)
@@ -223,8 +230,10 @@ func TestTripwireFindsACrash(t *testing.T) {
 	p, err := New(Config{
 		Vantage: "n", Clock: time.Now, Report: func(v proa.Verdict) { verdicts <- v },
 		Endpoints: []Endpoint{
-			{Region: proa.AWS, Tripwire: l.Addr().String(),
-				Checks: []CheckConfig{{Probe: TCP{l.Addr().String()}, Timing: slow}}},
+			{
+				Region: proa.AWS, Tripwire: l.Addr().String(),
+				Checks: []CheckConfig{{Probe: TCP{l.Addr().String()}, Timing: slow}},
+			},
 			endpoint(proa.Azure, &fake{}),
 		},
 	})

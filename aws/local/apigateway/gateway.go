@@ -37,7 +37,6 @@ type exchange struct {
 	values map[string]string // of the path's variables
 	trace  string
 	body   []byte
-	text   bool // the body goes into the event as it is
 
 	integration time.Duration
 }

@@ -266,18 +266,26 @@ func TestAnswersAreTranslated(t *testing.T) {
 		media, body   string
 	}{
 		{"full", `{"statusCode":201,"headers":{"content-type":"a/b"},"body":"x"}`, 201, "a/b", "x"},
-		{"base64", `{"statusCode":200,"body":"AAEC","isBase64Encoded":true}`, 200,
-			"text/plain;charset=utf-8", "\x00\x01\x02"},
+		{
+			"base64", `{"statusCode":200,"body":"AAEC","isBase64Encoded":true}`, 200,
+			"text/plain;charset=utf-8", "\x00\x01\x02",
+		},
 		{"no body", `{"statusCode":204}`, 204, "text/plain;charset=utf-8", ""},
 		{"object without status", `{"a":1}`, 200, "application/json", `{"a":1}`},
 		{"string", `"hello"`, 200, "application/json", "hello"},
 		{"status as text", `{"statusCode":"202","body":""}`, 202, "text/plain;charset=utf-8", ""},
-		{"body is no string", `{"statusCode":200,"body":{"a":1}}`, 500, "application/json",
-			`{"message":"Internal Server Error"}`},
-		{"impossible status", `{"statusCode":99}`, 500, "application/json",
-			`{"message":"Internal Server Error"}`},
-		{"broken base64", `{"statusCode":200,"body":"%","isBase64Encoded":true}`, 500, "application/json",
-			`{"message":"Internal Server Error"}`},
+		{
+			"body is no string", `{"statusCode":200,"body":{"a":1}}`, 500, "application/json",
+			`{"message":"Internal Server Error"}`,
+		},
+		{
+			"impossible status", `{"statusCode":99}`, 500, "application/json",
+			`{"message":"Internal Server Error"}`,
+		},
+		{
+			"broken base64", `{"statusCode":200,"body":"%","isBase64Encoded":true}`, 500, "application/json",
+			`{"message":"Internal Server Error"}`,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h.functions.answers(c.payload)
@@ -333,25 +341,35 @@ func TestRefusalsOfTheGateway(t *testing.T) {
 		message string
 	}{
 		{"no route", h.request(t, "GET", "/nowhere", nil), nil, 404, "Not Found"},
-		{"function error", h.request(t, "GET", "/orders", nil),
+		{
+			"function error", h.request(t, "GET", "/orders", nil),
 			func(context.Context) (lambda.Result, error) {
 				return lambda.Result{Payload: []byte("{}"), FunctionError: "Unhandled"}, nil
-			}, 500, "Internal Server Error"},
-		{"throttled", h.request(t, "GET", "/orders", nil),
+			}, 500, "Internal Server Error",
+		},
+		{
+			"throttled", h.request(t, "GET", "/orders", nil),
 			func(context.Context) (lambda.Result, error) {
 				return lambda.Result{}, wire.Errorf(429, "TooManyRequestsException", "Rate Exceeded.")
-			}, 503, "Service Unavailable"},
-		{"event too large", h.request(t, "GET", "/orders", nil),
+			}, 503, "Service Unavailable",
+		},
+		{
+			"event too large", h.request(t, "GET", "/orders", nil),
 			func(context.Context) (lambda.Result, error) {
 				return lambda.Result{}, wire.Errorf(413, "RequestTooLargeException", "x")
-			}, 413, "Request Entity Too Large"},
-		{"time-out", h.request(t, "GET", "/orders", nil),
+			}, 413, "Request Entity Too Large",
+		},
+		{
+			"time-out", h.request(t, "GET", "/orders", nil),
 			func(ctx context.Context) (lambda.Result, error) {
 				<-ctx.Done()
 				return lambda.Result{}, ctx.Err()
-			}, 503, "Service Unavailable"},
-		{"body too large", h.request(t, "PUT", "/orders", make([]byte, 10<<20+1)), nil, 413,
-			"Request Entity Too Large"},
+			}, 503, "Service Unavailable",
+		},
+		{
+			"body too large", h.request(t, "PUT", "/orders", make([]byte, 10<<20+1)), nil, 413,
+			"Request Entity Too Large",
+		},
 		{"headers too large", func() *http.Request {
 			r := h.request(t, "GET", "/orders", nil)
 			r.Header.Set("X", strings.Repeat("x", 10240))

@@ -74,8 +74,10 @@ func crashOnce(t *testing.T, seed int64) {
 		before[k] = v
 	}
 	mu.Unlock()
-	crashed := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: int(seed * 25),
-		RNG: rand.New(rand.NewPCG(uint64(seed), 0))})
+	crashed := mem.CrashClone(vfs.CrashCloneCfg{
+		UnsyncedDataPercent: int(seed * 25),
+		RNG:                 rand.New(rand.NewPCG(uint64(seed), 0)),
+	})
 	close(stop)
 	wg.Wait()
 	verifyCrash(t, reopen(t, crashed), before)
@@ -97,8 +99,10 @@ func writePair(f *fixture, w, i int) error {
 		return err
 	}
 	for _, suffix := range []string{"-pair", ""} {
-		if _, err := f.tables.PutItem(ctx, &ddb.PutItemInput{TableName: &table,
-			Item: item(suffix)}); err != nil {
+		if _, err := f.tables.PutItem(ctx, &ddb.PutItemInput{
+			TableName: &table,
+			Item:      item(suffix),
+		}); err != nil {
 			return err
 		}
 	}
@@ -167,8 +171,10 @@ func TestEverythingIsThereAfterARestart(t *testing.T) {
 	f.createTable(t, "tab", "id", "r:N", types.StreamViewTypeNewAndOldImages)
 	name := "tab"
 	for i := range 20 {
-		f.put(t, name, attrs{"id": str("a"), "r": num(fmt.Sprint(i - 10)),
-			"exp": num(fmt.Sprint(clk.Now().Unix() + 100))})
+		f.put(t, name, attrs{
+			"id": str("a"), "r": num(fmt.Sprint(i - 10)),
+			"exp": num(fmt.Sprint(clk.Now().Unix() + 100)),
+		})
 	}
 	arn := f.streamARN(t, name)
 	if _, err := f.tables.TagResource(ctx, &ddb.TagResourceInput{
@@ -179,19 +185,23 @@ func TestEverythingIsThereAfterARestart(t *testing.T) {
 	}
 	if _, err := f.tables.UpdateTimeToLive(ctx, &ddb.UpdateTimeToLiveInput{
 		TableName: &name,
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("exp"),
-			Enabled: aws.Bool(true)},
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{
+			AttributeName: aws.String("exp"),
+			Enabled:       aws.Bool(true),
+		},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	token := &ddb.TransactWriteItemsInput{ClientRequestToken: aws.String("once"),
+	token := &ddb.TransactWriteItemsInput{
+		ClientRequestToken: aws.String("once"),
 		TransactItems: []types.TransactWriteItem{{
 			Update: &types.Update{
 				TableName: &name, Key: attrs{"id": str("t"), "r": num("1")},
 				UpdateExpression:          aws.String("ADD n :one"),
 				ExpressionAttributeValues: attrs{":one": num("1")},
 			},
-		}}}
+		}},
+	}
 	if _, err := f.tables.TransactWriteItems(ctx, token); err != nil {
 		t.Fatal(err)
 	}
@@ -210,8 +220,10 @@ func TestEverythingIsThereAfterARestart(t *testing.T) {
 	if _, err := g.tables.TransactWriteItems(ctx, token); err != nil {
 		t.Fatal(err)
 	}
-	got, err := g.tables.GetItem(ctx, &ddb.GetItemInput{TableName: &name, Key: attrs{"id": str("t"),
-		"r": num("1")}})
+	got, err := g.tables.GetItem(ctx, &ddb.GetItemInput{TableName: &name, Key: attrs{
+		"id": str("t"),
+		"r":  num("1"),
+	}})
 	if err != nil || got.Item["n"].(*types.AttributeValueMemberN).Value != "1" {
 		t.Errorf("the replayed transaction ran again: %v %v", got, err)
 	}

@@ -140,8 +140,10 @@ func normalise(op string, body map[string]any) {
 		for _, list := range []string{"GlobalSecondaryIndexes", "LocalSecondaryIndexes"} {
 			indexes, _ := desc[list].([]any)
 			for _, ix := range indexes {
-				for _, name := range []string{"IndexArn", "IndexSizeBytes", "ItemCount",
-					"ProvisionedThroughput"} {
+				for _, name := range []string{
+					"IndexArn", "IndexSizeBytes", "ItemCount",
+					"ProvisionedThroughput",
+				} {
 					delete(ix.(map[string]any), name)
 				}
 			}

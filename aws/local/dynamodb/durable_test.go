@@ -40,8 +40,10 @@ func TestWhatWasReadSurvivesACrash(t *testing.T) {
 	value := func(item attrs) string { return item["v"].(*types.AttributeValueMemberN).Value }
 	readers := map[string]func(*fixture) string{
 		"GetItem": func(f *fixture) string {
-			out, err := f.tables.GetItem(ctx, &ddb.GetItemInput{TableName: table,
-				Key: attrs{"id": str("a")}})
+			out, err := f.tables.GetItem(ctx, &ddb.GetItemInput{
+				TableName: table,
+				Key:       attrs{"id": str("a")},
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

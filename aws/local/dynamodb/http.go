@@ -166,8 +166,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return nil, &apiError{kind: nsCoral + "RequestEntityTooLargeException",
-				status: http.StatusRequestEntityTooLarge}
+			return nil, &apiError{
+				kind:   nsCoral + "RequestEntityTooLargeException",
+				status: http.StatusRequestEntityTooLarge,
+			}
 		}
 		return nil, notSerializable("the request's body ended early")
 	}

@@ -128,8 +128,10 @@ func checkDefinitions(m *tableMeta, kinds map[string]proa.Kind) error {
 
 // definitions are the attributes that keys use, with their types.
 func (m *tableMeta) definitions() []attributeDefinition {
-	kinds := map[string]proa.Kind{m.Schema.HashName: m.Schema.HashKind,
-		m.Schema.RangeName: m.Schema.RangeKind}
+	kinds := map[string]proa.Kind{
+		m.Schema.HashName:  m.Schema.HashKind,
+		m.Schema.RangeName: m.Schema.RangeKind,
+	}
 	for _, ix := range m.Indexes {
 		kinds[ix.Schema.HashName], kinds[ix.Schema.RangeName] = ix.Schema.HashKind, ix.Schema.RangeKind
 	}

@@ -51,23 +51,35 @@ func TestEveryResponseCarriesRequestIDAndChecksum(t *testing.T) {
 		status             int
 	}{
 		{"DynamoDB_20120810.ListTables", "{}", "", 200},
-		{"DynamoDB_20120810.DescribeTable", `{"TableName":"nosuch"}`,
-			"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", 400},
+		{
+			"DynamoDB_20120810.DescribeTable", `{"TableName":"nosuch"}`,
+			"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", 400,
+		},
 		{"DynamoDB_20120810.DescribeTable", `{}`, "com.amazon.coral.validate#ValidationException", 400},
-		{"DynamoDB_20120810.DescribeTable", `{"TableName":1}`,
-			"com.amazon.coral.service#SerializationException", 400},
+		{
+			"DynamoDB_20120810.DescribeTable", `{"TableName":1}`,
+			"com.amazon.coral.service#SerializationException", 400,
+		},
 		{"DynamoDB_20120810.DescribeTable", `{`, "com.amazon.coral.service#SerializationException", 400},
-		{"DynamoDB_20120810.ExecuteStatement", `{}`, "com.amazon.coral.service#UnknownOperationException",
-			400},
+		{
+			"DynamoDB_20120810.ExecuteStatement", `{}`, "com.amazon.coral.service#UnknownOperationException",
+			400,
+		},
 		{"DynamoDBStreams_20120810.ListStreams", `{}`, "", 200},
 		{"", "", "com.amazon.coral.service#UnknownOperationException", 400},
-		{"DynamoDB_20120810.PutItem", strings.Repeat(" ", 25<<20),
-			"com.amazon.coral.service#RequestEntityTooLargeException", 413},
-		{"DynamoDB_20120810.PutItem", strings.Repeat("[", 100000),
-			"com.amazon.coral.service#SerializationException", 400},
-		{"DynamoDB_20120810.PutItem", `{"TableName":"tab","Item":{"id":` + strings.Repeat(`{"L":[`,
-			4000) + strings.Repeat(`]}`, 4000) + `}}`,
-			"com.amazon.coral.validate#ValidationException", 400},
+		{
+			"DynamoDB_20120810.PutItem", strings.Repeat(" ", 25<<20),
+			"com.amazon.coral.service#RequestEntityTooLargeException", 413,
+		},
+		{
+			"DynamoDB_20120810.PutItem", strings.Repeat("[", 100000),
+			"com.amazon.coral.service#SerializationException", 400,
+		},
+		{
+			"DynamoDB_20120810.PutItem", `{"TableName":"tab","Item":{"id":` + strings.Repeat(`{"L":[`,
+				4000) + strings.Repeat(`]}`, 4000) + `}}`,
+			"com.amazon.coral.validate#ValidationException", 400,
+		},
 	} {
 		resp, out := call(t, f.url, tt.target, tt.body)
 		sum := strconv.FormatUint(uint64(crc32.ChecksumIEEE(out)), 10)
@@ -172,8 +184,10 @@ func TestOnlyOneOfManyConditionalWritersWins(t *testing.T) {
 					TableName: aws.String("tab"), Key: attrs{"id": str("a")},
 					UpdateExpression:    aws.String("SET v = :next"),
 					ConditionExpression: aws.String("attribute_not_exists(v) OR v = :now"),
-					ExpressionAttributeValues: attrs{":now": num(strconv.Itoa(round)),
-						":next": num(strconv.Itoa(round + 1))},
+					ExpressionAttributeValues: attrs{
+						":now":  num(strconv.Itoa(round)),
+						":next": num(strconv.Itoa(round + 1)),
+					},
 				})
 				if err == nil {
 					wins.Add(1)
@@ -268,8 +282,10 @@ func TestCancellationSaysWhichActionFailed(t *testing.T) {
 	if len(cancelled.CancellationReasons[1].Item) != 2 {
 		t.Errorf("item %v", cancelled.CancellationReasons[1].Item)
 	}
-	out, err := f.tables.GetItem(ctx, &ddb.GetItemInput{TableName: aws.String("tab"),
-		Key: attrs{"id": str("b")}})
+	out, err := f.tables.GetItem(ctx, &ddb.GetItemInput{
+		TableName: aws.String("tab"),
+		Key:       attrs{"id": str("b")},
+	})
 	if err != nil || out.Item != nil {
 		t.Errorf("the cancelled put is there: %v %v", out, err)
 	}
@@ -300,8 +316,10 @@ func TestClientRequestTokenMakesATransactionIdempotent(t *testing.T) {
 	if err := errors.Join(f.Sweep(ctx), add("2")); err != nil {
 		t.Errorf("after ten minutes: %v", err)
 	}
-	out, err := f.tables.GetItem(ctx, &ddb.GetItemInput{TableName: aws.String("tab"),
-		Key: attrs{"id": str("a")}})
+	out, err := f.tables.GetItem(ctx, &ddb.GetItemInput{
+		TableName: aws.String("tab"),
+		Key:       attrs{"id": str("a")},
+	})
 	if err != nil || out.Item["v"].(*types.AttributeValueMemberN).Value != "3" {
 		t.Errorf("%v %v", out, err)
 	}
@@ -312,8 +330,10 @@ func TestPagesCoverATableOnce(t *testing.T) {
 	f.createTable(t, "tab", "id", "r:N", "")
 	const items = 60
 	for i := range items {
-		f.put(t, "tab", attrs{"id": str(fmt.Sprint(i % 7)), "r": num(fmt.Sprint(i - 30)),
-			"big": str(strings.Repeat("x", 40<<10))})
+		f.put(t, "tab", attrs{
+			"id": str(fmt.Sprint(i % 7)), "r": num(fmt.Sprint(i - 30)),
+			"big": str(strings.Repeat("x", 40<<10)),
+		})
 	}
 	seen := map[string]int{}
 	add := func(list []attrs) {
@@ -390,20 +410,28 @@ func TestProvisionedCapacityThrottles(t *testing.T) {
 	ctx, f := context.Background(), newFixture(t)
 	_, err := f.tables.CreateTable(ctx, &ddb.CreateTableInput{
 		TableName: aws.String("tab"),
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"),
-			AttributeType: "S"}},
-		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("id"),
-			KeyType: "HASH"}},
-		ProvisionedThroughput: &types.ProvisionedThroughput{ReadCapacityUnits: aws.Int64(1),
-			WriteCapacityUnits: aws.Int64(1)},
+		AttributeDefinitions: []types.AttributeDefinition{{
+			AttributeName: aws.String("id"),
+			AttributeType: "S",
+		}},
+		KeySchema: []types.KeySchemaElement{{
+			AttributeName: aws.String("id"),
+			KeyType:       "HASH",
+		}},
+		ProvisionedThroughput: &types.ProvisionedThroughput{
+			ReadCapacityUnits:  aws.Int64(1),
+			WriteCapacityUnits: aws.Int64(1),
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	big := attrs{"id": str("a"), "x": str(strings.Repeat("x", 299<<10))}
 	f.put(t, "tab", big) // spends the 300 seconds of burst
-	_, err = f.tables.PutItem(ctx, &ddb.PutItemInput{TableName: aws.String("tab"),
-		Item: attrs{"id": str("b")}})
+	_, err = f.tables.PutItem(ctx, &ddb.PutItemInput{
+		TableName: aws.String("tab"),
+		Item:      attrs{"id": str("b")},
+	})
 	var throttled *types.ProvisionedThroughputExceededException
 	if !errors.As(err, &throttled) {
 		t.Fatalf("past the burst: %v", err)
@@ -448,8 +476,10 @@ func BenchmarkDurablePut(b *testing.B) {
 			for range 8 {
 				wg.Go(func() {
 					for i := n.Add(1); i <= int64(b.N); i = n.Add(1) {
-						f.put(b, "tab", attrs{"id": str(fmt.Sprint(i % 10000)), "v": num(fmt.Sprint(i)),
-							"x": str(strings.Repeat("x", 280))})
+						f.put(b, "tab", attrs{
+							"id": str(fmt.Sprint(i % 10000)), "v": num(fmt.Sprint(i)),
+							"x": str(strings.Repeat("x", 280)),
+						})
 					}
 				})
 			}

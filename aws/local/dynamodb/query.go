@@ -273,8 +273,10 @@ func (s *Server) scan(in *scanInput) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filters := []source{{"FilterExpression", in.FilterExpression}, {"ProjectionExpression",
-		in.ProjectionExpression}}
+	filters := []source{{"FilterExpression", in.FilterExpression}, {
+		"ProjectionExpression",
+		in.ProjectionExpression,
+	}}
 	if err := in.refuse(filters...); err != nil {
 		return nil, err
 	}

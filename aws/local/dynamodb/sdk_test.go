@@ -76,8 +76,10 @@ func newFixtureWith(t testing.TB, cfg dynamodb.Config) *fixture {
 
 func clients(url string) (*ddb.Client, *dynamodbstreams.Client) {
 	creds := credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")
-	return ddb.New(ddb.Options{BaseEndpoint: aws.String(url), Region: "us-east-1",
-			Credentials: creds}),
+	return ddb.New(ddb.Options{
+			BaseEndpoint: aws.String(url), Region: "us-east-1",
+			Credentials: creds,
+		}),
 		dynamodbstreams.New(dynamodbstreams.Options{
 			BaseEndpoint: aws.String(url), Region: "us-east-1", Credentials: creds,
 		})
@@ -101,12 +103,16 @@ func (f *fixture) createTable(t testing.TB, name, hash, rng string, view types.S
 		}
 		in.AttributeDefinitions = append(in.AttributeDefinitions,
 			types.AttributeDefinition{AttributeName: &attr, AttributeType: typ})
-		in.KeySchema = append(in.KeySchema, types.KeySchemaElement{AttributeName: &attr,
-			KeyType: part.kind})
+		in.KeySchema = append(in.KeySchema, types.KeySchemaElement{
+			AttributeName: &attr,
+			KeyType:       part.kind,
+		})
 	}
 	if view != "" {
-		in.StreamSpecification = &types.StreamSpecification{StreamEnabled: aws.Bool(true),
-			StreamViewType: view}
+		in.StreamSpecification = &types.StreamSpecification{
+			StreamEnabled:  aws.Bool(true),
+			StreamViewType: view,
+		}
 	}
 	if _, err := f.tables.CreateTable(context.Background(), in); err != nil {
 		t.Fatal(err)
@@ -120,8 +126,10 @@ func num(s string) types.AttributeValue { return &types.AttributeValueMemberN{Va
 
 func (f *fixture) put(t testing.TB, table string, item attrs) {
 	t.Helper()
-	if _, err := f.tables.PutItem(context.Background(), &ddb.PutItemInput{TableName: &table,
-		Item: item}); err != nil {
+	if _, err := f.tables.PutItem(context.Background(), &ddb.PutItemInput{
+		TableName: &table,
+		Item:      item,
+	}); err != nil {
 		t.Fatal(err)
 	}
 }

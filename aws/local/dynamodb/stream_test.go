@@ -42,8 +42,10 @@ func (f *fixture) shards(t testing.TB, arn string) []st.Shard {
 func (f *fixture) iterator(
 	arn, shard string, kind st.ShardIteratorType, seq string,
 ) (string, error) {
-	in := &dynamodbstreams.GetShardIteratorInput{StreamArn: &arn, ShardId: &shard,
-		ShardIteratorType: kind}
+	in := &dynamodbstreams.GetShardIteratorInput{
+		StreamArn: &arn, ShardId: &shard,
+		ShardIteratorType: kind,
+	}
 	if seq != "" {
 		in.SequenceNumber = &seq
 	}
@@ -107,8 +109,10 @@ func TestStreamViewsHoldWhatTheyPromise(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 { // the second finds nothing to delete
-				if _, err := f.tables.DeleteItem(ctx, &ddb.DeleteItemInput{TableName: &name,
-					Key: attrs{"id": str("a")}}); err != nil {
+				if _, err := f.tables.DeleteItem(ctx, &ddb.DeleteItemInput{
+					TableName: &name,
+					Key:       attrs{"id": str("a")},
+				}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -156,8 +160,10 @@ func TestTimeToLiveDeletesAsTheService(t *testing.T) {
 	f.put(t, name, attrs{"id": str("before"), "exp": num(fmt.Sprint(now + 5))})
 	_, err := f.tables.UpdateTimeToLive(ctx, &ddb.UpdateTimeToLiveInput{
 		TableName: &name,
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("exp"),
-			Enabled: aws.Bool(true)},
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{
+			AttributeName: aws.String("exp"),
+			Enabled:       aws.Bool(true),
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -167,8 +173,10 @@ func TestTimeToLiveDeletesAsTheService(t *testing.T) {
 	f.put(t, name, attrs{"id": str("extended"), "exp": num(fmt.Sprint(now + 5))})
 	f.put(t, name, attrs{"id": str("extended"), "exp": num(fmt.Sprint(now + 500))})
 	f.put(t, name, attrs{"id": str("text"), "exp": str(fmt.Sprint(now + 5))})
-	f.put(t, name, attrs{"id": str("ancient"),
-		"exp": num("1000")}) // more than five years ago: a mistake, not an expiry
+	f.put(t, name, attrs{
+		"id":  str("ancient"),
+		"exp": num("1000"),
+	}) // more than five years ago: a mistake, not an expiry
 	f.clock.Advance(10 * time.Second)
 	if err := f.Sweep(ctx); err != nil {
 		t.Fatal(err)
@@ -248,15 +256,19 @@ func TestShardsRollWithLineageAndEnd(t *testing.T) {
 		t.Errorf("closed shard: %v %v, want no next iterator", out, err)
 	}
 	d, err := f.streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{
-		StreamArn: &arn, ShardFilter: &st.ShardFilter{Type: st.ShardFilterTypeChildShards,
-			ShardId: shards[0].ShardId},
+		StreamArn: &arn, ShardFilter: &st.ShardFilter{
+			Type:    st.ShardFilterTypeChildShards,
+			ShardId: shards[0].ShardId,
+		},
 	})
 	if err != nil || len(d.StreamDescription.Shards) != 1 ||
 		*d.StreamDescription.Shards[0].ParentShardId != *shards[0].ShardId {
 		t.Errorf("child filter: %+v, %v", d, err)
 	}
-	page, err := f.streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: &arn,
-		Limit: aws.Int32(5)})
+	page, err := f.streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{
+		StreamArn: &arn,
+		Limit:     aws.Int32(5),
+	})
 	if err != nil || *page.StreamDescription.LastEvaluatedShardId != *shards[4].ShardId {
 		t.Fatalf("first page: %v %v", page, err)
 	}
@@ -334,8 +346,10 @@ func TestIteratorsStartWhereAsked(t *testing.T) {
 
 func TestRecordsAreTrimmedAfterADay(t *testing.T) {
 	ctx := context.Background()
-	f := newFixtureWith(t, dynamodb.Config{FS: vfs.NewMem(), Dir: "d", StreamShards: 1,
-		ShardAge: 1000 * time.Hour})
+	f := newFixtureWith(t, dynamodb.Config{
+		FS: vfs.NewMem(), Dir: "d", StreamShards: 1,
+		ShardAge: 1000 * time.Hour,
+	})
 	f.createTable(t, "tab", "id", "", types.StreamViewTypeNewImage)
 	f.put(t, "tab", attrs{"id": str("a"), "v": num("1")})
 	arn := f.streamARN(t, "tab")
@@ -388,8 +402,10 @@ func TestStreamOutlivesDisablingAndTable(t *testing.T) {
 	name := "tab"
 	f.put(t, name, attrs{"id": str("a"), "v": num("1")})
 	first := f.streamARN(t, name)
-	off := &ddb.UpdateTableInput{TableName: &name,
-		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(false)}}
+	off := &ddb.UpdateTableInput{
+		TableName:           &name,
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(false)},
+	}
 	if _, err := f.tables.UpdateTable(ctx, off); err != nil {
 		t.Fatal(err)
 	}
@@ -457,8 +473,10 @@ func TestReaderNeverSkipsARecord(t *testing.T) {
 	last, got := "", 0
 	for deadline := time.Now().Add(30 * time.Second); got < writers*each &&
 		time.Now().Before(deadline); {
-		out, err := f.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: &it,
-			Limit: aws.Int32(7)})
+		out, err := f.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{
+			ShardIterator: &it,
+			Limit:         aws.Int32(7),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -92,8 +92,10 @@ func (s *Server) newStream(t tableMeta, view string) *stream {
 }
 
 func (m *streamMeta) addShard(slot int, parent int64, start uint64, nowMS int64) {
-	m.Shards = append(m.Shards, shard{Num: m.NextShard, Slot: slot, Parent: parent, CreatedMS: nowMS,
-		Start: start})
+	m.Shards = append(m.Shards, shard{
+		Num: m.NextShard, Slot: slot, Parent: parent, CreatedMS: nowMS,
+		Start: start,
+	})
 	m.NextShard++
 }
 
@@ -140,8 +142,10 @@ type record struct {
 
 // newRecord makes the record of a change that is no no-op.
 func newRecord(c change, view string, now time.Time) record {
-	r := record{second: now.Unix(), event: 'M', expired: c.expired,
-		keys: c.table.meta.Schema.Attributes(c.key)}
+	r := record{
+		second: now.Unix(), event: 'M', expired: c.expired,
+		keys: c.table.meta.Schema.Attributes(c.key),
+	}
 	switch {
 	case c.old == nil:
 		r.event = 'I'

@@ -126,8 +126,10 @@ func (s *Server) describeLimits(*struct{}) (any, error) {
 // describeEndpoints names the very endpoint that was asked, so that a client with endpoint
 // discovery stays here.
 func describeEndpoints(host string) any {
-	return map[string]any{"Endpoints": []any{map[string]any{"Address": host,
-		"CachePeriodInMinutes": 1440}}}
+	return map[string]any{"Endpoints": []any{map[string]any{
+		"Address":              host,
+		"CachePeriodInMinutes": 1440,
+	}}}
 }
 
 func (s *Server) describeBackups(in *nameInput) (any, error) {

@@ -39,8 +39,10 @@ type transactWriteInput struct {
 // mutation parses the one action that the item must hold.
 func (it transactItem) mutation(n int) (*mutation, error) {
 	actions := 0
-	for _, set := range []bool{it.ConditionCheck != nil, it.Put != nil, it.Update != nil,
-		it.Delete != nil} {
+	for _, set := range []bool{
+		it.ConditionCheck != nil, it.Put != nil, it.Update != nil,
+		it.Delete != nil,
+	} {
 		if set {
 			actions++
 		}

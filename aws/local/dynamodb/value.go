@@ -156,8 +156,10 @@ func decodeSet(kind proa.Kind, body any) (proa.Value, error) {
 	if len(list) == 0 {
 		return proa.Value{}, invalid("One or more parameter values were invalid: %s", emptySet(kind))
 	}
-	member := map[proa.Kind]proa.Kind{proa.KindSS: proa.KindS, proa.KindNS: proa.KindN,
-		proa.KindBS: proa.KindB}[kind]
+	member := map[proa.Kind]proa.Kind{
+		proa.KindSS: proa.KindS, proa.KindNS: proa.KindN,
+		proa.KindBS: proa.KindB,
+	}[kind]
 	texts, members := make([]string, len(list)), make([]string, len(list))
 	for i, e := range list {
 		s, ok := e.(string)

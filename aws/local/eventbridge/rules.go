@@ -164,7 +164,8 @@ func (s *Server) deleteRule(in ruleRequest) (any, *wire.Error) {
 	return map[string]any{}, nil
 }
 
-func (s *Server) enableRule(in ruleRequest) (any, *wire.Error)  { return s.turn(in.Name, "ENABLED") }
+func (s *Server) enableRule(in ruleRequest) (any, *wire.Error) { return s.turn(in.Name, "ENABLED") }
+
 func (s *Server) disableRule(in ruleRequest) (any, *wire.Error) { return s.turn(in.Name, "DISABLED") }
 
 func (s *Server) turn(name, state string) (any, *wire.Error) {
@@ -182,7 +183,8 @@ func (s *Server) turn(name, state string) (any, *wire.Error) {
 func (s *Server) putTargets(in struct {
 	Rule, EventBusName string
 	Targets            []target
-}) (any, *wire.Error) {
+},
+) (any, *wire.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, refusal := s.find(in.Rule)
@@ -225,7 +227,8 @@ func (s *Server) listTargets(in ruleRequest) (any, *wire.Error) {
 func (s *Server) removeTargets(in struct {
 	Rule, EventBusName string
 	Ids                []string
-}) (any, *wire.Error) {
+},
+) (any, *wire.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, refusal := s.find(in.Rule)

@@ -107,7 +107,8 @@ func TestErrorsOfTheFunction(t *testing.T) {
 		},
 		{
 			"response too large", "Function.ResponseSizeTooLarge",
-			"exceeded maximum allowed payload size (6291556 bytes).", task{Do: "big", Bytes: 7 << 20},
+			"exceeded maximum allowed payload size (6291556 bytes).",
+			task{Do: "big", Bytes: 7 << 20},
 		},
 	} {
 		t.Run(what.name, func(t *testing.T) {

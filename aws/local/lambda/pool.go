@@ -221,10 +221,3 @@ func (p *pool) close(now bool) {
 		go env.kill()
 	}
 }
-
-// size returns how many environments run or start.
-func (p *pool) size() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.all) + p.starting
-}

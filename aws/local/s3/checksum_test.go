@@ -83,8 +83,10 @@ func TestWrongDigestsAreRefusedAndStoreNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.tryPut("bad", body, tc.set)
 			wantCode(t, err, tc.code, 400)
-			_, err = c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
-				Key: aws.String("bad")})
+			_, err = c.client.GetObject(t.Context(), &awss3.GetObjectInput{
+				Bucket: aws.String("bkt"),
+				Key:    aws.String("bad"),
+			})
 			wantCode(t, err, "NoSuchKey", 404)
 		})
 	}
@@ -107,8 +109,10 @@ func TestUnseekableBodiesStreamInChunks(t *testing.T) {
 	h := httptest.NewTLSServer(front(c.server))
 	defer h.Close()
 	body := text(3 << 20)
-	for _, alg := range []types.ChecksumAlgorithm{"", types.ChecksumAlgorithmSha256,
-		types.ChecksumAlgorithmCrc64nvme} {
+	for _, alg := range []types.ChecksumAlgorithm{
+		"", types.ChecksumAlgorithmSha256,
+		types.ChecksumAlgorithmCrc64nvme,
+	} {
 		client := clientOf(h.URL, func(o *awss3.Options) { o.HTTPClient = h.Client() })
 		in := &awss3.PutObjectInput{
 			Bucket: aws.String("bkt"), Key: aws.String("k"), ChecksumAlgorithm: alg,
@@ -119,8 +123,10 @@ func TestUnseekableBodiesStreamInChunks(t *testing.T) {
 		if _, err := client.PutObject(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
-		out, err := client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
-			Key: aws.String("k")})
+		out, err := client.GetObject(t.Context(), &awss3.GetObjectInput{
+			Bucket: aws.String("bkt"),
+			Key:    aws.String("k"),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

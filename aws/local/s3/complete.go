@@ -157,8 +157,10 @@ func tooSmall(p part) error {
 		"size",
 		sigv4.Detail{Name: "ProposedSize", Value: sizeText(p.Seg.Size)},
 		sigv4.Detail{Name: "MinSizeAllowed", Value: sizeText(minPart)},
-		sigv4.Detail{Name: "PartNumber", Value: strconv.Itoa(p.Number)}, sigv4.Detail{Name: "ETag",
-			Value: p.ETag})
+		sigv4.Detail{Name: "PartNumber", Value: strconv.Itoa(p.Number)}, sigv4.Detail{
+			Name:  "ETag",
+			Value: p.ETag,
+		})
 }
 
 // checkPartSums compares the checksums in the document with the part's own.
@@ -191,8 +193,10 @@ func checkPartSums(u upload, n completePart, p part) error {
 
 // assemble makes the object of its parts: ETag is the MD5 of their MD5s, with their number.
 func assemble(u upload, chosen []part, want wanted, h http.Header) (*object, []segment, error) {
-	o := &object{Header: u.Header, Meta: u.Meta, Tags: u.Tags, Parts: len(chosen),
-		Body: bodyRef{Kind: "s"}}
+	o := &object{
+		Header: u.Header, Meta: u.Meta, Tags: u.Tags, Parts: len(chosen),
+		Body: bodyRef{Kind: "s"},
+	}
 	segments := make([]segment, 0, len(chosen))
 	sum := md5.New()
 	for _, p := range chosen {

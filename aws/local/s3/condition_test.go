@@ -69,8 +69,10 @@ func TestCompareAndSwapCounterLosesNothing(t *testing.T) {
 	for range workers {
 		wg.Go(func() {
 			for done := 0; done < each; {
-				out, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
-					Key: aws.String("n")})
+				out, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{
+					Bucket: aws.String("bkt"),
+					Key:    aws.String("n"),
+				})
 				if err != nil {
 					t.Error(err)
 					return
@@ -104,21 +106,31 @@ func TestConditionalReads(t *testing.T) {
 		status string
 	}{
 		"if-match": {awss3.GetObjectInput{IfMatch: &etag}, ""},
-		"if-match other": {awss3.GetObjectInput{IfMatch: aws.String(`"x"`)},
-			"PreconditionFailed"},
+		"if-match other": {
+			awss3.GetObjectInput{IfMatch: aws.String(`"x"`)},
+			"PreconditionFailed",
+		},
 		"if-none-match":             {awss3.GetObjectInput{IfNoneMatch: &etag}, "NotModified"},
 		"if-none-match other":       {awss3.GetObjectInput{IfNoneMatch: aws.String(`"x"`)}, ""},
 		"modified since the past":   {awss3.GetObjectInput{IfModifiedSince: &past}, ""},
 		"modified since the future": {awss3.GetObjectInput{IfModifiedSince: &future}, "NotModified"},
-		"unmodified since the past": {awss3.GetObjectInput{IfUnmodifiedSince: &past},
-			"PreconditionFailed"},
+		"unmodified since the past": {
+			awss3.GetObjectInput{IfUnmodifiedSince: &past},
+			"PreconditionFailed",
+		},
 		"unmodified since the future": {awss3.GetObjectInput{IfUnmodifiedSince: &future}, ""},
-		"match beats unmodified": {awss3.GetObjectInput{IfMatch: &etag, IfUnmodifiedSince: &past},
-			""},
-		"none-match beats modified": {awss3.GetObjectInput{IfNoneMatch: &etag,
-			IfModifiedSince: &past}, "NotModified"},
-		"none-match other, not changed": {awss3.GetObjectInput{IfNoneMatch: aws.String(`"x"`),
-			IfModifiedSince: &future}, ""},
+		"match beats unmodified": {
+			awss3.GetObjectInput{IfMatch: &etag, IfUnmodifiedSince: &past},
+			"",
+		},
+		"none-match beats modified": {awss3.GetObjectInput{
+			IfNoneMatch:     &etag,
+			IfModifiedSince: &past,
+		}, "NotModified"},
+		"none-match other, not changed": {awss3.GetObjectInput{
+			IfNoneMatch:     aws.String(`"x"`),
+			IfModifiedSince: &future,
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := tc.in

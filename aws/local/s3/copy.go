@@ -76,8 +76,10 @@ func (s *Server) copyObject(w http.ResponseWriter, r *http.Request, t target) er
 		return err
 	}
 	o.fill(d, body)
-	err = s.commit(write{bucket: t.bucket, key: t.key, next: o, body: body, cond: cond,
-		reason: "CopyObject"})
+	err = s.commit(write{
+		bucket: t.bucket, key: t.key, next: o, body: body, cond: cond,
+		reason: "CopyObject",
+	})
 	if err != nil {
 		return err
 	}

@@ -10,9 +10,12 @@ import (
 )
 
 func (c *cloud) copy(src, dst string,
-	more ...func(*awss3.CopyObjectInput)) (*awss3.CopyObjectOutput, error) {
-	in := &awss3.CopyObjectInput{Bucket: aws.String("bkt"), Key: &dst,
-		CopySource: aws.String(url.PathEscape("bkt/" + src))}
+	more ...func(*awss3.CopyObjectInput),
+) (*awss3.CopyObjectOutput, error) {
+	in := &awss3.CopyObjectInput{
+		Bucket: aws.String("bkt"), Key: &dst,
+		CopySource: aws.String(url.PathEscape("bkt/" + src)),
+	}
 	for _, f := range more {
 		f(in)
 	}
@@ -33,8 +36,10 @@ func TestCopyKeepsOrReplacesTheDescription(t *testing.T) {
 	}
 	head := func() *awss3.HeadObjectOutput {
 		t.Helper()
-		out, err := c.client.HeadObject(t.Context(), &awss3.HeadObjectInput{Bucket: aws.String("bkt"),
-			Key: aws.String("copy")})
+		out, err := c.client.HeadObject(t.Context(), &awss3.HeadObjectInput{
+			Bucket: aws.String("bkt"),
+			Key:    aws.String("copy"),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,8 @@ func (s *Server) remove(t target, cond conditions, reason string) (deletion, err
 }
 
 func (s *Server) removeVersion(t target, cond conditions, reason string) (deletion, []string,
-	error) {
+	error,
+) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	b, err := s.bucketLocked(t.bucket)

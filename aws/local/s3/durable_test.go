@@ -68,8 +68,10 @@ func TestAcknowledgedWritesSurviveEveryCrash(t *testing.T) {
 			before[k] = v
 		}
 		known.mu.Unlock()
-		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50,
-			RNG: rand.New(rand.NewPCG(7, uint64(round)))})
+		clone := fs.CrashClone(vfs.CrashCloneCfg{
+			UnsyncedDataPercent: 50,
+			RNG:                 rand.New(rand.NewPCG(7, uint64(round))),
+		})
 		checkClone(t, clone, before)
 	}
 	cancel()
@@ -137,8 +139,10 @@ func TestABodyThatEndsEarlyLeavesNothing(t *testing.T) {
 	for _, size := range []int64{100, 1 << 20} {
 		sent := io.MultiReader(strings.NewReader(text(int(size/2))), errReader{})
 		_, err := c.client.PutObject(t.Context(), &awss3.PutObjectInput{
-			Bucket: aws.String("bkt"), Key: aws.String("k"), Body: &seekable{Reader: sent,
-				size: size}, ContentLength: &size,
+			Bucket: aws.String("bkt"), Key: aws.String("k"), Body: &seekable{
+				Reader: sent,
+				size:   size,
+			}, ContentLength: &size,
 		}, withUnsignedBody)
 		if err == nil {
 			t.Fatal("want an error")

@@ -99,8 +99,10 @@ func asAPIError(err error) *apiError {
 	}
 	var auth *sigv4.Error
 	if errors.As(err, &auth) {
-		return &apiError{code: auth.Code, message: auth.Message, status: auth.Status,
-			details: auth.Details}
+		return &apiError{
+			code: auth.Code, message: auth.Message, status: auth.Status,
+			details: auth.Details,
+		}
 	}
 	return fail(http.StatusInternalServerError, "InternalError",
 		"We encountered an internal error. Please try again.")

@@ -126,9 +126,12 @@ func (c *cloud) put(key, body string, more ...func(*awss3.PutObjectInput)) *awss
 }
 
 func (c *cloud) tryPut(key, body string,
-	more ...func(*awss3.PutObjectInput)) (*awss3.PutObjectOutput, error) {
-	in := &awss3.PutObjectInput{Bucket: aws.String("bkt"), Key: &key,
-		Body: bytes.NewReader([]byte(body))}
+	more ...func(*awss3.PutObjectInput),
+) (*awss3.PutObjectOutput, error) {
+	in := &awss3.PutObjectInput{
+		Bucket: aws.String("bkt"), Key: &key,
+		Body: bytes.NewReader([]byte(body)),
+	}
 	for _, f := range more {
 		f(in)
 	}
@@ -137,8 +140,10 @@ func (c *cloud) tryPut(key, body string,
 
 func (c *cloud) get(key string) string {
 	c.t.Helper()
-	out, err := c.client.GetObject(c.t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
-		Key: &key})
+	out, err := c.client.GetObject(c.t.Context(), &awss3.GetObjectInput{
+		Bucket: aws.String("bkt"),
+		Key:    &key,
+	})
 	if err != nil {
 		c.t.Fatalf("get %q: %v", key, err)
 	}

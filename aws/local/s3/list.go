@@ -128,8 +128,10 @@ func (s *Server) listQuery(bucket string, q url.Values) (listing, func(string) s
 		return listing{}, nil, err
 	}
 	n, err := intParam("max-keys", q.Get("max-keys"), maxList, maxList)
-	return listing{bucket: bucket, prefix: q.Get("prefix"), delimiter: q.Get("delimiter"),
-		max: n}, enc, err
+	return listing{
+		bucket: bucket, prefix: q.Get("prefix"), delimiter: q.Get("delimiter"),
+		max: n,
+	}, enc, err
 }
 
 func (s *Server) listObjectsV2(w http.ResponseWriter, r *http.Request, t target) error {

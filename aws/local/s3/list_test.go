@@ -128,8 +128,10 @@ func (c *cloud) listV2(prefix, delimiter, after string, limit int32) (out []stri
 
 func (c *cloud) listV1(prefix, delimiter string, limit int32) (out []string) {
 	c.t.Helper()
-	in := &awss3.ListObjectsInput{Bucket: aws.String("bkt"), Prefix: &prefix, Delimiter: &delimiter,
-		MaxKeys: &limit}
+	in := &awss3.ListObjectsInput{
+		Bucket: aws.String("bkt"), Prefix: &prefix, Delimiter: &delimiter,
+		MaxKeys: &limit,
+	}
 	for {
 		page, err := c.client.ListObjects(context.Background(), in)
 		if err != nil {
@@ -155,8 +157,10 @@ func (c *cloud) listV1(prefix, delimiter string, limit int32) (out []string) {
 
 func (c *cloud) listVersions(prefix, delimiter string, limit int32) (out []string) {
 	c.t.Helper()
-	in := &awss3.ListObjectVersionsInput{Bucket: aws.String("bkt"), Prefix: &prefix,
-		Delimiter: &delimiter, MaxKeys: &limit}
+	in := &awss3.ListObjectVersionsInput{
+		Bucket: aws.String("bkt"), Prefix: &prefix,
+		Delimiter: &delimiter, MaxKeys: &limit,
+	}
 	p := awss3.NewListObjectVersionsPaginator(c.client, in)
 	for p.HasMorePages() {
 		page, err := p.NextPage(context.Background())
@@ -195,8 +199,10 @@ func TestListingParameters(t *testing.T) {
 		Bucket: aws.String("bkt"), ContinuationToken: aws.String("!"),
 	})
 	wantCode(t, err, "InvalidArgument", 400)
-	_, err = c.client.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: aws.String("bkt"),
-		MaxKeys: aws.Int32(-1)})
+	_, err = c.client.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{
+		Bucket:  aws.String("bkt"),
+		MaxKeys: aws.Int32(-1),
+	})
 	wantCode(t, err, "InvalidArgument", 400)
 	_, err = c.client.ListObjectsV2(t.Context(),
 		&awss3.ListObjectsV2Input{Bucket: aws.String("nobucket")})

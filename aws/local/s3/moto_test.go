@@ -39,8 +39,10 @@ func (s *script) note(what string, err error, values ...any) {
 }
 
 func (s *script) put(key, body string, more ...func(*awss3.PutObjectInput)) {
-	in := &awss3.PutObjectInput{Bucket: aws.String("diff"), Key: &key,
-		Body: bytes.NewReader([]byte(body))}
+	in := &awss3.PutObjectInput{
+		Bucket: aws.String("diff"), Key: &key,
+		Body: bytes.NewReader([]byte(body)),
+	}
 	for _, f := range more {
 		f(in)
 	}
@@ -142,8 +144,10 @@ func (s *script) copies() {
 
 func (s *script) uploads() {
 	bkt, key := aws.String("diff"), aws.String("multi")
-	up, err := s.c.CreateMultipartUpload(s.ctx, &awss3.CreateMultipartUploadInput{Bucket: bkt,
-		Key: key})
+	up, err := s.c.CreateMultipartUpload(s.ctx, &awss3.CreateMultipartUploadInput{
+		Bucket: bkt,
+		Key:    key,
+	})
 	if err != nil {
 		s.note("create upload", err)
 		return
@@ -171,18 +175,22 @@ func (s *script) uploads() {
 	}
 	s.note("complete", nil, *out.ETag)
 	s.get("multi", func(in *awss3.GetObjectInput) { in.Range = aws.String("bytes=5242878-5242883") })
-	_, err = s.c.AbortMultipartUpload(s.ctx, &awss3.AbortMultipartUploadInput{Bucket: bkt, Key: key,
-		UploadId: aws.String("none")})
+	_, err = s.c.AbortMultipartUpload(s.ctx, &awss3.AbortMultipartUploadInput{
+		Bucket: bkt, Key: key,
+		UploadId: aws.String("none"),
+	})
 	s.note("abort", err)
 }
 
 func (s *script) ends() {
 	_, err := s.c.DeleteBucket(s.ctx, &awss3.DeleteBucketInput{Bucket: aws.String("diff")})
 	s.note("delete bucket", err)
-	out, err := s.c.DeleteObjects(s.ctx, &awss3.DeleteObjectsInput{Bucket: aws.String("diff"),
+	out, err := s.c.DeleteObjects(s.ctx, &awss3.DeleteObjectsInput{
+		Bucket: aws.String("diff"),
 		Delete: &types.Delete{
 			Objects: []types.ObjectIdentifier{{Key: aws.String("x")}, {Key: aws.String("absent")}},
-		}})
+		},
+	})
 	if err == nil {
 		s.note("delete objects", nil, len(out.Deleted), len(out.Errors))
 	} else {

@@ -3,7 +3,6 @@ package s3
 import (
 	"bytes"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -41,8 +40,10 @@ func (s *Server) createUpload(w http.ResponseWriter, r *http.Request, t target) 
 	if err != nil {
 		return err
 	}
-	u := upload{ID: rand.Text() + rand.Text(), Initiated: s.nowMillis(), Header: o.Header,
-		Meta: o.Meta, Tags: o.Tags}
+	u := upload{
+		ID: rand.Text() + rand.Text(), Initiated: s.nowMillis(), Header: o.Header,
+		Meta: o.Meta, Tags: o.Tags,
+	}
 	if u.Algorithm, u.SumType, err = uploadSums(r.Header); err != nil {
 		return err
 	}
@@ -172,7 +173,8 @@ func (s *Server) uploadPart(w http.ResponseWriter, r *http.Request, t target) er
 }
 
 func (s *Server) uploadPartCopy(w http.ResponseWriter, r *http.Request, t target,
-	number int) error {
+	number int,
+) error {
 	u, err := s.uploadOf(t, r.URL.Query().Get("uploadId"))
 	if err != nil {
 		return err
@@ -221,7 +223,8 @@ func (s *Server) savePart(t target, id string, number int, o *object, body store
 }
 
 func (s *Server) savePartLocked(t target, id string, number int, o *object,
-	body stored) (files []string, err error) {
+	body stored,
+) (files []string, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	defer s.lockKey(t.bucket, t.key)()
@@ -242,8 +245,10 @@ func (s *Server) savePartLocked(t target, id string, number int, o *object,
 	if err := s.stage(batch, body); err != nil {
 		return nil, err
 	}
-	p := part{ETag: o.ETag, Modified: s.nowMillis(), Seg: segment{Body: o.Body, Size: o.Size,
-		Sums: o.Sums}}
+	p := part{ETag: o.ETag, Modified: s.nowMillis(), Seg: segment{
+		Body: o.Body, Size: o.Size,
+		Sums: o.Sums,
+	}}
 	if err := put(batch, at, p); err != nil {
 		return nil, err
 	}
@@ -338,7 +343,8 @@ func (s *Server) listParts(w http.ResponseWriter, r *http.Request, t target) err
 }
 
 func (s *Server) sendParts(w http.ResponseWriter, t target, u upload, found []part, marker,
-	limit int, more bool) {
+	limit int, more bool,
+) {
 	d := newXML("ListPartsResult")
 	d.leaf("Bucket", t.bucket)
 	d.leaf("Key", t.key)
@@ -393,7 +399,8 @@ func (s *Server) listUploads(w http.ResponseWriter, r *http.Request, t target) e
 
 // uploadLeaves writes the uploads in the order of keys and, within one, of their ids.
 func (s *Server) uploadLeaves(d *xmlDoc, l listing, keyMarker, idMarker string,
-	enc func(string) string) error {
+	enc func(string) string,
+) error {
 	base := row(rowUpload + l.bucket + "\x00")
 	from := row(nil)
 	if keyMarker != "" {
@@ -461,4 +468,3 @@ func decodeETag(etag string) []byte {
 }
 
 // decodeSum reads a base64 checksum.
-func decodeSum(v string) ([]byte, error) { return base64.StdEncoding.DecodeString(v) }

@@ -17,7 +17,8 @@ import (
 )
 
 func (c *cloud) startUpload(key string, alg types.ChecksumAlgorithm,
-	kind types.ChecksumType) string {
+	kind types.ChecksumType,
+) string {
 	c.t.Helper()
 	out, err := c.client.CreateMultipartUpload(c.t.Context(), &awss3.CreateMultipartUploadInput{
 		Bucket: aws.String("bkt"), Key: &key, ChecksumAlgorithm: alg, ChecksumType: kind,
@@ -30,7 +31,8 @@ func (c *cloud) startUpload(key string, alg types.ChecksumAlgorithm,
 }
 
 func (c *cloud) part(key, id string, n int32, body string,
-	alg types.ChecksumAlgorithm) types.CompletedPart {
+	alg types.ChecksumAlgorithm,
+) types.CompletedPart {
 	c.t.Helper()
 	out, err := c.client.UploadPart(c.t.Context(), &awss3.UploadPartInput{
 		Bucket: aws.String("bkt"), Key: &key, UploadId: &id, PartNumber: &n,
@@ -65,9 +67,14 @@ func TestMultipartObject(t *testing.T) {
 		alg  types.ChecksumAlgorithm
 		kind types.ChecksumType
 	}{
-		{"", ""}, {types.ChecksumAlgorithmCrc32,
-			types.ChecksumTypeComposite}, {types.ChecksumAlgorithmCrc32c, types.ChecksumTypeFullObject},
-		{types.ChecksumAlgorithmSha256, ""}, {types.ChecksumAlgorithmCrc64nvme, ""},
+		{"", ""},
+		{
+			types.ChecksumAlgorithmCrc32,
+			types.ChecksumTypeComposite,
+		},
+		{types.ChecksumAlgorithmCrc32c, types.ChecksumTypeFullObject},
+		{types.ChecksumAlgorithmSha256, ""},
+		{types.ChecksumAlgorithmCrc64nvme, ""},
 	} {
 		t.Run(fmt.Sprint(tc.alg, tc.kind), func(t *testing.T) {
 			c := run(t)
@@ -126,8 +133,13 @@ func checkSpans(t *testing.T, c *cloud, whole string, bodies []string) {
 		return string(b), out
 	}
 	edge := len(bodies[0])
-	for _, r := range [][2]int{{0, 1}, {edge - 1, edge + 1}, {edge, edge + 9}, {edge - 5, len(whole)},
-		{len(whole) - 1, len(whole)}} {
+	for _, r := range [][2]int{
+		{0, 1},
+		{edge - 1, edge + 1},
+		{edge, edge + 9},
+		{edge - 5, len(whole)},
+		{len(whole) - 1, len(whole)},
+	} {
 		got, _ := get(awss3.GetObjectInput{Range: aws.String(fmt.Sprintf("bytes=%d-%d", r[0], r[1]-1))})
 		if got != whole[r[0]:r[1]] {
 			t.Errorf("range %v: %d bytes that differ", r, len(got))
@@ -150,8 +162,10 @@ func TestMultipartRefusals(t *testing.T) {
 	wantCode(t, err, "EntityTooSmall", 400)
 	_, err = c.complete("k", id, []types.CompletedPart{last, small})
 	wantCode(t, err, "InvalidPartOrder", 400)
-	_, err = c.complete("k", id, []types.CompletedPart{{PartNumber: aws.Int32(3),
-		ETag: aws.String(`"x"`)}})
+	_, err = c.complete("k", id, []types.CompletedPart{{
+		PartNumber: aws.Int32(3),
+		ETag:       aws.String(`"x"`),
+	}})
 	wantCode(t, err, "InvalidPart", 400)
 	_, err = c.complete("k", id, nil)
 	wantCode(t, err, "MalformedXML", 400)
@@ -216,8 +230,10 @@ func TestUploadsAreListedAndAborted(t *testing.T) {
 	if err != nil || len(folded.CommonPrefixes) != 1 || len(folded.Uploads) != 3 {
 		t.Errorf("%d prefixes, %d uploads, %v", len(folded.CommonPrefixes), len(folded.Uploads), err)
 	}
-	abort := &awss3.AbortMultipartUploadInput{Bucket: aws.String("bkt"), Key: aws.String("c"),
-		UploadId: &ids[4]}
+	abort := &awss3.AbortMultipartUploadInput{
+		Bucket: aws.String("bkt"), Key: aws.String("c"),
+		UploadId: &ids[4],
+	}
 	if _, err := c.client.AbortMultipartUpload(t.Context(), abort); err != nil {
 		t.Error(err)
 	}
@@ -240,8 +256,10 @@ func TestUploadPartCopyAndCopyOfMultipart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		parts = append(parts, types.CompletedPart{ETag: out.CopyPartResult.ETag,
-			PartNumber: aws.Int32(int32(i + 1))})
+		parts = append(parts, types.CompletedPart{
+			ETag:       out.CopyPartResult.ETag,
+			PartNumber: aws.Int32(int32(i + 1)),
+		})
 	}
 	if _, err := c.complete("dst", id, parts); err != nil {
 		t.Fatal(err)
@@ -276,8 +294,10 @@ func TestTransferManagerRoundTrip(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	out, err := tm.GetObject(t.Context(), &transfermanager.GetObjectInput{Bucket: aws.String("bkt"),
-		Key: aws.String("big")})
+	out, err := tm.GetObject(t.Context(), &transfermanager.GetObjectInput{
+		Bucket: aws.String("bkt"),
+		Key:    aws.String("big"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

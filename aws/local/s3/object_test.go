@@ -25,8 +25,10 @@ func text(n int) string {
 
 func TestObjectsOfEverySizeComeBack(t *testing.T) {
 	c := run(t)
-	for _, size := range []int{0, 1, 100, 64<<10 - 1, 64 << 10, 64<<10 + 1, 64<<10 + 2, 1 << 20,
-		5<<20 + 7} {
+	for _, size := range []int{
+		0, 1, 100, 64<<10 - 1, 64 << 10, 64<<10 + 1, 64<<10 + 2, 1 << 20,
+		5<<20 + 7,
+	} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			body := text(size)
 			out := c.put("k", body, func(in *awss3.PutObjectInput) {
@@ -125,9 +127,17 @@ func TestRanges(t *testing.T) {
 			header   string
 			from, to int
 		}{
-			{"bytes=0-0", 0, 1}, {"bytes=2-5", 2, 6}, {"bytes=7-", 7, size}, {"bytes=-3", size - 3, size},
-			{"bytes=5-999999999", 5, size}, {"bytes=-999999999", 0, size}, {"bytes=5-2", 0,
-				size}, {"lines=1-2", 0, size},
+			{"bytes=0-0", 0, 1},
+			{"bytes=2-5", 2, 6},
+			{"bytes=7-", 7, size},
+			{"bytes=-3", size - 3, size},
+			{"bytes=5-999999999", 5, size},
+			{"bytes=-999999999", 0, size},
+			{
+				"bytes=5-2", 0,
+				size,
+			},
+			{"lines=1-2", 0, size},
 			{"bytes=0-1,3-4", 0, size},
 		} {
 			out, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{

@@ -182,7 +182,8 @@ func (s *Server) commitLocked(w write) (files []string, err error) {
 // let go where the next takes its place (both null). An older null version is let go when a new
 // null version comes.
 func (s *Server) displace(batch *pebble.Batch, w write, current *object) (files []string,
-	err error) {
+	err error,
+) {
 	replaces := w.next.Version == nullVersion
 	if current != nil {
 		if replaces && current.Version == nullVersion {
@@ -207,7 +208,8 @@ func (s *Server) displace(batch *pebble.Batch, w write, current *object) (files 
 
 // announce tells OnChange the key's current state. o nil: nothing is left.
 func (s *Server) announce(bucket, key string, b bucketRow, o *object, seq uint64, reason string,
-	now time.Time) {
+	now time.Time,
+) {
 	if s.cfg.OnChange == nil {
 		return
 	}
@@ -224,8 +226,10 @@ func (s *Server) announce(bucket, key string, b bucketRow, o *object, seq uint64
 
 // expectBucketOwner checks x-amz-expected-bucket-owner and its twin for copy sources.
 func (s *Server) expectBucketOwner(h http.Header) error {
-	for _, name := range []string{"X-Amz-Expected-Bucket-Owner",
-		"X-Amz-Source-Expected-Bucket-Owner"} {
+	for _, name := range []string{
+		"X-Amz-Expected-Bucket-Owner",
+		"X-Amz-Source-Expected-Bucket-Owner",
+	} {
 		if v := h.Get(name); v != "" && v != s.cfg.AccountID {
 			return fail(http.StatusForbidden, "AccessDenied", "Access Denied")
 		}

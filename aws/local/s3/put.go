@@ -167,8 +167,10 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request, t target) err
 	if err != nil {
 		return err
 	}
-	err = s.commit(write{bucket: t.bucket, key: t.key, next: o, body: body, cond: cond,
-		reason: "PutObject"})
+	err = s.commit(write{
+		bucket: t.bucket, key: t.key, next: o, body: body, cond: cond,
+		reason: "PutObject",
+	})
 	if err != nil {
 		return err
 	}

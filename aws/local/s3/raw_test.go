@@ -48,8 +48,10 @@ func withUnsignedBody(o *awss3.Options) {
 func TestPresignedURLs(t *testing.T) {
 	c := run(t)
 	p := awss3.NewPresignClient(c.client)
-	put, err := p.PresignPutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("bkt"),
-		Key: aws.String("a b/ü+")})
+	put, err := p.PresignPutObject(t.Context(), &awss3.PutObjectInput{
+		Bucket: aws.String("bkt"),
+		Key:    aws.String("a b/ü+"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,14 +102,18 @@ func TestPresignedURLs(t *testing.T) {
 func TestVirtualHostAddresses(t *testing.T) {
 	c := run(t)
 	c.put("dir/k", "body")
-	for _, endpoint := range []string{"http://localhost:1", "http://s3.us-east-1.amazonaws.com",
-		"http://s3.localhost"} {
+	for _, endpoint := range []string{
+		"http://localhost:1", "http://s3.us-east-1.amazonaws.com",
+		"http://s3.localhost",
+	} {
 		client := clientOf(endpoint, func(o *awss3.Options) {
 			o.UsePathStyle = false
 			o.HTTPClient = dialAll(strings.TrimPrefix(c.url, "http://"))
 		})
-		out, err := client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
-			Key: aws.String("dir/k")})
+		out, err := client.GetObject(t.Context(), &awss3.GetObjectInput{
+			Bucket: aws.String("bkt"),
+			Key:    aws.String("dir/k"),
+		})
 		if err != nil {
 			t.Fatalf("%s: %v", endpoint, err)
 		}
@@ -154,14 +160,18 @@ func TestMemoryDoesNotGrowWithTheObject(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	_, err := c.client.PutObject(t.Context(), &awss3.PutObjectInput{
-		Bucket: aws.String("bkt"), Key: aws.String("big"), Body: &seekable{&zeros{size},
-			size}, ContentLength: aws.Int64(size),
+		Bucket: aws.String("bkt"), Key: aws.String("big"), Body: &seekable{
+			&zeros{size},
+			size,
+		}, ContentLength: aws.Int64(size),
 	}, withUnsignedBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
-		Key: aws.String("big")})
+	out, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{
+		Bucket: aws.String("bkt"),
+		Key:    aws.String("big"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,8 +216,10 @@ func TestWhatIsNotThereSaysSo(t *testing.T) {
 	bkt := aws.String("bkt")
 	_, err := c.client.GetBucketPolicy(t.Context(), &awss3.GetBucketPolicyInput{Bucket: bkt})
 	wantCode(t, err, "NoSuchBucketPolicy", 404)
-	_, err = c.client.PutBucketPolicy(t.Context(), &awss3.PutBucketPolicyInput{Bucket: bkt,
-		Policy: aws.String("{}")})
+	_, err = c.client.PutBucketPolicy(t.Context(), &awss3.PutBucketPolicyInput{
+		Bucket: bkt,
+		Policy: aws.String("{}"),
+	})
 	wantCode(t, err, "NotImplemented", 501)
 	_, err = c.tryPut("k", "x",
 		func(in *awss3.PutObjectInput) { in.ServerSideEncryption = types.ServerSideEncryptionAwsKms })

@@ -270,14 +270,22 @@ func (s *Server) unconfigured(sub string) operation {
 			"exist"},
 		"website": {"NoSuchWebsiteConfiguration", "The specified bucket does not have a " +
 			"website configuration"},
-		"publicAccessBlock": {"NoSuchPublicAccessBlockConfiguration",
-			"The public access block configuration was not found"},
-		"replication": {"ReplicationConfigurationNotFoundError",
-			"The replication configuration was not found"},
-		"object-lock": {"ObjectLockConfigurationNotFoundError",
-			"Object Lock configuration does not exist for this bucket"},
-		"encryption": {"ServerSideEncryptionConfigurationNotFoundError",
-			"The server side encryption configuration was not found"},
+		"publicAccessBlock": {
+			"NoSuchPublicAccessBlockConfiguration",
+			"The public access block configuration was not found",
+		},
+		"replication": {
+			"ReplicationConfigurationNotFoundError",
+			"The replication configuration was not found",
+		},
+		"object-lock": {
+			"ObjectLockConfigurationNotFoundError",
+			"Object Lock configuration does not exist for this bucket",
+		},
+		"encryption": {
+			"ServerSideEncryptionConfigurationNotFoundError",
+			"The server side encryption configuration was not found",
+		},
 	}
 	return func(w http.ResponseWriter, r *http.Request, t target) error {
 		if _, err := s.bucket(t.bucket); err != nil {

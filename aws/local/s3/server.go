@@ -86,8 +86,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	sum := sha256.Sum256([]byte("canonical user " + cfg.AccountID))
 	s.owner = hex.EncodeToString(sum[:])
-	db, err := store.Open(store.Options{Dir: s.fs.PathJoin(cfg.Dir, "meta"), FS: cfg.FS,
-		Logger: cfg.Logger})
+	db, err := store.Open(store.Options{
+		Dir: s.fs.PathJoin(cfg.Dir, "meta"), FS: cfg.FS,
+		Logger: cfg.Logger,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("s3: %w", err)
 	}

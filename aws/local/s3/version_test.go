@@ -70,8 +70,10 @@ func TestVersions(t *testing.T) {
 	step("v102400* v2 v1null")
 	marker := *c.remove("k", "").VersionId
 	step("v102400 v2 v1null d*")
-	_, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String("bkt"),
-		Key: aws.String("k")})
+	_, err := c.client.GetObject(t.Context(), &awss3.GetObjectInput{
+		Bucket: aws.String("bkt"),
+		Key:    aws.String("k"),
+	})
 	wantCode(t, err, "NoSuchKey", 404)
 	_, err = c.client.GetObject(t.Context(), &awss3.GetObjectInput{
 		Bucket: aws.String("bkt"), Key: aws.String("k"), VersionId: &marker,

@@ -18,7 +18,8 @@ type versionEntry struct {
 // versionsAfter lists versions in the order of keys and, within one, newest first, from after (key,
 // version); an empty version starts after the key. fn returns false to stop.
 func (s *Server) versionsAfter(l listing, version string, fn func(versionEntry) (skip string,
-	more bool)) error {
+	more bool),
+) error {
 	lower := objectRow(l.bucket, l.prefix)
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: prefixEnd(lower)})
 	if err != nil {

@@ -75,8 +75,10 @@ func decodeChunks(r *http.Request, c *claim, key []byte, declared string) *Error
 	}
 	cr := newChunkReader(r.Body, length)
 	if declared != streamingPlainTr {
-		cr.signer = &chunkSigner{key: key, at: c.at.Format(timeFormat), scope: c.scope(),
-			prev: c.signature}
+		cr.signer = &chunkSigner{
+			key: key, at: c.at.Format(timeFormat), scope: c.scope(),
+			prev: c.signature,
+		}
 	}
 	if declared != streamingSigned {
 		cr.trailers = trailerNames(r.Header)

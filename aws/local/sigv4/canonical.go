@@ -20,7 +20,8 @@ import (
 
 // signatureOf computes the signature that the claim should carry.
 func signatureOf(r *http.Request, query url.Values, c *claim, key []byte,
-	payloadHash string) []byte {
+	payloadHash string,
+) []byte {
 	sum := sha256.Sum256([]byte(canonicalRequest(r, query, c, payloadHash)))
 	return mac(key,
 		algorithm+"\n"+c.at.Format(timeFormat)+"\n"+c.scope()+"\n"+hex.EncodeToString(sum[:]))

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"io"
 	"slices"
@@ -62,8 +63,10 @@ type chunkReader struct {
 }
 
 func newChunkReader(body io.ReadCloser, length int64) *chunkReader {
-	return &chunkReader{src: body, in: bufio.NewReaderSize(body, chunkBuffer), total: length,
-		sum: sha256.New()}
+	return &chunkReader{
+		src: body, in: bufio.NewReaderSize(body, chunkBuffer), total: length,
+		sum: sha256.New(),
+	}
 }
 
 // Close closes the connection's body.
@@ -230,7 +233,7 @@ func (c *chunkReader) line() (string, error) {
 			return "", incomplete("")
 		case err == nil:
 			return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil
-		case err != bufio.ErrBufferFull:
+		case !errors.Is(err, bufio.ErrBufferFull):
 			return strings.TrimSpace(string(b)), incomplete("")
 		}
 	}

@@ -222,7 +222,9 @@ func skewError(p Protocol, at, now time.Time) *Error {
 			n.Add(maxSkew).Format(timeFormat) +
 			" (" + n.Format(timeFormat) + " + 15 min.)"
 	}
-	return refuse(p, Skewed, note, Detail{"RequestTime", a}, Detail{"ServerTime",
-		n.Format(time.RFC3339)},
+	return refuse(p, Skewed, note, Detail{"RequestTime", a}, Detail{
+		"ServerTime",
+		n.Format(time.RFC3339),
+	},
 		Detail{"MaxAllowedSkewMilliseconds", "900000"})
 }

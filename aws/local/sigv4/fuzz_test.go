@@ -22,8 +22,10 @@ func FuzzAuthorization(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header, query string) {
 		r := &http.Request{
 			Method: http.MethodGet, URL: &url.URL{Path: "/", RawQuery: query}, Host: "h", Body: http.NoBody,
-			Header: http.Header{"X-Amz-Date": {"20130524T000000Z"},
-				"X-Amz-Content-Sha256": {"UNSIGNED-PAYLOAD"}},
+			Header: http.Header{
+				"X-Amz-Date":           {"20130524T000000Z"},
+				"X-Amz-Content-Sha256": {"UNSIGNED-PAYLOAD"},
+			},
 		}
 		if header != "" {
 			r.Header.Set("Authorization", header)

@@ -115,8 +115,10 @@ func TestVendorsExamplesVerify(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := (sigv4.Identity{AccessKeyID: docKey, Service: "s3",
-				Region: "us-east-1"}); id != want {
+			if want := (sigv4.Identity{
+				AccessKeyID: docKey, Service: "s3",
+				Region: "us-east-1",
+			}); id != want {
 				t.Errorf("identity %+v", id)
 			}
 			if n, err := io.Copy(io.Discard, r.Body); err != nil || r.ContentLength > 0 &&

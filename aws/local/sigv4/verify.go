@@ -145,7 +145,8 @@ func (v *Verifier) checkTime(c *claim, p Protocol) *Error {
 // payloadHash returns the last line of the canonical request. For services other than S3 it reads
 // the whole body.
 func (v *Verifier) payloadHash(r *http.Request, query url.Values, c *claim, p Protocol) (string,
-	*Error) {
+	*Error,
+) {
 	if p == S3 {
 		return s3PayloadHash(r, query, c)
 	}

@@ -52,7 +52,8 @@ func wire(t testing.TB, r *http.Request) *http.Request {
 }
 
 func sign(t testing.TB, service, method, target, body string,
-	headers map[string]string) *http.Request {
+	headers map[string]string,
+) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest(method, target, strings.NewReader(body))
 	if err != nil {
@@ -66,8 +67,10 @@ func sign(t testing.TB, service, method, target, body string,
 	if service == "s3" {
 		r.Header.Set("X-Amz-Content-Sha256", hash)
 	}
-	creds := aws.Credentials{AccessKeyID: docKey, SecretAccessKey: docSecret,
-		SessionToken: headers["token"]}
+	creds := aws.Credentials{
+		AccessKeyID: docKey, SecretAccessKey: docSecret,
+		SessionToken: headers["token"],
+	}
 	r.Header.Del("token")
 	if err := signer(service).SignHTTP(t.Context(), creds, r, hash, service, "us-east-1",
 		signedAt); err != nil {
@@ -177,10 +180,14 @@ func TestRefusalsInEachServicesWords(t *testing.T) {
 		{"unknown key", "s3", otherKey, 0, sigv4.UnknownKey, "InvalidAccessKeyId", 403},
 		{"unknown key", "sts", otherKey, 0, sigv4.UnknownKey, "InvalidClientTokenId", 403},
 		{"header added", "s3", addHeader, 0, sigv4.HeadersUnsigned, "AccessDenied", 403},
-		{"header added", "dynamodb", addHeader, 0, sigv4.HeadersUnsigned, "InvalidSignatureException",
-			400},
-		{"no signature", "dynamodb", noAuth, 0, sigv4.Missing, "MissingAuthenticationTokenException",
-			400},
+		{
+			"header added", "dynamodb", addHeader, 0, sigv4.HeadersUnsigned, "InvalidSignatureException",
+			400,
+		},
+		{
+			"no signature", "dynamodb", noAuth, 0, sigv4.Missing, "MissingAuthenticationTokenException",
+			400,
+		},
 		{"no hash", "s3", noHash, 0, sigv4.HashMissing, "InvalidRequest", 400},
 		{"basic", "dynamodb", basic, 0, sigv4.Malformed, "IncompleteSignatureException", 400},
 		{"version 2", "s3", legacy, 0, sigv4.LegacySignature, "InvalidRequest", 400},
@@ -200,8 +207,10 @@ func TestRefusalsInEachServicesWords(t *testing.T) {
 
 func resign(r *http.Request) {
 	a := r.Header.Get("Authorization")
-	r.Header.Set("Authorization", a[:len(a)-1]+map[bool]string{true: "1",
-		false: "0"}[a[len(a)-1] == '0'])
+	r.Header.Set("Authorization", a[:len(a)-1]+map[bool]string{
+		true:  "1",
+		false: "0",
+	}[a[len(a)-1] == '0'])
 }
 
 func otherKey(r *http.Request) {
@@ -329,8 +338,10 @@ func TestSignedContentLengthOfZero(t *testing.T) {
 }
 
 func TestSecretsDoNotPrint(t *testing.T) {
-	c := struct{ inner sigv4.Credentials }{sigv4.Credentials{AccessKeyID: "AK",
-		SecretAccessKey: sigv4.NewSecret("hunter2")}}
+	c := struct{ inner sigv4.Credentials }{sigv4.Credentials{
+		AccessKeyID:     "AK",
+		SecretAccessKey: sigv4.NewSecret("hunter2"),
+	}}
 	var b bytes.Buffer
 	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "c", c.inner, "s", c.inner.SecretAccessKey)
 	j, err := json.Marshal(c.inner)

@@ -149,8 +149,10 @@ func (c *container) runBatch(ops []op, pk partitionKey) ([]batchResult, uint64, 
 }
 
 func parseBatchOp(v value.Value) (op, *apiError) {
-	o := op{Kind: v.Get("operationType").Str, ID: v.Get("id").Str, IfMatch: v.Get("ifMatch").Str,
-		IfNoneMatch: v.Get("ifNoneMatch").Str, Doc: v.Get("resourceBody")}
+	o := op{
+		Kind: v.Get("operationType").Str, ID: v.Get("id").Str, IfMatch: v.Get("ifMatch").Str,
+		IfNoneMatch: v.Get("ifNoneMatch").Str, Doc: v.Get("resourceBody"),
+	}
 	switch o.Kind {
 	case "Create", "Upsert":
 		return o, nil
@@ -170,7 +172,8 @@ func parseBatchOp(v value.Value) (op, *apiError) {
 }
 
 func (c *call) replyBatch(col *container, p *partition, ops []op, results []batchResult,
-	lsn uint64) *apiError {
+	lsn uint64,
+) *apiError {
 	minimal := strings.EqualFold(c.header("Prefer"), "return=minimal")
 	status := http.StatusOK
 	total := 0.0

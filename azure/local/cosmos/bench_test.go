@@ -21,8 +21,10 @@ func BenchmarkDurableUpserts8(b *testing.B) {
 	if err := s.EnsureDatabase("db"); err != nil {
 		b.Fatal(err)
 	}
-	if err := s.EnsureContainer("db", ContainerSpec{ID: "items",
-		PartitionKeyPaths: []string{"/pk"}}); err != nil {
+	if err := s.EnsureContainer("db", ContainerSpec{
+		ID:                "items",
+		PartitionKeyPaths: []string{"/pk"},
+	}); err != nil {
 		b.Fatal(err)
 	}
 	pad := strings.Repeat("x", 900)

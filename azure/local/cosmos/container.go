@@ -130,7 +130,8 @@ func parseUniqueKeys(v value.Value) ([][][]string, *apiError) {
 // partitionOf returns the physical partition of an effective partition key. The caller holds c.mu.
 func (c *container) partitionOf(e string) *partition {
 	i, found := slices.BinarySearchFunc(c.ranges, e, func(p *partition,
-		e string) int {
+		e string,
+	) int {
 		return strings.Compare(p.Min, e)
 	})
 	if !found {

@@ -44,44 +44,60 @@ func problems(text string) string {
 }
 
 func badRequest(format string, args ...any) *apiError {
-	return &apiError{Status: http.StatusBadRequest, Code: "BadRequest",
-		Message: problems(fmt.Sprintf(format, args...))}
+	return &apiError{
+		Status: http.StatusBadRequest, Code: "BadRequest",
+		Message: problems(fmt.Sprintf(format, args...)),
+	}
 }
 
 func notFound() *apiError {
-	return &apiError{Status: http.StatusNotFound, Code: "NotFound",
-		Message: problems("Resource Not Found. Learn more: https://aka.ms/cosmosdb-tsg-not-found")}
+	return &apiError{
+		Status: http.StatusNotFound, Code: "NotFound",
+		Message: problems("Resource Not Found. Learn more: https://aka.ms/cosmosdb-tsg-not-found"),
+	}
 }
 
 func ownerNotFound() *apiError {
-	return &apiError{Status: http.StatusNotFound, Sub: subOwnerNotFound, Code: "NotFound",
-		Message: problems("Owner resource does not exist")}
+	return &apiError{
+		Status: http.StatusNotFound, Sub: subOwnerNotFound, Code: "NotFound",
+		Message: problems("Owner resource does not exist"),
+	}
 }
 
 func exists() *apiError {
-	return &apiError{Status: http.StatusConflict, Code: "Conflict",
-		Message: problems("Resource with specified id, name, or unique index already exists.")}
+	return &apiError{
+		Status: http.StatusConflict, Code: "Conflict",
+		Message: problems("Resource with specified id, name, or unique index already exists."),
+	}
 }
 
 func uniqueViolation() *apiError {
-	return &apiError{Status: http.StatusConflict, Code: "Conflict",
-		Message: problems("Unique index constraint violation.")}
+	return &apiError{
+		Status: http.StatusConflict, Code: "Conflict",
+		Message: problems("Unique index constraint violation."),
+	}
 }
 
 func preconditionFailed() *apiError {
-	return &apiError{Status: http.StatusPreconditionFailed, Code: "PreconditionFailed",
-		Message: "Operation cannot be performed because one of the specified precondition is not met."}
+	return &apiError{
+		Status: http.StatusPreconditionFailed, Code: "PreconditionFailed",
+		Message: "Operation cannot be performed because one of the specified precondition is not met.",
+	}
 }
 
 func tooLarge() *apiError {
-	return &apiError{Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge",
-		Message: problems("Request size is too large")}
+	return &apiError{
+		Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge",
+		Message: problems("Request size is too large"),
+	}
 }
 
 func rangeGone(id, collection string) *apiError {
-	return &apiError{Status: http.StatusGone, Sub: subRangeGone, Code: "Gone",
+	return &apiError{
+		Status: http.StatusGone, Sub: subRangeGone, Code: "Gone",
 		Message: fmt.Sprintf("PartitionKeyRange with id '%s' in collection '%s' doesn't exist.", id,
-			collection)}
+			collection),
+	}
 }
 
 // collectionMismatch says that the client's cached container is not the one of that name any more.
@@ -93,32 +109,42 @@ func collectionMismatch() *apiError {
 }
 
 func throttled(retryMS int) *apiError {
-	return &apiError{Status: http.StatusTooManyRequests, Sub: subThroughput, Code: "429",
+	return &apiError{
+		Status: http.StatusTooManyRequests, Sub: subThroughput, Code: "429",
 		RetryAfterMS: retryMS,
 		Message: problems("Request rate is large. More Request Units may be needed, so no changes " +
 			"were made. " +
-			"Please retry this request later. Learn more: http://aka.ms/cosmosdb-error-429")}
+			"Please retry this request later. Learn more: http://aka.ms/cosmosdb-error-429"),
+	}
 }
 
 func timedOut() *apiError {
-	return &apiError{Status: http.StatusRequestTimeout, Code: "RequestTimeout",
+	return &apiError{
+		Status: http.StatusRequestTimeout, Code: "RequestTimeout",
 		Message: "The request exceeded its time budget. Learn more: " +
-			"https://aka.ms/cosmosdb-tsg-service-unavailable"}
+			"https://aka.ms/cosmosdb-tsg-service-unavailable",
+	}
 }
 
 func notImplemented(what string) *apiError {
-	return &apiError{Status: http.StatusNotImplemented, Code: "NotImplemented",
-		Message: what + " is not implemented by this local service."}
+	return &apiError{
+		Status: http.StatusNotImplemented, Code: "NotImplemented",
+		Message: what + " is not implemented by this local service.",
+	}
 }
 
 func methodNotAllowed() *apiError {
-	return &apiError{Status: http.StatusMethodNotAllowed, Code: "MethodNotAllowed",
-		Message: "The requested verb is not supported for this resource."}
+	return &apiError{
+		Status: http.StatusMethodNotAllowed, Code: "MethodNotAllowed",
+		Message: "The requested verb is not supported for this resource.",
+	}
 }
 
 func internalError(err error) *apiError {
-	return &apiError{Status: http.StatusInternalServerError, Code: "InternalServerError",
-		Message: err.Error()}
+	return &apiError{
+		Status: http.StatusInternalServerError, Code: "InternalServerError",
+		Message: err.Error(),
+	}
 }
 
 // write answers with the error. The activity id is part of the message, as in the service.

@@ -100,7 +100,8 @@ func (c *call) replyFeed(col *container, p *partition, page feedPage) *apiError 
 
 // feedStart works out after which LSN to read, and from which second on.
 func (c *call) feedStart(col *container, p *partition, full bool, limit uint64) (from uint64,
-	since int64, err *apiError) {
+	since int64, err *apiError,
+) {
 	inm := strings.Trim(c.header("If-None-Match"), `"`)
 	if inm == "*" {
 		return limit, 0, nil
@@ -155,7 +156,8 @@ func parseHTTPTime(text string) (time.Time, error) {
 // readFeed collects up to size changes with from < LSN <= limit. Changes of one transaction are
 // never torn apart, so a page may hold more.
 func (c *container) readFeed(sc *scope, p *partition, full bool, from, limit uint64, since int64,
-	size int) (feedPage, error) {
+	size int,
+) (feedPage, error) {
 	page := feedPage{lsn: max(from, limit)}
 	if from >= limit {
 		return page, nil
@@ -170,7 +172,8 @@ func (c *container) readFeed(sc *scope, p *partition, full bool, from, limit uin
 	for _, log := range p.lineage() {
 		it, err := snap.NewIter(&pebble.IterOptions{
 			LowerBound: keyLSN(prefix, c.meta.CID, log, from+1, 0),
-			UpperBound: keyLSN(prefix, c.meta.CID, log, limit+1, 0)})
+			UpperBound: keyLSN(prefix, c.meta.CID, log, limit+1, 0),
+		})
 		if err != nil {
 			return page, err
 		}
@@ -189,7 +192,8 @@ func (c *container) readFeed(sc *scope, p *partition, full bool, from, limit uin
 
 // fillPage adds records until the page is full, and reports whether it is.
 func fillPage(page *feedPage, it *pebble.Iterator, size int, read func(uint64, []byte) ([]byte,
-	error)) (bool, error) {
+	error),
+) (bool, error) {
 	for ok := it.First(); ok; ok = it.Next() {
 		lsn, _ := lsnOf(it.Key())
 		if len(page.items) > 0 && lsn != page.last && (len(page.items) >= size ||
@@ -213,7 +217,8 @@ func fillPage(page *feedPage, it *pebble.Iterator, size int, read func(uint64, [
 // latestVersion turns an index entry into the document, with its _lsn. A document that has expired
 // is not shown.
 func (c *container) latestVersion(snap *pebble.Snapshot, sc *scope, since int64, lsn uint64,
-	v []byte) ([]byte, error) {
+	v []byte,
+) ([]byte, error) {
 	key := string(v)
 	if !sc.has(key) {
 		return nil, nil
@@ -239,14 +244,18 @@ func withLSN(body []byte, lsn uint64) []byte {
 // anyVersion turns a log record into the wire format 2021-09-15: {current, previous, metadata}.
 // Source: https://learn.microsoft.com/azure/cosmos-db/change-feed-modes (parse the response object)
 func (c *container) anyVersion(_ *pebble.Snapshot, sc *scope, _ int64, lsn uint64,
-	v []byte) ([]byte, error) {
+	v []byte,
+) ([]byte, error) {
 	ch, err := decodeChange(v)
 	if err != nil || !sc.has(ch.DocKey) {
 		return nil, err
 	}
 	num := func(n uint64) value.Value { return value.OfNumber(float64(n)) }
-	meta := []value.Member{{Name: "operationType", Value: value.OfString(ch.name())},
-		{Name: "lsn", Value: num(lsn)}, {Name: "crts", Value: value.OfNumber(float64(ch.TS))}}
+	meta := []value.Member{
+		{Name: "operationType", Value: value.OfString(ch.name())},
+		{Name: "lsn", Value: num(lsn)},
+		{Name: "crts", Value: value.OfNumber(float64(ch.TS))},
+	}
 	if ch.Op != opCreate {
 		meta = append(meta, value.Member{Name: "previousImageLSN", Value: num(ch.Previous)})
 	}
@@ -256,8 +265,10 @@ func (c *container) anyVersion(_ *pebble.Snapshot, sc *scope, _ int64, lsn uint6
 			return nil, err
 		}
 		meta = append(meta, value.Member{Name: "timeToLiveExpired", Value: value.OfBool(ch.Expired)},
-			value.Member{Name: "id", Value: value.OfString(id)}, value.Member{Name: "partitionKey",
-				Value: pk})
+			value.Member{Name: "id", Value: value.OfString(id)}, value.Member{
+				Name:  "partitionKey",
+				Value: pk,
+			})
 	}
 	out := append([]byte(`{"current":`), orEmpty(ch.Current)...)
 	if len(ch.Before) > 0 {

@@ -24,7 +24,8 @@ type feedReader struct {
 }
 
 func (e *env) feed(client *azcosmos.Client, id string,
-	opts azcosmos.ChangeFeedOptions) *feedReader {
+	opts azcosmos.ChangeFeedOptions,
+) *feedReader {
 	e.t.Helper()
 	c := e.containerClient(client, id)
 	ranges, err := c.ReadFeedRanges(background(), nil)
@@ -330,8 +331,10 @@ func TestATransactionIsOneLSNAndNeverTorn(t *testing.T) {
 	_, err := c.ExecuteTransactionalBatch(background(), b, nil)
 	e.must(err)
 	e.upsert(c, "a", "z", 1)
-	resp, err := f.c.ReadChangeFeed(background(), &azcosmos.ChangeFeedOptions{FeedRange: &f.ranges[0],
-		Continuation: &f.tokens[0], MaxItemCount: 1})
+	resp, err := f.c.ReadChangeFeed(background(), &azcosmos.ChangeFeedOptions{
+		FeedRange:    &f.ranges[0],
+		Continuation: &f.tokens[0], MaxItemCount: 1,
+	})
 	e.must(err)
 	if len(resp.Items) != 5 {
 		t.Fatalf("a page of one item holds %d changes, want the transaction's 5", len(resp.Items))
@@ -507,7 +510,8 @@ func TestASplitKeepsEveryPositionValid(t *testing.T) {
 		t.Errorf("a query over the split container sees %d items, want 20", got)
 	}
 	resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs", "", map[string]string{
-		"A-IM": "Incremental Feed", "x-ms-documentdb-partitionkeyrangeid": "0"})
+		"A-IM": "Incremental Feed", "x-ms-documentdb-partitionkeyrangeid": "0",
+	})
 	if resp.StatusCode != http.StatusGone || resp.Header.Get("x-ms-substatus") != "1002" {
 		t.Errorf("the split range answers %d/%s, want 410/1002", resp.StatusCode,
 			resp.Header.Get("x-ms-substatus"))

@@ -215,8 +215,10 @@ func (c *call) feed(rid, name string, items [][]byte, charge float64) *apiError 
 }
 
 func (c *call) emptyFeed(col *container, kind string) *apiError {
-	names := map[string]string{"sprocs": "StoredProcedures", "triggers": "Triggers",
-		"udfs": "UserDefinedFunctions", "conflicts": "Conflicts"}
+	names := map[string]string{
+		"sprocs": "StoredProcedures", "triggers": "Triggers",
+		"udfs": "UserDefinedFunctions", "conflicts": "Conflicts",
+	}
 	return c.feed(col.rid(), names[kind], nil, metadataCharge)
 }
 

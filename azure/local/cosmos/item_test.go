@@ -114,16 +114,24 @@ func TestRefusalsAreTheServices(t *testing.T) {
 		{"no id", create(key("a"), `{"pk":"a"}`), 400, "", "BadRequest"},
 		{"id is a number", create(key("a"), `{"id":1,"pk":"a"}`), 400, "", "BadRequest"},
 		{"slash in id", create(key("a"), `{"id":"a/b","pk":"a"}`), 400, "", "BadRequest"},
-		{"id of 1024 bytes", create(key("a"), `{"id":"`+strings.Repeat("i", 1024)+`","pk":"a"}`), 400,
-			"", "BadRequest"},
+		{
+			"id of 1024 bytes", create(key("a"), `{"id":"`+strings.Repeat("i", 1024)+`","pk":"a"}`), 400,
+			"", "BadRequest",
+		},
 		{"not JSON", create(key("a"), `{"id":`), 400, "", "BadRequest"},
 		{"other key in the document", create(key("a"), `{"id":"1","pk":"b"}`), 400, "1001", "BadRequest"},
-		{"number instead of string", create(azcosmos.NewPartitionKeyNumber(1), `{"id":"1","pk":"1"}`),
-			400, "1001", "BadRequest"},
-		{"no partition key", create(azcosmos.NewPartitionKey(), `{"id":"1","pk":"1"}`), 400, "",
-			"BadRequest"},
-		{"too many key levels", create(key("a").AppendString("b"), `{"id":"1","pk":"a"}`), 400, "1001",
-			"BadRequest"},
+		{
+			"number instead of string", create(azcosmos.NewPartitionKeyNumber(1), `{"id":"1","pk":"1"}`),
+			400, "1001", "BadRequest",
+		},
+		{
+			"no partition key", create(azcosmos.NewPartitionKey(), `{"id":"1","pk":"1"}`), 400, "",
+			"BadRequest",
+		},
+		{
+			"too many key levels", create(key("a").AppendString("b"), `{"id":"1","pk":"a"}`), 400, "1001",
+			"BadRequest",
+		},
 		{"too large", create(key("a"), big), 413, "", "RequestEntityTooLarge"},
 		{"ttl 0", create(key("a"), `{"id":"1","pk":"a","ttl":0}`), 400, "", "BadRequest"},
 		{"missing item", func() error {
@@ -187,7 +195,8 @@ func TestConditionsHold(t *testing.T) {
 		}
 	}
 	resp := e.raw(http.MethodGet, "/dbs/db/colls/items/docs/1", "", map[string]string{
-		"x-ms-documentdb-partitionkey": `["a"]`, "If-None-Match": string(put.ETag)})
+		"x-ms-documentdb-partitionkey": `["a"]`, "If-None-Match": string(put.ETag),
+	})
 	if resp.StatusCode != http.StatusNotModified {
 		t.Errorf("read with the current ETag answered %d, want 304", resp.StatusCode)
 	}
@@ -258,38 +267,62 @@ func TestPatchDoesWhatItSays(t *testing.T) {
 		status     int
 		want       string // the item without system properties
 	}{
-		{"set",
+		{
+			"set",
 			`{"operations":[{"op":"set","path":"/n","value":5},{"op":"set","path":"/new","value":null}]}`, 200,
-			`{"id":"1","pk":"a","n":5,"o":{"x":1},"l":[1,2,3],"s":"t","new":null}`},
-		{"add inserts into arrays",
+			`{"id":"1","pk":"a","n":5,"o":{"x":1},"l":[1,2,3],"s":"t","new":null}`,
+		},
+		{
+			"add inserts into arrays",
 			`{"operations":[{"op":"add","path":"/l/1","value":9},{"op":"add","path":"/l/-","value":4}]}`, 200,
-			`{"id":"1","pk":"a","n":1,"o":{"x":1},"l":[1,9,2,3,4],"s":"t"}`},
-		{"set replaces in arrays", `{"operations":[{"op":"set","path":"/l/1","value":9}]}`, 200,
-			`{"id":"1","pk":"a","n":1,"o":{"x":1},"l":[1,9,3],"s":"t"}`},
-		{"replace", `{"operations":[{"op":"replace","path":"/o/x","value":{"y":[]}}]}`, 200,
-			`{"id":"1","pk":"a","n":1,"o":{"x":{"y":[]}},"l":[1,2,3],"s":"t"}`},
-		{"replace needs the property", `{"operations":[{"op":"replace","path":"/o/y","value":1}]}`, 400,
-			doc},
-		{"remove", `{"operations":[{"op":"remove","path":"/o"},{"op":"remove","path":"/l/0"}]}`, 200,
-			`{"id":"1","pk":"a","n":1,"l":[2,3],"s":"t"}`},
-		{"incr",
+			`{"id":"1","pk":"a","n":1,"o":{"x":1},"l":[1,9,2,3,4],"s":"t"}`,
+		},
+		{
+			"set replaces in arrays", `{"operations":[{"op":"set","path":"/l/1","value":9}]}`, 200,
+			`{"id":"1","pk":"a","n":1,"o":{"x":1},"l":[1,9,3],"s":"t"}`,
+		},
+		{
+			"replace", `{"operations":[{"op":"replace","path":"/o/x","value":{"y":[]}}]}`, 200,
+			`{"id":"1","pk":"a","n":1,"o":{"x":{"y":[]}},"l":[1,2,3],"s":"t"}`,
+		},
+		{
+			"replace needs the property", `{"operations":[{"op":"replace","path":"/o/y","value":1}]}`, 400,
+			doc,
+		},
+		{
+			"remove", `{"operations":[{"op":"remove","path":"/o"},{"op":"remove","path":"/l/0"}]}`, 200,
+			`{"id":"1","pk":"a","n":1,"l":[2,3],"s":"t"}`,
+		},
+		{
+			"incr",
 			`{"operations":[{"op":"incr","path":"/n","value":-2.5},{"op":"incr","path":"/c","value":1}]}`, 200,
-			`{"id":"1","pk":"a","n":-1.5,"o":{"x":1},"l":[1,2,3],"s":"t","c":1}`},
+			`{"id":"1","pk":"a","n":-1.5,"o":{"x":1},"l":[1,2,3],"s":"t","c":1}`,
+		},
 		{"incr of a string", `{"operations":[{"op":"incr","path":"/s","value":1}]}`, 400, doc},
-		{"move", `{"operations":[{"op":"move","from":"/o/x","path":"/y"}]}`, 200,
-			`{"id":"1","pk":"a","n":1,"o":{},"l":[1,2,3],"s":"t","y":1}`},
-		{"condition holds",
+		{
+			"move", `{"operations":[{"op":"move","from":"/o/x","path":"/y"}]}`, 200,
+			`{"id":"1","pk":"a","n":1,"o":{},"l":[1,2,3],"s":"t","y":1}`,
+		},
+		{
+			"condition holds",
 			`{"condition":"FROM c WHERE c.n = 1 AND c.s = 't'","operations":[{"op":"remove","path":"/s"}]}`, 200,
-			`{"id":"1","pk":"a","n":1,"o":{"x":1},"l":[1,2,3]}`},
-		{"condition fails",
-			`{"condition":"from c where c.n = 2","operations":[{"op":"remove","path":"/s"}]}`, 412, doc},
-		{"condition is nonsense",
-			`{"condition":"from c whre c.n = 2","operations":[{"op":"remove","path":"/s"}]}`, 400, doc},
+			`{"id":"1","pk":"a","n":1,"o":{"x":1},"l":[1,2,3]}`,
+		},
+		{
+			"condition fails",
+			`{"condition":"from c where c.n = 2","operations":[{"op":"remove","path":"/s"}]}`, 412, doc,
+		},
+		{
+			"condition is nonsense",
+			`{"condition":"from c whre c.n = 2","operations":[{"op":"remove","path":"/s"}]}`, 400, doc,
+		},
 		{"no recursive paths", `{"operations":[{"op":"add","path":"/q/r","value":1}]}`, 400, doc},
 		{"partition key", `{"operations":[{"op":"set","path":"/pk","value":"b"}]}`, 400, doc},
 		{"id", `{"operations":[{"op":"set","path":"/id","value":"2"}]}`, 400, doc},
-		{"all or nothing",
-			`{"operations":[{"op":"set","path":"/n","value":5},{"op":"remove","path":"/nope"}]}`, 400, doc},
+		{
+			"all or nothing",
+			`{"operations":[{"op":"set","path":"/n","value":5},{"op":"remove","path":"/nope"}]}`, 400, doc,
+		},
 		{"eleven operations", `[` + strings.Repeat(`{"op":"set","path":"/n","value":5},`, 10) +
 			`{"op":"set","path":"/n","value":5}]`, 400, doc},
 		{"unknown operation", `{"operations":[{"op":"twist","path":"/n","value":5}]}`, 400, doc},
@@ -299,7 +332,8 @@ func TestPatchDoesWhatItSays(t *testing.T) {
 			_, err := c.UpsertItem(background(), key("a"), []byte(doc), nil)
 			e.must(err)
 			resp := e.raw(http.MethodPatch, "/dbs/db/colls/items/docs/1", tt.body, map[string]string{
-				"x-ms-documentdb-partitionkey": `["a"]`})
+				"x-ms-documentdb-partitionkey": `["a"]`,
+			})
 			if resp.StatusCode != tt.status {
 				t.Fatalf("answered %d %s, want %d", resp.StatusCode, resp.text, tt.status)
 			}
@@ -405,7 +439,8 @@ func TestMinimalResponsesHaveNoBody(t *testing.T) {
 	}
 	resp := e.raw(http.MethodPost, "/dbs/db/colls/items/docs", `{"id":"2","pk":"a"}`,
 		map[string]string{
-			"x-ms-documentdb-partitionkey": `["a"]`, "Prefer": "return=minimal"})
+			"x-ms-documentdb-partitionkey": `["a"]`, "Prefer": "return=minimal",
+		})
 	if resp.StatusCode != http.StatusCreated || resp.text != "" || resp.Header.Get("etag") == "" {
 		t.Fatalf("answered %d %q, etag %q", resp.StatusCode, resp.text, resp.Header.Get("etag"))
 	}
@@ -441,14 +476,18 @@ func TestKeysOfEveryKindFindTheirItems(t *testing.T) {
 			t.Fatal("empty item")
 		}
 	}
-	for _, header := range []string{`["ü€😀\u0001\u001f"]`, `["\u00fc\u20ac\ud83d\ude00\u0001\u001f"]`,
-		`[{}]`} {
+	for _, header := range []string{
+		`["ü€😀\u0001\u001f"]`, `["\u00fc\u20ac\ud83d\ude00\u0001\u001f"]`,
+		`[{}]`,
+	} {
 		doc := tests[0].doc
 		if header == `[{}]` {
 			doc = `{"id":"1"}`
 		}
-		hdr := map[string]string{"x-ms-documentdb-partitionkey": header,
-			"x-ms-documentdb-is-upsert": "True"}
+		hdr := map[string]string{
+			"x-ms-documentdb-partitionkey": header,
+			"x-ms-documentdb-is-upsert":    "True",
+		}
 		if resp := e.raw(http.MethodPost, "/dbs/db/colls/items/docs", doc,
 			hdr); resp.StatusCode/100 != 2 {
 			t.Fatalf("upsert under %s: %d %s", header, resp.StatusCode, resp.text)
@@ -465,9 +504,11 @@ func TestUniqueKeysHoldWithinAPartition(t *testing.T) {
 	e.container(ContainerSpec{ID: "other"})
 	db, err := e.client.NewDatabase("db")
 	e.must(err)
-	_, err = db.CreateContainer(background(), azcosmos.ContainerProperties{ID: "u",
+	_, err = db.CreateContainer(background(), azcosmos.ContainerProperties{
+		ID:                     "u",
 		PartitionKeyDefinition: azcosmos.PartitionKeyDefinition{Paths: []string{"/pk"}, Version: 2},
-		UniqueKeyPolicy:        &azcosmos.UniqueKeyPolicy{UniqueKeys: []azcosmos.UniqueKey{{Paths: []string{"/email"}}}}}, nil)
+		UniqueKeyPolicy:        &azcosmos.UniqueKeyPolicy{UniqueKeys: []azcosmos.UniqueKey{{Paths: []string{"/email"}}}},
+	}, nil)
 	e.must(err)
 	c := e.containerClient(e.client, "u")
 	put := func(pk, id, email string) error {

@@ -305,7 +305,8 @@ func (c *container) narrow(sc *scope, pk partitionKey) {
 // scan calls f for every live document of the scope from the key on, until f returns false. What f
 // sees is durable.
 func (c *container) scan(sc *scope, from string, f func(key string, rec *record) (bool,
-	error)) error {
+	error),
+) error {
 	snap := c.srv.db.NewSnapshot()
 	defer snap.Close()
 	for _, p := range sc.parts {

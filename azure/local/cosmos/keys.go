@@ -117,9 +117,11 @@ func decodeRecord(b []byte) (*record, error) {
 	if d.byte() != recordVersion {
 		return nil, errCorrupt
 	}
-	r := &record{Range: uint32(d.uvarint()), LSN: d.uvarint(), Seq: uint16(d.uvarint()),
+	r := &record{
+		Range: uint32(d.uvarint()), LSN: d.uvarint(), Seq: uint16(d.uvarint()),
 		Number: d.uvarint(),
-		TS:     d.varint(), Expiry: d.varint(), ETag: string(d.bytes())}
+		TS:     d.varint(), Expiry: d.varint(), ETag: string(d.bytes()),
+	}
 	r.Body = bytes.Clone(d.b)
 	return r, d.err
 }
@@ -158,8 +160,10 @@ func decodeChange(b []byte) (*change, error) {
 	if d.byte() != recordVersion {
 		return nil, errCorrupt
 	}
-	c := &change{Op: d.byte(), Expired: d.byte() == 1, TS: d.varint(), Previous: d.uvarint(),
-		DocKey: string(d.bytes())}
+	c := &change{
+		Op: d.byte(), Expired: d.byte() == 1, TS: d.varint(), Previous: d.uvarint(),
+		DocKey: string(d.bytes()),
+	}
 	c.Current, c.Before = bytes.Clone(d.bytes()), bytes.Clone(d.bytes())
 	return c, d.err
 }

@@ -72,9 +72,11 @@ func (s *Server) createDatabase(id value.Value, offer *offerMeta) (*database, *a
 	next.Database++
 	now := s.cfg.Clock().Unix()
 	d := &database{containers: map[string]*container{}}
-	d.databaseMeta = databaseMeta{ID: id.Str, RID: ridText(ridDatabase(next.Database)), TS: now,
+	d.databaseMeta = databaseMeta{
+		ID: id.Str, RID: ridText(ridDatabase(next.Database)), TS: now,
 		Offer: offer,
-		ETag:  metaETag(next.Database, 0, now)}
+		ETag:  metaETag(next.Database, 0, now),
+	}
 	if offer != nil {
 		d.rate.Store(int64(offer.limit()))
 		offer.ResourceID, offer.RID = d.RID, ridText(binary.BigEndian.AppendUint32([]byte{1},
@@ -152,8 +154,10 @@ func (c *container) erase(b *pebble.Batch) error {
 	if err := b.Delete(key32(prefixContainer, c.meta.CID), nil); err != nil {
 		return err
 	}
-	for _, prefix := range []byte{prefixCounters, prefixDocument, prefixVersion, prefixFeed,
-		prefixExpiry, prefixUnique} {
+	for _, prefix := range []byte{
+		prefixCounters, prefixDocument, prefixVersion, prefixFeed,
+		prefixExpiry, prefixUnique,
+	} {
 		from := key32(prefix, c.meta.CID)
 		if err := b.DeleteRange(from, upperBound(from), nil); err != nil {
 			return err
@@ -163,7 +167,8 @@ func (c *container) erase(b *pebble.Batch) error {
 }
 
 func (s *Server) createContainer(db string, props value.Value, offer *offerMeta,
-	ranges int) (*container, *apiError) {
+	ranges int,
+) (*container, *apiError) {
 	id := props.Get("id")
 	if err := checkID(id); err != nil {
 		return nil, err
@@ -181,11 +186,13 @@ func (s *Server) createContainer(db string, props value.Value, offer *offerMeta,
 	next.Container++
 	now := s.cfg.Clock().Unix()
 	dbRID := ridBytes(d.RID)
-	m := containerMeta{CID: next.Container, Database: db, ID: id.Str, TS: now, Version: 1,
+	m := containerMeta{
+		CID: next.Container, Database: db, ID: id.Str, TS: now, Version: 1,
 		Offer:      offer,
 		RID:        append(dbRID, ridContainer(0, next.Container)[4:]...),
 		ETag:       metaETag(next.Container, 1, now),
-		Properties: withDefaults(props).JSON()}
+		Properties: withDefaults(props).JSON(),
+	}
 	if offer != nil {
 		offer.ResourceID, offer.RID = ridText(m.RID), ridText(binary.BigEndian.AppendUint32([]byte{2},
 			m.CID))
@@ -200,7 +207,8 @@ func (s *Server) createContainer(db string, props value.Value, offer *offerMeta,
 }
 
 func (s *Server) install(d *database, m containerMeta, next accountCounters) (*container,
-	*apiError) {
+	*apiError,
+) {
 	c, err := s.openContainer(m)
 	if err != nil {
 		return nil, internalError(err)
@@ -233,9 +241,11 @@ func (s *Server) rangesFor(c *container, want int) int {
 // withDefaults fills in the policies that the service fills in.
 func withDefaults(props value.Value) value.Value {
 	defaults := []struct{ name, text string }{
-		{"indexingPolicy",
+		{
+			"indexingPolicy",
 			`{"indexingMode":"consistent","automatic":true,"includedPaths":[{"path":"/*"}],` +
-				`"excludedPaths":[{"path":"/\"_etag\"/?"}]}`},
+				`"excludedPaths":[{"path":"/\"_etag\"/?"}]}`,
+		},
 		{"conflictResolutionPolicy", `{"mode":"LastWriterWins","conflictResolutionPath":"/_ts",` +
 			`"conflictResolutionProcedure":""}`},
 		{"geospatialConfig", `{"type":"Geography"}`},

@@ -32,12 +32,18 @@ func TestDatabasesAndContainersThroughTheSDK(t *testing.T) {
 	db, err := e.client.NewDatabase("shop")
 	e.must(err)
 	ttl := int32(60)
-	props := azcosmos.ContainerProperties{ID: "c 1", DefaultTimeToLive: &ttl,
-		PartitionKeyDefinition: azcosmos.PartitionKeyDefinition{Paths: []string{"/a", "/b"},
-			Kind: azcosmos.PartitionKeyKindMultiHash, Version: 2},
-		IndexingPolicy: &azcosmos.IndexingPolicy{Automatic: true,
+	props := azcosmos.ContainerProperties{
+		ID: "c 1", DefaultTimeToLive: &ttl,
+		PartitionKeyDefinition: azcosmos.PartitionKeyDefinition{
+			Paths: []string{"/a", "/b"},
+			Kind:  azcosmos.PartitionKeyKindMultiHash, Version: 2,
+		},
+		IndexingPolicy: &azcosmos.IndexingPolicy{
+			Automatic:     true,
 			IndexingMode:  azcosmos.IndexingModeConsistent,
-			IncludedPaths: []azcosmos.IncludedPath{{Path: "/*"}}}}
+			IncludedPaths: []azcosmos.IncludedPath{{Path: "/*"}},
+		},
+	}
 	_, err = db.CreateContainer(ctx, props, nil)
 	e.must(err)
 	c, err := db.NewContainer("c 1")

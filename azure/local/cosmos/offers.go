@@ -73,14 +73,20 @@ func (c *call) offerHeaders() (*offerMeta, *apiError) {
 }
 
 func (o *offerMeta) value(self string, ts int64) value.Value {
-	content := value.OfObject([]value.Member{{Name: "offerThroughput",
-		Value: value.OfNumber(o.limit())},
-		{Name: "offerIsRUPerMinuteThroughputEnabled", Value: value.OfBool(false)}})
+	content := value.OfObject([]value.Member{
+		{
+			Name:  "offerThroughput",
+			Value: value.OfNumber(o.limit()),
+		},
+		{Name: "offerIsRUPerMinuteThroughputEnabled", Value: value.OfBool(false)},
+	})
 	if o.Autoscale > 0 {
 		content = value.OfObject([]value.Member{
 			{Name: "offerThroughput", Value: value.OfNumber(o.limit() / 10)},
 			{Name: "offerAutopilotSettings", Value: value.OfObject([]value.Member{
-				{Name: "maxThroughput", Value: value.OfNumber(float64(o.Autoscale))}})}})
+				{Name: "maxThroughput", Value: value.OfNumber(float64(o.Autoscale))},
+			})},
+		})
 	}
 	return value.OfObject([]value.Member{
 		{Name: "resource", Value: value.OfString(self)},

@@ -69,8 +69,10 @@ func (t *txn) run(o op, pk partitionKey) (result, *apiError) {
 		}
 		return result{Status: http.StatusNoContent, Charge: t.c.writeCharge(old), LSN: t.lsn}, nil
 	}
-	return result{Status: http.StatusOK, Rec: old, Charge: readCharge(len(old.Body)),
-		LSN: t.p.lsn}, nil
+	return result{
+		Status: http.StatusOK, Rec: old, Charge: readCharge(len(old.Body)),
+		LSN: t.p.lsn,
+	}, nil
 }
 
 // precondition judges existence and ETags.
@@ -112,7 +114,8 @@ func (t *txn) runPut(key string, doc value.Value, old *record, status int) (resu
 
 // runReplace replaces, and moves the item when the new document has another id.
 func (t *txn) runReplace(key string, doc value.Value, old *record, pk partitionKey) (result,
-	*apiError) {
+	*apiError,
+) {
 	next := docKey(t.c.epkOf(pk), pk, doc.Get("id").Str)
 	if next == key {
 		return t.runPut(key, doc, old, http.StatusOK)

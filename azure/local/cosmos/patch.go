@@ -58,8 +58,10 @@ func parsePatch(v value.Value) (*patch, *apiError) {
 }
 
 func parsePatchOp(item value.Value) (patchOp, *apiError) {
-	o := patchOp{op: strings.ToLower(item.Get("op").Str), text: item.Get("path").Str,
-		operand: item.Get("value")}
+	o := patchOp{
+		op: strings.ToLower(item.Get("op").Str), text: item.Get("path").Str,
+		operand: item.Get("value"),
+	}
 	o.hasValue = o.operand.Defined()
 	var ok bool
 	if o.path, ok = pointer(o.text); !ok {
@@ -186,7 +188,8 @@ func (p place) current() value.Value {
 
 // edit walks to the parent of the path's end, lets f make a new parent and rebuilds what is above.
 func (o *patchOp) edit(doc value.Value, path []string, f func(place) (value.Value,
-	*apiError)) (value.Value, *apiError) {
+	*apiError),
+) (value.Value, *apiError) {
 	at := place{parent: doc, name: path[0], index: -1, op: o}
 	switch doc.Kind {
 	case value.Array:

@@ -117,10 +117,13 @@ func TestQueriesAgreeWithVercel(t *testing.T) {
 // rawRows runs a query and renders its rows, sorted unless the query orders them, without system
 // properties.
 func (e *env) rawRows(q string) string {
-	body := value.OfObject([]value.Member{{Name: "query", Value: value.OfString(q)},
-		{Name: "parameters", Value: value.OfArray(nil)}})
+	body := value.OfObject([]value.Member{
+		{Name: "query", Value: value.OfString(q)},
+		{Name: "parameters", Value: value.OfArray(nil)},
+	})
 	resp := e.raw(http.MethodPost, "/dbs/db/colls/items/docs", string(body.JSON()), map[string]string{
-		"x-ms-documentdb-partitionkey": `["a"]`, "x-ms-documentdb-isquery": "true", "x-ms-documentdb-query-enablecrosspartition": "true", "Content-Type": "application/query+json"})
+		"x-ms-documentdb-partitionkey": `["a"]`, "x-ms-documentdb-isquery": "true", "x-ms-documentdb-query-enablecrosspartition": "true", "Content-Type": "application/query+json",
+	})
 	if resp.StatusCode != http.StatusOK {
 		return strconv.Itoa(resp.StatusCode)
 	}

@@ -53,7 +53,8 @@ func sqlError(err error) *apiError {
 		Message  string   `json:"message"`
 	}
 	text, bad := json.Marshal(map[string][]complaint{
-		"errors": {{"Error", location{e.Start, e.End}, e.Code, e.Message}}})
+		"errors": {{"Error", location{e.Start, e.End}, e.Code, e.Message}},
+	})
 	if bad != nil {
 		return internalError(bad)
 	}
@@ -204,14 +205,16 @@ func (c *call) queryScope(col *container, plan *sql.Plan) (*scope, *apiError) {
 
 // notServable tells the SDK to plan the query; the plan comes along.
 func notServable(plan *sql.Plan) *apiError {
-	return &apiError{Status: http.StatusBadRequest, Sub: subCrossPartition, Code: "BadRequest",
+	return &apiError{
+		Status: http.StatusBadRequest, Sub: subCrossPartition, Code: "BadRequest",
 		Info: string(planJSON(plan, nil)),
 		Message: "The provided cross partition query can not be directly served by the gateway. " +
 			"This is a first chance (internal) exception that all newer clients will know how to handle " +
 			"gracefully. " +
 			"This exception is traced, but unless you see it bubble up as an exception (which only " +
 			"happens on older SDK clients), " +
-			"then you can safely ignore this message."}
+			"then you can safely ignore this message.",
+	}
 }
 
 // keyInFilter returns the partition key when WHERE pins it.

@@ -29,7 +29,8 @@ func (e *env) ids(c *azcosmos.ContainerClient, query string) string {
 
 // query pages through a query.
 func (e *env) query(c *azcosmos.ContainerClient, pk azcosmos.PartitionKey, query string,
-	o *azcosmos.QueryOptions) ([]string, error) {
+	o *azcosmos.QueryOptions,
+) ([]string, error) {
 	pager := c.NewQueryItemsPager(query, pk, o)
 	var out []string
 	for pager.More() {
@@ -86,16 +87,25 @@ func TestQueriesOfOnePartition(t *testing.T) {
 		want   string
 	}{
 		{"SELECT VALUE COUNT(1) FROM c", nil, "5"},
-		{"SELECT COUNT(1) AS n, SUM(c.n) AS s, AVG(c.n) AS a, MIN(c.n) AS lo, MAX(c.n) AS hi FROM c", nil,
-			`{"n":5,"s":20,"a":4,"lo":0,"hi":8}`},
-		{"SELECT c.g, COUNT(1) AS n FROM c GROUP BY c.g", nil,
-			`{"g":0,"n":2} {"g":2,"n":2} {"g":1,"n":1}`},
+		{
+			"SELECT COUNT(1) AS n, SUM(c.n) AS s, AVG(c.n) AS a, MIN(c.n) AS lo, MAX(c.n) AS hi FROM c", nil,
+			`{"n":5,"s":20,"a":4,"lo":0,"hi":8}`,
+		},
+		{
+			"SELECT c.g, COUNT(1) AS n FROM c GROUP BY c.g", nil,
+			`{"g":0,"n":2} {"g":2,"n":2} {"g":1,"n":1}`,
+		},
 		{"SELECT DISTINCT VALUE c.g FROM c", nil, "0 2 1"},
 		{"SELECT TOP 2 VALUE c.n FROM c ORDER BY c.n DESC", nil, "8 6"},
 		{"SELECT VALUE c.n FROM c ORDER BY c.n OFFSET 1 LIMIT 2", nil, "2 4"},
-		{"SELECT VALUE c.n FROM c WHERE c.n > @min AND c.id IN (@a, @b, '8')",
-			[]azcosmos.QueryParameter{{Name: "@min", Value: 2}, {Name: "@a", Value: "2"}, {Name: "@b",
-				Value: "4"}}, "4 8"},
+		{
+			"SELECT VALUE c.n FROM c WHERE c.n > @min AND c.id IN (@a, @b, '8')",
+			[]azcosmos.QueryParameter{{Name: "@min", Value: 2}, {Name: "@a", Value: "2"}, {
+				Name:  "@b",
+				Value: "4",
+			}},
+			"4 8",
+		},
 	}
 	for _, tt := range tests {
 		rows, err := e.query(c, key("0"), tt.query, &azcosmos.QueryOptions{QueryParameters: tt.params})
@@ -116,8 +126,10 @@ func TestWhatTheGatewayCannotServeIsRefused(t *testing.T) {
 		sub   string
 		text  string
 	}{
-		{"SELECT VALUE COUNT(1) FROM c", azcosmos.NewPartitionKey(), "1004",
-			"can not be directly served by the gateway"},
+		{
+			"SELECT VALUE COUNT(1) FROM c", azcosmos.NewPartitionKey(), "1004",
+			"can not be directly served by the gateway",
+		},
 		{"SELECT * FROM c ORDER BY c.n", azcosmos.NewPartitionKey(), "1004", "additionalErrorInfo"},
 		{"SELECT TOP 1 * FROM c", azcosmos.NewPartitionKey(), "1004", "gateway"},
 		{"SELECT * FROM c ORDER BY c.n, c.id", key("a"), "", "composite index"},
@@ -181,8 +193,10 @@ func TestPrefixOfAHierarchicalKeyFindsAllBelow(t *testing.T) {
 func TestOrderByLeavesOutWhatTheDefaultIndexLacks(t *testing.T) {
 	e := newEnv(t, nil)
 	c := e.container(ContainerSpec{})
-	for i, doc := range []string{`{"id":"1","pk":"a","n":2}`, `{"id":"2","pk":"a"}`,
-		`{"id":"3","pk":"a","n":"x"}`, `{"id":"4","pk":"a","n":null}`} {
+	for i, doc := range []string{
+		`{"id":"1","pk":"a","n":2}`, `{"id":"2","pk":"a"}`,
+		`{"id":"3","pk":"a","n":"x"}`, `{"id":"4","pk":"a","n":null}`,
+	} {
 		_, err := c.CreateItem(background(), key("a"), []byte(doc), nil)
 		if err != nil {
 			t.Fatal(i, err)

@@ -115,8 +115,10 @@ func (c *container) split(i int) error {
 	m.Version++
 	children := make([]*partition, 2)
 	for j, bounds := range [][2]string{{parent.Min, mid}, {mid, parent.Max}} {
-		child := newPartition(rangeMeta{ID: m.NextRange, Min: bounds[0], Max: bounds[1], Born: m.Version,
-			Parents: append(slices.Clone(parent.Parents), parent.ID)})
+		child := newPartition(rangeMeta{
+			ID: m.NextRange, Min: bounds[0], Max: bounds[1], Born: m.Version,
+			Parents: append(slices.Clone(parent.Parents), parent.ID),
+		})
 		child.lsn, child.durable, child.trimmed = parent.lsn, parent.lsn, parent.trimmed
 		children[j] = child
 		m.NextRange++

@@ -68,8 +68,10 @@ func (c *Config) fill() error {
 	for _, d := range []struct {
 		at  *time.Duration
 		def time.Duration
-	}{{&c.Retention, 7 * 24 * time.Hour}, {&c.Background, time.Second}, {&c.QueryBudget,
-		5 * time.Second}} {
+	}{{&c.Retention, 7 * 24 * time.Hour}, {&c.Background, time.Second}, {
+		&c.QueryBudget,
+		5 * time.Second,
+	}} {
 		if *d.at <= 0 {
 			*d.at = d.def
 		}
@@ -116,8 +118,10 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, db: db, databases: map[string]*database{},
-		containers: map[uint32]*container{}}
+	s := &Server{
+		cfg: cfg, db: db, databases: map[string]*database{},
+		containers: map[uint32]*container{},
+	}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -54,8 +54,10 @@ func (c *container) commit(p *partition, f func(*txn) *apiError) (uint64, *apiEr
 func (c *container) stage(p *partition, f func(*txn) *apiError) (*txn, *apiError) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := &txn{c: c, p: p, b: c.srv.db.NewBatch(), now: c.srv.cfg.Clock().Unix(), lsn: p.lsn + 1,
-		number: p.number}
+	t := &txn{
+		c: c, p: p, b: c.srv.db.NewBatch(), now: c.srv.cfg.Clock().Unix(), lsn: p.lsn + 1,
+		number: p.number,
+	}
 	if err := f(t); err != nil {
 		t.b.Close()
 		return nil, err

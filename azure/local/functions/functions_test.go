@@ -337,8 +337,16 @@ func TestKeysOpenWhatIsNotAnonymous(t *testing.T) {
 		path, key string
 		status    int
 	}{
-		{"/f", "", 401}, {"/f", "wrong", 401}, {"/f", "d", 200}, {"/f", "m", 200}, {"/f?code=d", "", 200},
-		{"/a", "d", 401}, {"/a", "m", 200}, {"/o/12", "", 200}, {"/o/x", "", 404}, {"/none", "m", 404},
+		{"/f", "", 401},
+		{"/f", "wrong", 401},
+		{"/f", "d", 200},
+		{"/f", "m", 200},
+		{"/f?code=d", "", 200},
+		{"/a", "d", 401},
+		{"/a", "m", 200},
+		{"/o/12", "", 200},
+		{"/o/x", "", 404},
+		{"/none", "m", 404},
 	} {
 		if status, _, _ := do(t, "GET", at+tc.path, nil, "x-functions-key", tc.key); status != tc.status {
 			t.Errorf("%s with key %q is answered %d, want %d", tc.path, tc.key, status, tc.status)

@@ -109,9 +109,11 @@ func (f *Feed) Read(_ context.Context, cursor string) (cloud.Batch, error) {
 // change renders an event as the feed gives it.
 func (f *Feed) change(i int) proa.Change {
 	e := f.Table.events[i]
-	c := proa.Change{Region: f.Table.Region, Key: e.Key, New: proa.SplitEnvelope(e.New), ETag: e.ETag,
+	c := proa.Change{
+		Region: f.Table.Region, Key: e.Key, New: proa.SplitEnvelope(e.New), ETag: e.ETag,
 		Time:     e.Time,
-		Position: proa.Position(strconv.Itoa(i + 1)), Expired: e.Expired}
+		Position: proa.Position(strconv.Itoa(i + 1)), Expired: e.Expired,
+	}
 	if !f.NoOld {
 		old := proa.SplitEnvelope(e.Old)
 		c.Old = &old

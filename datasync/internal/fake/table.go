@@ -72,8 +72,10 @@ type Event struct {
 
 // New makes an empty table.
 func New(region proa.Region, cosmos bool, schema proa.Schema, clock func() time.Time) *Table {
-	return &Table{Region: region, Cosmos: cosmos, Clock: clock, schema: schema,
-		rows: map[string]row{}, shown: -1}
+	return &Table{
+		Region: region, Cosmos: cosmos, Clock: clock, schema: schema,
+		rows: map[string]row{}, shown: -1,
+	}
 }
 
 // Schema returns the key schema.
@@ -105,8 +107,10 @@ func (t *Table) set(key proa.Key, item proa.Item, ghost uint64, ours, expired bo
 		t.ids = nil
 	}
 	t.rows[id] = next
-	t.events = append(t.events, Event{Key: key, Old: old.item, New: item, ETag: next.etag,
-		Time: t.Clock().Truncate(time.Second), Expired: expired, Ghost: ghost, Ours: ours})
+	t.events = append(t.events, Event{
+		Key: key, Old: old.item, New: item, ETag: next.etag,
+		Time: t.Clock().Truncate(time.Second), Expired: expired, Ghost: ghost, Ours: ours,
+	})
 }
 
 // Put is a foreign writer's whole write.

@@ -82,9 +82,13 @@ func (w *world) stamped(side int, stored, content proa.Item, tombstone bool) pro
 		parent = e.Version
 		at = max(at, parent.Time.Next())
 	}
-	e := proa.Envelope{Version: proa.Version{Time: at, Region: s.region,
-		Hash: proa.ContentHash(content)}, Parent: parent,
-		Tombstone: tombstone}
+	e := proa.Envelope{
+		Version: proa.Version{
+			Time: at, Region: s.region,
+			Hash: proa.ContentHash(content),
+		}, Parent: parent,
+		Tombstone: tombstone,
+	}
 	if tombstone {
 		e.Version.Hash = proa.Hash{}
 	}

@@ -153,8 +153,10 @@ func TestStampsOfSkewedInstancesDoNotBeatTheFeedsOrder(t *testing.T) {
 	s := newScript(t)
 	stamp := func(x string, skew time.Duration) proa.Item {
 		content := doc(x)
-		e := proa.Envelope{Version: proa.Version{Time: hlc.At(s.now.Add(skew)), Region: proa.AWS,
-			Hash: proa.ContentHash(content)}}
+		e := proa.Envelope{Version: proa.Version{
+			Time: hlc.At(s.now.Add(skew)), Region: proa.AWS,
+			Hash: proa.ContentHash(content),
+		}}
 		return proa.Image{Item: content, Envelope: &e}.Stored()
 	}
 	s.sides[aws].table.Put(stamp("ahead", 5*time.Minute), 0)
@@ -171,8 +173,10 @@ func TestStampsOfSkewedInstancesDoNotBeatTheFeedsOrder(t *testing.T) {
 func TestStampWithinTheSkewBoundIsKeptAsItIs(t *testing.T) {
 	s := newScript(t)
 	content := doc("stamped")
-	v := proa.Version{Time: hlc.At(s.now.Add(123 * time.Millisecond)), Region: proa.AWS,
-		Hash: proa.ContentHash(content)}
+	v := proa.Version{
+		Time: hlc.At(s.now.Add(123 * time.Millisecond)), Region: proa.AWS,
+		Hash: proa.ContentHash(content),
+	}
 	s.sides[aws].table.Put(proa.Image{Item: content, Envelope: &proa.Envelope{Version: v}}.Stored(), 0)
 	s.wins(content)
 	if s.state.Winner.Version != v {
@@ -350,8 +354,10 @@ func TestVersionFromTheFutureIsQuarantined(t *testing.T) {
 	s := newScript(t)
 	s.both("one")
 	content := doc("far")
-	e := proa.Envelope{Version: proa.Version{Time: hlc.At(s.now.Add(48 * time.Hour)), Region: proa.AWS,
-		Hash: proa.ContentHash(content)}}
+	e := proa.Envelope{Version: proa.Version{
+		Time: hlc.At(s.now.Add(48 * time.Hour)), Region: proa.AWS,
+		Hash: proa.ContentHash(content),
+	}}
 	s.sides[aws].table.Put(proa.Image{Item: content, Envelope: &e}.Stored(), 0)
 	s.read(aws)
 	s.push(azure)

@@ -67,8 +67,10 @@ type snapshot struct {
 }
 
 func (s snapshot) clone() snapshot {
-	c := snapshot{state: s.state.Clone(), cursors: s.cursors,
-		losers: make(map[proa.Version]bool, len(s.losers))}
+	c := snapshot{
+		state: s.state.Clone(), cursors: s.cursors,
+		losers: make(map[proa.Version]bool, len(s.losers)),
+	}
 	for v := range s.losers {
 		c.losers[v] = true
 	}
@@ -115,9 +117,11 @@ func Run(seed uint64, cfg Config) (Report, error) {
 }
 
 func newWorld(seed uint64, cfg Config) *world {
-	w := &world{cfg: cfg, rng: rand.New(rand.NewPCG(seed, 7)), now: time.Unix(1_700_000_000, 0).UTC(),
+	w := &world{
+		cfg: cfg, rng: rand.New(rand.NewPCG(seed, 7)), now: time.Unix(1_700_000_000, 0).UTC(),
 		rules: resolve.DefaultRules(schema), ghosts: map[proa.Version]uint64{},
-		doubts: map[proa.Version]bool{}}
+		doubts: map[proa.Version]bool{},
+	}
 	w.state = &resolve.State{Key: theKey}
 	w.losers = map[proa.Version]bool{}
 	for i, region := range proa.Regions() {
@@ -129,14 +133,16 @@ func newWorld(seed uint64, cfg Config) *world {
 			func() time.Time { return w.now.Add(s.skew) })
 		s.table.Ghosts = func(v proa.Version) uint64 { return w.ghosts[v] }
 		s.table.Fault = func(op string) fake.Fault { return w.fault(s, op) }
-		s.feed = &fake.Feed{Table: s.table, Limit: 1 + w.rng.IntN(4), NoOld: cfg.NoOld &&
-			region == proa.Azure,
+		s.feed = &fake.Feed{
+			Table: s.table, Limit: 1 + w.rng.IntN(4), NoOld: cfg.NoOld &&
+				region == proa.Azure,
 			Repeat: func(int) int {
 				if w.quiet {
 					return 0
 				}
 				return w.rng.IntN(3)
-			}}
+			},
+		}
 		w.sides[i] = s
 		w.cursors[i] = "0"
 	}
@@ -349,7 +355,7 @@ func (w *world) capture(side int) error {
 	w.now = w.now.Add(time.Nanosecond)
 	b, err := s.feed.Read(context.Background(), w.cursors[side])
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // a feed that fails is read again
 	}
 	for _, c := range b.Changes {
 		var at int

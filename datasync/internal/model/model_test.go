@@ -14,8 +14,10 @@ func variants() map[string]Config {
 		"stamped": {Ops: 10, Tables: true, PutBacks: true},
 		"faults":  {Ops: 12, Tables: true, PutBacks: true, Faults: true, Crashes: true},
 		"outages": {Ops: 20, Tables: true, PutBacks: true, Faults: true, Crashes: true, Outages: true},
-		"skewed": {Ops: 12, Tables: true, PutBacks: true, Faults: true, Crashes: true,
-			Skew: 15 * time.Minute},
+		"skewed": {
+			Ops: 12, Tables: true, PutBacks: true, Faults: true, Crashes: true,
+			Skew: 15 * time.Minute,
+		},
 		"noimages": {Ops: 10, Tables: true, PutBacks: true, Faults: true, Crashes: true, NoOld: true},
 	}
 }

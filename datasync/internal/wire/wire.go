@@ -268,8 +268,10 @@ func (d *Decoder) Envelope() *proa.Envelope {
 	if !d.Bool() {
 		return nil
 	}
-	return &proa.Envelope{Version: d.Version(), Parent: d.Version(), Tombstone: d.Bool(),
-		Write: d.Uint()}
+	return &proa.Envelope{
+		Version: d.Version(), Parent: d.Version(), Tombstone: d.Bool(),
+		Write: d.Uint(),
+	}
 }
 
 // Image appends an image.

@@ -86,8 +86,10 @@ type Journal struct {
 // Open finds the journal's ends.
 func Open(db *pebble.DB, entries, byKey byte) (*Journal, error) {
 	j := &Journal{db: db, entries: entries, byKey: byKey, first: 1, next: 1}
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{entries},
-		UpperBound: []byte{entries + 1}})
+	it, err := db.NewIter(&pebble.IterOptions{
+		LowerBound: []byte{entries},
+		UpperBound: []byte{entries + 1},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open conflict journal: %w", err)
 	}
@@ -248,8 +250,10 @@ func (j *Journal) Trim(before time.Time, maxBytes int64) (uint64, error) {
 // dropIndex removes the index entries of dropped conflicts.
 func (j *Journal) dropIndex(from, to uint64) error {
 	b := j.db.NewBatch()
-	it, err := j.db.NewIter(&pebble.IterOptions{LowerBound: []byte{j.byKey},
-		UpperBound: []byte{j.byKey + 1}})
+	it, err := j.db.NewIter(&pebble.IterOptions{
+		LowerBound: []byte{j.byKey},
+		UpperBound: []byte{j.byKey + 1},
+	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("trim conflict journal: %w", err), b.Close())
 	}

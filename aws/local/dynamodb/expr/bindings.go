@@ -39,8 +39,10 @@ type Bindings struct {
 
 // NewBindings makes bindings for one request; nil maps mean that the request has none.
 func NewBindings(names map[string]string, values map[string]proa.Value) *Bindings {
-	return &Bindings{Names: names, Values: values, usedNames: map[string]bool{},
-		usedValues: map[string]bool{}}
+	return &Bindings{
+		Names: names, Values: values, usedNames: map[string]bool{},
+		usedValues: map[string]bool{},
+	}
 }
 
 func (b *Bindings) name(ref string) (string, bool) {

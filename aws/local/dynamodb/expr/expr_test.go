@@ -17,8 +17,10 @@ func sample() proa.Item {
 		"t":  proa.Bool(true),
 		"l":  proa.List(n("1"), proa.String("x"), proa.Map(proa.Item{"deep": n("7")})),
 		"m":  proa.Map(proa.Item{"x": n("1"), "y": proa.Map(proa.Item{"w": proa.String("v")})}),
-		"ss": proa.SetOf(proa.KindSS, []string{"p", "q"}), "ns": proa.SetOf(proa.KindNS, []string{"1",
-			"2"}),
+		"ss": proa.SetOf(proa.KindSS, []string{"p", "q"}), "ns": proa.SetOf(proa.KindNS, []string{
+			"1",
+			"2",
+		}),
 		"bin": proa.Binary([]byte{0, 1, 255}),
 	}
 }
@@ -35,8 +37,10 @@ func values() map[string]proa.Value {
 }
 
 func names() map[string]string {
-	return map[string]string{"#name": "b", "#dot": "has.dot",
-		"#m": "m"}
+	return map[string]string{
+		"#name": "b", "#dot": "has.dot",
+		"#m": "m",
+	}
 }
 
 func TestConditionsHoldAsTheVendorSays(t *testing.T) {
@@ -145,8 +149,10 @@ func TestConditionsAreRefusedInTheVendorsWords(t *testing.T) {
 			"function; " +
 			"operator: =, first operand: [a]"},
 		{"((a = :one))", "The expression has redundant parentheses;"},
-		{"a = :one OR " + strings.Repeat("a = :one OR ", 500) + "a = :one",
-			"Expression size has exceeded the maximum allowed size; expression size: 6020"},
+		{
+			"a = :one OR " + strings.Repeat("a = :one OR ", 500) + "a = :one",
+			"Expression size has exceeded the maximum allowed size; expression size: 6020",
+		},
 		{strings.Repeat("a=:one OR ", 310) + "a=:one", "The expression contains too many operators; " +
 			"operator count: 301"},
 		{"a IN (" + strings.Repeat(":one,", 100) + ":one)", "The IN operator is provided with too many " +
@@ -169,19 +175,27 @@ func TestUpdatesReadTheItemAsItWas(t *testing.T) {
 		{"SET a = a + :one, b = a", `{"a":{"N":"6"},"b":{"N":"5"}}`},
 		{"SET a = :one - a", `{"a":{"N":"-4"}}`},
 		{"SET c = if_not_exists(c, :one) + :one", `{"c":{"N":"2"}}`},
-		{"SET l = list_append(l, :l)",
-			`{"l":{"L":[{"N":"1"},{"S":"x"},{"M":{"deep":{"N":"7"}}},{"N":"9"}]}}`},
-		{"SET l[9] = :ten, l[7] = :five REMOVE l[0]",
-			`{"l":{"L":[{"S":"x"},{"M":{"deep":{"N":"7"}}},{"N":"5"},{"N":"10"}]}}`},
+		{
+			"SET l = list_append(l, :l)",
+			`{"l":{"L":[{"N":"1"},{"S":"x"},{"M":{"deep":{"N":"7"}}},{"N":"9"}]}}`,
+		},
+		{
+			"SET l[9] = :ten, l[7] = :five REMOVE l[0]",
+			`{"l":{"L":[{"S":"x"},{"M":{"deep":{"N":"7"}}},{"N":"5"},{"N":"10"}]}}`,
+		},
 		{"REMOVE l[0], l[1]", `{"l":{"L":[{"M":{"deep":{"N":"7"}}}]}}`},
-		{"SET m.y.w = :one, m.q = :ten REMOVE m.x",
-			`{"m":{"M":{"q":{"N":"10"},"y":{"M":{"w":{"N":"1"}}}}}}`},
+		{
+			"SET m.y.w = :one, m.q = :ten REMOVE m.x",
+			`{"m":{"M":{"q":{"N":"10"},"y":{"M":{"w":{"N":"1"}}}}}}`,
+		},
 		{"REMOVE nope, m.nope, l[8]", `{}`},
 		{"ADD a :ten, c :one", `{"a":{"N":"15"},"c":{"N":"1"}}`},
 		{"ADD ss :ss DELETE ns :nines", `{}`},
 		{"DELETE ss :ss", `{"-":{"S":"ss"}}`},
-		{"set l[2].deep = l[2].deep + :one add #name2 :one",
-			`{"l":{"L":[{"N":"1"},{"S":"x"},{"M":{"deep":{"N":"8"}}}]},"new":{"N":"1"}}`},
+		{
+			"set l[2].deep = l[2].deep + :one add #name2 :one",
+			`{"l":{"L":[{"N":"1"},{"S":"x"},{"M":{"deep":{"N":"8"}}}]},"new":{"N":"1"}}`,
+		},
 	}
 	for _, tt := range tests {
 		vals, nms := values(), names()
@@ -279,8 +293,10 @@ func TestArithmeticIsExactDecimal(t *testing.T) {
 		{"-1.5", "0.5", true, "-2"},
 		{"99999999999999999999999999999999999998", "1", false, "99999999999999999999999999999999999999"},
 		{"99999999999999999999999999999999999999", "1", false, "100000000000000000000000000000000000000"},
-		{"0.00000000000000000000000000000000000001", "0.00000000000000000000000000000000000002", true,
-			"-0.00000000000000000000000000000000000001"},
+		{
+			"0.00000000000000000000000000000000000001", "0.00000000000000000000000000000000000002", true,
+			"-0.00000000000000000000000000000000000001",
+		},
 	}
 	for _, tt := range tests {
 		if got, err := add(tt.a, tt.b, tt.minus); err != nil || got != tt.want {
@@ -320,8 +336,10 @@ func TestProjectionSelectsPaths(t *testing.T) {
 }
 
 func TestUnusedBindingsAreRefused(t *testing.T) {
-	b := NewBindings(map[string]string{"#a": "a", "#x": "x"}, map[string]proa.Value{":v": n("1"),
-		":w": n("1"), ":u": n("1")})
+	b := NewBindings(map[string]string{"#a": "a", "#x": "x"}, map[string]proa.Value{
+		":v": n("1"),
+		":w": n("1"), ":u": n("1"),
+	})
 	if _, err := ParseCondition("ConditionExpression", "#a = :v", b); err != nil {
 		t.Fatal(err)
 	}

@@ -32,8 +32,10 @@ func dateFunctions() map[string]*function {
 		"GETCURRENTDATETIME": text, "GETCURRENTDATETIMESTATIC": text,
 		"GETCURRENTTICKS": ticks, "GETCURRENTTICKSSTATIC": ticks,
 		"GETCURRENTTIMESTAMP": stamp, "GETCURRENTTIMESTAMPSTATIC": stamp,
-		"DATETIMEADD": {3, 3, dateTimeAdd}, "DATETIMEDIFF": {3, 3, dateTimeDiff}, "DATETIMEPART": {2, 2,
-			dateTimePart},
+		"DATETIMEADD": {3, 3, dateTimeAdd}, "DATETIMEDIFF": {3, 3, dateTimeDiff}, "DATETIMEPART": {
+			2, 2,
+			dateTimePart,
+		},
 		"DATETIMEFROMPARTS": {3, 7, dateTimeFromParts}, "DATETIMEBIN": {2, 4, dateTimeBin},
 		"DATETIMETOTICKS": onValue(func(v value.Value) value.Value {
 			t, ok := parseDateTime(v)
@@ -81,8 +83,10 @@ func parseDateTime(v value.Value) (time.Time, bool) {
 	if v.Kind != value.String {
 		return time.Time{}, false
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999",
-		"2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02"} {
+	for _, layout := range []string{
+		time.RFC3339Nano, "2006-01-02T15:04:05.999999999",
+		"2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02",
+	} {
 		if t, err := time.Parse(layout, v.Str); err == nil {
 			return t.UTC(), true
 		}

@@ -7,12 +7,16 @@ import (
 )
 
 // comparison operators by their spelling.
-var comparisons = map[string]string{"=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=",
-	">": ">", ">=": ">="}
+var comparisons = map[string]string{
+	"=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=",
+	">": ">", ">=": ">=",
+}
 
 // binaryLevels are the arithmetic operators from the loosest to the tightest.
-var binaryLevels = [][]string{{"|"}, {"^"}, {"&"}, {"<<", ">>", ">>>"}, {"+", "-", "||"}, {"*",
-	"/", "%"}}
+var binaryLevels = [][]string{{"|"}, {"^"}, {"&"}, {"<<", ">>", ">>>"}, {"+", "-", "||"}, {
+	"*",
+	"/", "%",
+}}
 
 func (p *parser) expr() (expr, *Error) {
 	if err := p.enter(); err != nil {
@@ -338,8 +342,10 @@ func (p *parser) objectLiteral() (expr, *Error) {
 	}
 }
 
-var aggregateNames = map[string]bool{"COUNT": true, "SUM": true, "AVG": true, "MIN": true,
-	"MAX": true}
+var aggregateNames = map[string]bool{
+	"COUNT": true, "SUM": true, "AVG": true, "MIN": true,
+	"MAX": true,
+}
 
 func (p *parser) call(name token) (expr, *Error) {
 	p.pos++ // the parenthesis

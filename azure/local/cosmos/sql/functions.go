@@ -243,8 +243,10 @@ func objectToArray(_ *run, a []value.Value) value.Value {
 	}
 	out := make([]value.Value, len(a[0].Members))
 	for i, m := range a[0].Members {
-		out[i] = value.OfObject([]value.Member{{Name: names[0], Value: value.OfString(m.Name)},
-			{Name: names[1], Value: m.Value}})
+		out[i] = value.OfObject([]value.Member{
+			{Name: names[0], Value: value.OfString(m.Name)},
+			{Name: names[1], Value: m.Value},
+		})
 	}
 	return value.OfArray(out)
 }

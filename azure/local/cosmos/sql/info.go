@@ -26,8 +26,10 @@ type Info struct {
 // orderFilter is what an SDK replaces with "true", or with the condition of a resumed ORDER BY.
 const orderFilter = "{documentdb-formattableorderbyquery-filter}"
 
-var aggregateTypes = map[string]string{"COUNT": "Count", "SUM": "Sum", "AVG": "Average",
-	"MIN": "Min", "MAX": "Max"}
+var aggregateTypes = map[string]string{
+	"COUNT": "Count", "SUM": "Sum", "AVG": "Average",
+	"MIN": "Min", "MAX": "Max",
+}
 
 // MissingFeature names a feature that the query needs and the client does not list; "" when there
 // is none. A client that lists nothing is taken at its word.
@@ -44,11 +46,17 @@ func (p *Plan) MissingFeature(supported string) string {
 		on   bool
 		name string
 	}{
-		{len(q.groupBy) > 0, "GroupBy"}, {len(q.aggregates) > 0, "Aggregate"},
+		{len(q.groupBy) > 0, "GroupBy"},
+		{len(q.aggregates) > 0, "Aggregate"},
 		{len(q.groupBy) == 0 && len(q.aggregates) > 0 && !q.bareAggregate(), "MultipleAggregates"},
-		{len(q.orderBy) == 1, "OrderBy"}, {len(q.orderBy) > 1, "MultipleOrderBy"}, {q.distinct,
-			"Distinct"},
-		{q.top != nil, "Top"}, {q.offset != nil, "OffsetAndLimit"},
+		{len(q.orderBy) == 1, "OrderBy"},
+		{len(q.orderBy) > 1, "MultipleOrderBy"},
+		{
+			q.distinct,
+			"Distinct",
+		},
+		{q.top != nil, "Top"},
+		{q.offset != nil, "OffsetAndLimit"},
 	}
 	for _, n := range needs {
 		if n.on && !has[n.name] {
@@ -67,9 +75,11 @@ func (q *query) bareAggregate() bool {
 // Info describes the plan for an SDK.
 func (p *Plan) Info() Info {
 	q := p.q
-	info := Info{DistinctType: "None", OrderBy: []string{}, OrderByExpressions: []string{},
+	info := Info{
+		DistinctType: "None", OrderBy: []string{}, OrderByExpressions: []string{},
 		GroupBy: []string{}, GroupByAliases: []string{},
-		Aggregates: []string{}, AliasToAggregate: map[string]string{}, HasSelectValue: q.value != nil}
+		Aggregates: []string{}, AliasToAggregate: map[string]string{}, HasSelectValue: q.value != nil,
+	}
 	if q.distinct {
 		info.DistinctType = "Unordered"
 		if len(q.orderBy) == 1 && q.value != nil && text(q.value) == text(q.orderBy[0].x) {

@@ -102,8 +102,10 @@ func (p *parser) query() (*query, *Error) {
 	if err := p.need(p.word("SELECT")); err != nil {
 		return nil, err
 	}
-	for _, clause := range []func(*query) *Error{p.selection, p.from, p.where, p.groupBy, p.orderBy,
-		p.offsetLimit} {
+	for _, clause := range []func(*query) *Error{
+		p.selection, p.from, p.where, p.groupBy, p.orderBy,
+		p.offsetLimit,
+	} {
 		if err := clause(q); err != nil {
 			return nil, err
 		}

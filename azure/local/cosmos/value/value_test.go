@@ -9,11 +9,23 @@ import (
 
 func TestNumbersPrintAsTheShortestDecimal(t *testing.T) {
 	tests := []struct{ in, want string }{
-		{"1.0", "1"}, {"-0", "0"}, {"-0.0", "0"}, {"1e2", "100"}, {"0.1", "0.1"}, {"1.50", "1.5"},
-		{"9007199254740993", "9007199254740992"}, {"123456789012345678", "123456789012345680"},
-		{"1e20", "100000000000000000000"}, {"1e21", "1e+21"}, {"1.7976931348623157e308",
-			"1.7976931348623157e+308"},
-		{"5e-324", "5e-324"}, {"0.000001", "0.000001"}, {"0.0000001", "1e-7"},
+		{"1.0", "1"},
+		{"-0", "0"},
+		{"-0.0", "0"},
+		{"1e2", "100"},
+		{"0.1", "0.1"},
+		{"1.50", "1.5"},
+		{"9007199254740993", "9007199254740992"},
+		{"123456789012345678", "123456789012345680"},
+		{"1e20", "100000000000000000000"},
+		{"1e21", "1e+21"},
+		{
+			"1.7976931348623157e308",
+			"1.7976931348623157e+308",
+		},
+		{"5e-324", "5e-324"},
+		{"0.000001", "0.000001"},
+		{"0.0000001", "1e-7"},
 	}
 	for _, tt := range tests {
 		v, err := Parse([]byte(tt.in))
@@ -48,9 +60,11 @@ func TestTextIsStrictAndExact(t *testing.T) {
 	if err != nil || string(v.JSON()) != `{"b":3,"a":2}` {
 		t.Errorf("order and duplicates: %s, %v", v.JSON(), err)
 	}
-	for _, bad := range []string{"", "{", `{"a"}`, `{"a":1,}`, "[1,]", "01", "1.", ".5", "+1", "1e",
+	for _, bad := range []string{
+		"", "{", `{"a"}`, `{"a":1,}`, "[1,]", "01", "1.", ".5", "+1", "1e",
 		"1e999", "nul", `"\x"`, `"\ud800"`, "\"\xff\"", "\"\n\"",
-		"1 2", "NaN", strings.Repeat("[", 200) + strings.Repeat("]", 200)} {
+		"1 2", "NaN", strings.Repeat("[", 200) + strings.Repeat("]", 200),
+	} {
 		if v, err := Parse([]byte(bad)); err == nil {
 			t.Errorf("%q was read as %s", bad, v.JSON())
 		}
@@ -58,9 +72,12 @@ func TestTextIsStrictAndExact(t *testing.T) {
 }
 
 func TestOrderIsTotalOverAllTypes(t *testing.T) {
-	list := []Value{{}, OfNull(), OfBool(false), OfBool(true), OfNumber(-math.MaxFloat64),
+	list := []Value{
+		{},
+		OfNull(), OfBool(false), OfBool(true), OfNumber(-math.MaxFloat64),
 		OfNumber(0), OfNumber(1), OfString(""), OfString("a"),
-		OfString("ab"), OfArray(nil), OfArray([]Value{OfNumber(1)}), OfObject(nil), OfObject([]Member{{"a", OfNumber(1)}})}
+		OfString("ab"), OfArray(nil), OfArray([]Value{OfNumber(1)}), OfObject(nil), OfObject([]Member{{"a", OfNumber(1)}}),
+	}
 	for i := range list {
 		for j := range list {
 			got := Compare(list[i], list[j])
@@ -72,8 +89,10 @@ func TestOrderIsTotalOverAllTypes(t *testing.T) {
 			}
 		}
 	}
-	a, b := OfObject([]Member{{"x", OfNumber(1)}, {"y", OfNull()}}), OfObject([]Member{{"y",
-		OfNull()}, {"x", OfNumber(1)}})
+	a, b := OfObject([]Member{{"x", OfNumber(1)}, {"y", OfNull()}}), OfObject([]Member{{
+		"y",
+		OfNull(),
+	}, {"x", OfNumber(1)}})
 	if !Equal(a, b) || string(AppendKey(nil, a)) != string(AppendKey(nil, b)) {
 		t.Error("the order of properties makes a difference")
 	}
