@@ -3,6 +3,8 @@ GO       ?= go
 BIN      := bin/proa
 TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 PACKAGES := $(shell $(GO) list ./... 2>/dev/null | grep -v /test/)
+# Prints go test's own lines, then every skipped test with its reason.
+TESTSUM  := $(GO) tool -modfile=tools/go.mod gotestsum
 
 .PHONY: build test unit e2e lint vet fmt fuzz bench peers clean
 
@@ -11,15 +13,16 @@ build: ## build the binary
 
 test: unit e2e ## all tests: packages with the race detector, then the journey against the built binary
 
-unit:
-	$(GO) test -race $(PACKAGES)
+unit: ## every package with the race detector
+	@mkdir -p bin
+	@[ "$$PROA_PEERS" = 1 ] || echo 'peers: not installed, so their tests are skipped and listed below; eval "$$(test/peers.sh)" installs them'
+	$(TESTSUM) --format standard-quiet --jsonfile bin/unit.json -- -race -timeout 20m $(PACKAGES)
 
 e2e: build ## the end-to-end journey against the plain built binary
-	PROA_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 15m -v ./test/...
+	PROA_BIN=$(CURDIR)/$(BIN) $(TESTSUM) --format standard-verbose --jsonfile bin/e2e.json -- -count=1 -timeout 15m ./test/...
 
 peers: ## differential tests against the vendors' emulators and SDKs; installs them
-	./test/peers/install.sh
-	PROA_PEERS=1 $(GO) test -count=1 ./aws/... ./azure/... ./traffic/...
+	eval "$$(./test/peers.sh)" && $(GO) test -count=1 ./aws/... ./azure/... ./traffic/... && $(MAKE) e2e
 
 lint: ## golangci-lint, gofumpt and govulncheck, as pinned in tools/go.mod
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...

@@ -54,7 +54,7 @@ func FuzzChunks(f *testing.F) {
 			r = unsignedUpload(t, body)
 		}
 		if _, err := docVerifier().Verify(r); err != nil {
-			t.Skip("the seed's own signature")
+			return // the seed's own signature
 		}
 		n, err := io.Copy(io.Discard, r.Body)
 		refusal := (*sigv4.Error)(nil)
