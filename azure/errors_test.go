@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,26 +175,26 @@ func TestADeadCloudIsUnavailableWithinTheTimeout(t *testing.T) {
 }
 
 func TestATableComesBackAfterAnOutage(t *testing.T) {
-	down := false
+	var down atomic.Bool
 	c := intercepted(t, func(w http.ResponseWriter, r *http.Request) bool {
-		if down {
+		if down.Load() {
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err == nil {
 				_ = conn.Close()
 			}
 		}
-		return down
+		return down.Load()
 	})
 	c.Timeout = time.Second
 	table := openTable(t, c, orders)
 	if _, err := table.Get(t.Context(), orderKey("1")); err != nil {
 		t.Fatal(err)
 	}
-	down = true
+	down.Store(true)
 	if _, err := table.Get(t.Context(), orderKey("1")); !errors.Is(err, proa.ErrUnavailable) {
 		t.Fatalf("got %v", err)
 	}
-	down = false
+	down.Store(false)
 	began := time.Now()
 	if _, err := table.Get(t.Context(), orderKey("1")); err != nil || time.Since(began) > 2*time.Second {
 		t.Errorf("after %v: %v", time.Since(began), err)
@@ -201,26 +202,26 @@ func TestATableComesBackAfterAnOutage(t *testing.T) {
 }
 
 func TestACloudThatWasDownAtOurStartIsReachedOnceItIsUp(t *testing.T) {
-	down := false
+	var down atomic.Bool
 	c := intercepted(t, func(w http.ResponseWriter, r *http.Request) bool {
-		if down {
+		if down.Load() {
 			conn, _, err := w.(http.Hijacker).Hijack()
 			if err == nil {
 				_ = conn.Close()
 			}
 		}
-		return down
+		return down.Load()
 	})
 	c.Timeout = time.Second
 	table, feed := openTable(t, c, orders), openFeed(t, c, orders)
-	down = true
+	down.Store(true)
 	if _, err := table.Get(t.Context(), orderKey("1")); !errors.Is(err, proa.ErrUnavailable) {
 		t.Fatalf("got %v", err)
 	}
 	if _, err := feed.Now(t.Context()); !errors.Is(err, proa.ErrUnavailable) {
 		t.Fatalf("got %v", err)
 	}
-	down = false
+	down.Store(false)
 	if _, err := table.Get(t.Context(), orderKey("1")); err != nil {
 		t.Errorf("table: %v", err)
 	}
