@@ -9,6 +9,7 @@ import (
 func (s *State) Clone() *State {
 	c := *s
 	c.Bodies = maps.Clone(s.Bodies)
+	c.Hold = cloned(s.Hold)
 	for i := range c.Sides {
 		sd := &c.Sides[i]
 		sd.Intents = slices.Clone(sd.Intents)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/datasync/policy"
 )
 
 // Input is what a step reacts to.
@@ -106,6 +107,11 @@ type Clash struct {
 	Reason string
 	Winner Candidate
 	Loser  Candidate
+	// Policy, Outcome and Note are the policy's, "" for last-write-wins; Merged is what it made of
+	// both, and Base what it compared with (nil: not known).
+	Policy, Outcome, Note string
+	Merged                proa.Item
+	Base                  *policy.State
 }
 
 // Why two states conflict.

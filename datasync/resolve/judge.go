@@ -29,6 +29,7 @@ func (m *machine) captured(c proa.Change) {
 // learn takes from the previous image what the shadow index lacks: a body that was let go, or the
 // state of a side of which nothing was known.
 func (m *machine) learn(c proa.Change) {
+	m.created = c.Old != nil && !c.Old.Exists()
 	if c.Old == nil || !c.Old.Exists() {
 		return
 	}
@@ -97,6 +98,8 @@ func (m *machine) removed(sd *Side, c proa.Change) {
 		m.purged(sd, c)
 	case over != nil:
 		m.purgedAway(sd, c, over)
+	case c.Expired && m.Expiry.Ignore[Index(c.Region)]:
+		m.lapsed(sd)
 	case !prev.Exists && !prev.Gone && prev.Version.Hash == (proa.Hash{}) && !prev.Version.IsZero():
 		m.emit(NoteRepeated) // nothing was there
 	default:

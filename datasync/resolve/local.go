@@ -41,6 +41,7 @@ func (m *machine) local(sd *Side, w write) {
 			parent = v
 		}
 	}
+	m.base = m.baseOf(sd, &w, parent)
 	version := m.assign(sd, &w)
 	sd.LastAssigned = version.Time
 	sd.Feed = w.held
@@ -132,6 +133,9 @@ func (m *machine) offer(next Winner, item proa.Item, reason string) bool {
 		return true
 	case w.Parent == next.Version && next.Version.Compare(w.Version) < 0:
 		return false // what the winner replaced
+	}
+	if !m.Policy.Plain() {
+		return m.decide(next, item, reason)
 	}
 	won := next.Version.Compare(w.Version) > 0
 	if w.Tombstone == next.Tombstone && w.Version.Hash == next.Version.Hash {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/policy"
 )
 
 // Rules are the constants of the state machine.
@@ -28,6 +29,10 @@ type Rules struct {
 	InlineBody int
 	// Backoff is the first pause after a failed write of a key; it doubles up to BackoffMax.
 	Backoff, BackoffMax time.Duration
+	// Policy decides conflicts; nil is last-write-wins.
+	Policy *policy.Policy
+	// Expiry says which removals by a store's time-to-live are no deletes.
+	Expiry Expiry
 }
 
 // DefaultRules returns the rules for a table.
@@ -70,7 +75,10 @@ func (r Rules) Step(s *State, now time.Time, in Input) []Output {
 		m.retry()
 	case Tick:
 		m.tick(in)
+	case Settle:
+		m.settle(in)
 	}
+	m.out = append(m.out, m.later...)
 	for i, side := range proa.Regions() {
 		if s.Applied(side) && (!before[i] || was != s.Winner.Version) && side != s.Winner.Version.Region {
 			m.out = append(m.out, Synced{Side: side, Winner: s.Winner})
@@ -86,6 +94,10 @@ type machine struct {
 	s   *State
 	now time.Time
 	out []Output
+	// what a policy made of the step's inputs: it comes after them
+	later   []Output
+	base    *policy.State // of the write that is being judged
+	created bool          // the change says that nothing was there before
 }
 
 func (m *machine) emit(o Output) { m.out = append(m.out, o) }
@@ -97,7 +109,7 @@ func (r Rules) Due(s *State, side proa.Region) (due bool, at time.Time) {
 	switch {
 	case s.Sides[0].Poison != nil || s.Sides[1].Poison != nil:
 		return false, at
-	case sd.InFlight != 0 || s.InSync(side):
+	case sd.InFlight != 0 || s.Hold != nil || s.InSync(side):
 		return false, at
 	case sd.Unfit != nil && sd.Unfit.Version == s.Winner.Version:
 		return false, at

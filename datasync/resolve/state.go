@@ -19,6 +19,7 @@ type State struct {
 	// them.
 	Bodies map[proa.Hash]proa.Item
 	LastID uint64 // the last intent's number
+	Hold   *Hold  // a conflict that waits for an operator; nil: none
 }
 
 // Winner is the state that both sides must come to hold.
@@ -39,6 +40,7 @@ type Held struct {
 	Hash      proa.Hash      // of the content as stored
 	Tombstone bool           // what is stored is a valid tombstone image
 	Gone      bool           // absent without a change that says why
+	Lapsed    bool           // removed by the store's time-to-live, which the rules do not count
 	// why the stored envelope could not be read; "" where it could or there is none
 	Malformed string
 	ETag      string
@@ -136,6 +138,8 @@ func (w *Winner) heldBy(h *Held) bool {
 		return true
 	case h.Gone:
 		return false
+	case h.Lapsed:
+		return h.Version == w.Version
 	case w.Tombstone:
 		return !h.Exists && h.Version == w.Version
 	}
@@ -194,9 +198,9 @@ func (s *State) keep(hash proa.Hash, body proa.Item) {
 
 // compact lets go of bodies that nothing needs.
 func (s *State) compact(inline int) {
-	settled := s.settled()
+	settled := s.settled() && s.Hold == nil
 	for hash, body := range s.Bodies {
-		used := hash == s.Winner.Version.Hash && !s.Winner.Tombstone
+		used := hash == s.Winner.Version.Hash && !s.Winner.Tombstone || s.held(hash)
 		for i := range s.Sides {
 			sd := &s.Sides[i]
 			used = used || hash == sd.Feed.Hash || sd.Ahead != nil && hash == sd.Ahead.Hash

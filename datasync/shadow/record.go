@@ -12,11 +12,15 @@ import (
 
 type (
 	encoder struct{ wire.Encoder }
-	decoder struct{ wire.Decoder }
+	decoder struct {
+		wire.Decoder
+		format byte
+	}
 )
 
-// recordFormat is the first byte of each stored record.
-const recordFormat = 1
+// recordFormat is the first byte of each stored record. Format 1 lacks what 2 has at the ends of a
+// held state and of the record: a lapse, a hold.
+const recordFormat = 2
 
 func encodeRecord(r *Record) []byte {
 	e := encoder{}
@@ -34,6 +38,7 @@ func encodeRecord(r *Record) []byte {
 		e.side(&s.Sides[i])
 		e.slot(r.slots[i])
 	}
+	e.hold(s.Hold)
 	return e.B
 }
 
@@ -41,8 +46,8 @@ func encodeRecord(r *Record) []byte {
 func decodeRecord(b []byte) (*Record, error) {
 	d := decoder{}
 	d.B = b
-	if f := d.Byte(); f != recordFormat {
-		return nil, fmt.Errorf("record format %d: %w", f, wire.ErrCorrupt)
+	if d.format = d.Byte(); d.format == 0 || d.format > recordFormat {
+		return nil, fmt.Errorf("record format %d: %w", d.format, wire.ErrCorrupt)
 	}
 	s := &resolve.State{}
 	s.Key = d.Key()
@@ -57,6 +62,9 @@ func decodeRecord(b []byte) (*Record, error) {
 	for i := range s.Sides {
 		d.side(&s.Sides[i])
 		r.slots[i] = d.slot()
+	}
+	if d.format >= 2 {
+		s.Hold = d.hold()
 	}
 	return r, d.Done("record")
 }
@@ -190,12 +198,35 @@ func (e *encoder) held(h *resolve.Held) {
 	e.Bool(h.Gone)
 	e.String(h.Malformed)
 	e.String(h.ETag)
+	e.Bool(h.Lapsed)
+}
+
+func (e *encoder) hold(h *resolve.Hold) {
+	e.Bool(h != nil)
+	if h != nil {
+		e.winner(&h.Other)
+		e.String(h.Reason)
+		e.Time(h.At)
+	}
+}
+
+func (d *decoder) hold() *resolve.Hold {
+	if !d.Bool() {
+		return nil
+	}
+	h := &resolve.Hold{}
+	d.winner(&h.Other)
+	h.Reason, h.At = d.String(), d.Time()
+	return h
 }
 
 func (d *decoder) held(h *resolve.Held) {
 	h.Exists, h.Version, h.Stored, h.Hash = d.Bool(), d.Version(), d.Envelope(), d.Hash()
 	h.Tombstone, h.Gone = d.Bool(), d.Bool()
 	h.Malformed, h.ETag = d.String(), d.String()
+	if d.format >= 2 {
+		h.Lapsed = d.Bool()
+	}
 }
 
 // bodyKey is where a body is kept, beside its record, so that the many changes of a record do not
