@@ -13,6 +13,7 @@ package datasync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -75,7 +76,7 @@ func New(cfg Config) (*Service, error) {
 		}
 		s.buckets = append(s.buckets, r)
 	}
-	if err := s.loadVerified(); err != nil {
+	if err := errors.Join(s.loadVerified(), s.awake()); err != nil {
 		return nil, fmt.Errorf("datasync: %w", err)
 	}
 	return s, nil
@@ -94,6 +95,7 @@ func (s *Service) Run(ctx context.Context) error {
 		g.Go(func() error { return b.Run(ctx) })
 	}
 	g.Go(func() error { return s.trim(ctx) })
+	g.Go(func() error { return s.alive(ctx) })
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("datasync: %w", err)
 	}
@@ -155,7 +157,11 @@ func (s *Service) Announce(ctx context.Context, a proa.Announcement) error {
 		return fmt.Errorf("announce: %w: %w", proa.ErrInvalid, err)
 	}
 	s.m.announced.Add(1)
+	began := s.clock.now()
 	err := s.store.Commit(func(tx *shadow.Tx) error { return tx.Announce(key, a) })
+	if now := s.clock.now(); now.Sub(began) > deafAfter {
+		err = errors.Join(err, s.unheard(Unheard{From: began, To: now.Add(deafFor)}))
+	}
 	s.look(a)
 	return err
 }

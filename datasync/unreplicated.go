@@ -35,6 +35,7 @@ type Unreplicated struct {
 
 // Unreplicated lists up to limit writes of a region that are not on the other side, as far as the
 // node knows: when the region is lost, these are what may be lost with it. total counts them all.
+// Writes of a span that Unheard lists may be missing from it.
 func (s *Service) Unreplicated(
 	from proa.Region, limit int,
 ) (list []Unreplicated, total int, err error) {

@@ -32,7 +32,8 @@ type RegionStatus struct {
 	// LagMS and Backlog are of changes captured from this region and not yet applied to the other.
 	LagMS   *int64 `json:"lag_ms"`
 	Backlog *int64 `json:"backlog"`
-	// Unreplicated counts acknowledged writes of this region that the other does not have.
+	// Unreplicated counts acknowledged writes of this region that the other does not have; nil when
+	// some may be unknown, since the node was away and the region cannot be asked.
 	Unreplicated *int64 `json:"unreplicated"`
 }
 
@@ -49,6 +50,9 @@ type DiffReply struct {
 	Region       proa.Region             `json:"region"`
 	Total        int                     `json:"total"`
 	Unreplicated []datasync.Unreplicated `json:"unreplicated"`
+	// Incomplete lists the spans in which the node could not be told of writes: those that were
+	// acknowledged then and have not been captured are missing from the list.
+	Incomplete []datasync.Unheard `json:"incomplete"`
 }
 
 // ConflictsReply is GET /v1/conflicts?table=&since=&limit=: the newest first.
@@ -74,7 +78,8 @@ func (a *api) status(*http.Request) (any, error) {
 		if err == nil {
 			region.LagMS, region.Backlog = known(d)
 		}
-		if _, total, err := n.sync.Unreplicated(r, 1); err == nil {
+		unheard, deaf := n.sync.Unheard(r)
+		if _, total, err := n.sync.Unreplicated(r, 1); err == nil && deaf == nil && len(unheard) == 0 {
 			count := int64(total)
 			region.Unreplicated = &count
 		}
@@ -122,7 +127,11 @@ func (a *api) diff(r *http.Request) (any, error) {
 	if list == nil {
 		list = []datasync.Unreplicated{}
 	}
-	return DiffReply{Region: region, Total: total, Unreplicated: list}, nil
+	unheard, err := a.node.sync.Unheard(region)
+	if err != nil {
+		return nil, err
+	}
+	return DiffReply{Region: region, Total: total, Unreplicated: list, Incomplete: append([]datasync.Unheard{}, unheard...)}, nil
 }
 
 // page is the most that the journal gives at once.

@@ -96,6 +96,7 @@ func (a *app) diffCommand() *cobra.Command {
 				}
 				all.Total += one.Total
 				all.Unreplicated = append(all.Unreplicated, one.Unreplicated...)
+				all.Incomplete = append(all.Incomplete, one.Incomplete...)
 			}
 			return a.print(all, func(w io.Writer) { writeDiff(w, all) })
 		},
@@ -107,6 +108,10 @@ func (a *app) diffCommand() *cobra.Command {
 
 func writeDiff(w io.Writer, d node.DiffReply) {
 	fmt.Fprintf(w, "%d acknowledged writes are not on the other side\n", d.Total)
+	for _, u := range d.Incomplete {
+		fmt.Fprintf(w, "the node was away from %s to %s: writes of that time that were not captured are not listed\n",
+			clock(u.From), clock(u.To))
+	}
 	if len(d.Unreplicated) == 0 {
 		return
 	}

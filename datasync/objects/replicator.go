@@ -325,6 +325,13 @@ func (r *Replicator) Direction(from proa.Region) Direction {
 	return d
 }
 
+// Fresh is when the region's last complete sweep began; zero before the first.
+func (r *Replicator) Fresh(region proa.Region) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sides[resolve.Index(region)].fresh
+}
+
 // Waiting is an object that the other side lacks.
 type Waiting struct {
 	Name    string

@@ -31,6 +31,7 @@ const (
 	keyJournal    = 'j' // sequence → conflict
 	keyJournalOf  = 'J' // key ID, sequence → nothing
 	keyAnnounced  = 'a' // region, target, stamp → announcement
+	keyUnheard    = 'u' // region → spans of time without announcements
 	keyObject     = 'o' // bucket, name → record of package objects
 	keyScratch    = 'v' // whatever verification likes
 )
