@@ -32,6 +32,10 @@ type RegionStatus struct {
 	// LagMS and Backlog are of changes captured from this region and not yet applied to the other.
 	LagMS   *int64 `json:"lag_ms"`
 	Backlog *int64 `json:"backlog"`
+	// LagP50MS and LagP99MS are of the changes that were applied lately: from their acknowledgement here until
+	// the other region's readers see them. nil: there were none.
+	LagP50MS *float64 `json:"lag_p50_ms"`
+	LagP99MS *float64 `json:"lag_p99_ms"`
 	// Unreplicated counts acknowledged writes of this region that the other does not have; nil when
 	// some may be unknown, since the node was away and the region cannot be asked.
 	Unreplicated *int64 `json:"unreplicated"`
@@ -77,6 +81,9 @@ func (a *api) status(*http.Request) (any, error) {
 		d, err := n.sync.Replication(r)
 		if err == nil {
 			region.LagMS, region.Backlog = known(d)
+			if d.P99 > 0 {
+				region.LagP50MS, region.LagP99MS = &d.P50, &d.P99
+			}
 		}
 		unheard, deaf := n.sync.Unheard(r)
 		if _, total, err := n.sync.Unreplicated(r, 1); err == nil && deaf == nil && len(unheard) == 0 {

@@ -34,6 +34,9 @@ type RegionStatus struct {
 	// LagMS and Backlog are of changes captured from this region and not yet applied to the other.
 	LagMS   *int64 `json:"lag_ms"`
 	Backlog *int64 `json:"backlog"`
+	// LagP50MS and LagP99MS are of the changes that were applied lately.
+	LagP50MS *float64 `json:"lag_p50_ms"`
+	LagP99MS *float64 `json:"lag_p99_ms"`
 	// Unreplicated counts acknowledged writes of this region that the other does not have; `proa diff` lists them.
 	Unreplicated *int64 `json:"unreplicated"`
 }
@@ -62,6 +65,7 @@ func (s *Supervisor) Status(ctx context.Context) Status {
 		status := RegionStatus{
 			Health: region.Health, Reason: region.Reason, Gateway: "http://" + a.Gateway(r),
 			LagMS: region.LagMS, Backlog: region.Backlog, Unreplicated: region.Unreplicated,
+			LagP50MS: region.LagP50MS, LagP99MS: region.LagP99MS,
 		}
 		if status.Health == "" {
 			status.Health, status.Reason = proa.Unknown, "the node does not answer"
