@@ -90,7 +90,7 @@ func (v vendors) cosmosGet(ctx context.Context, id string) (map[string]any, erro
 	return doc, nil
 }
 
-func (v vendors) dynamoUpdate(t *testing.T, id, expression string, values map[string]types.AttributeValue) {
+func (v vendors) dynamoUpdate(t testing.TB, id, expression string, values map[string]types.AttributeValue) {
 	t.Helper()
 	_, err := v.dynamo.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
 		TableName:                 aws.String("orders"),
@@ -103,7 +103,7 @@ func (v vendors) dynamoUpdate(t *testing.T, id, expression string, values map[st
 	}
 }
 
-func (v vendors) dynamoDelete(t *testing.T, id string) {
+func (v vendors) dynamoDelete(t testing.TB, id string) {
 	t.Helper()
 	_, err := v.dynamo.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{
 		TableName: aws.String("orders"),
@@ -114,7 +114,7 @@ func (v vendors) dynamoDelete(t *testing.T, id string) {
 	}
 }
 
-func (v vendors) cosmosUpsert(t *testing.T, doc map[string]any) {
+func (v vendors) cosmosUpsert(t testing.TB, doc map[string]any) {
 	t.Helper()
 	body, err := json.Marshal(doc)
 	if err != nil {
@@ -125,7 +125,7 @@ func (v vendors) cosmosUpsert(t *testing.T, doc map[string]any) {
 	}
 }
 
-func (v vendors) cosmosPatch(t *testing.T, id, path string, value any) {
+func (v vendors) cosmosPatch(t testing.TB, id, path string, value any) {
 	t.Helper()
 	var ops azcosmos.PatchOperations
 	ops.AppendSet(path, value)
@@ -134,7 +134,7 @@ func (v vendors) cosmosPatch(t *testing.T, id, path string, value any) {
 	}
 }
 
-func (v vendors) cosmosDelete(t *testing.T, id string) {
+func (v vendors) cosmosDelete(t testing.TB, id string) {
 	t.Helper()
 	if _, err := v.cosmos.DeleteItem(t.Context(), azcosmos.NewPartitionKeyString(id), id, nil); err != nil {
 		t.Fatal(err)

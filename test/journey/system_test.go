@@ -24,7 +24,7 @@ import (
 )
 
 // binary returns the binary under test: PROA_BIN, or one built now.
-func binary(t *testing.T) string {
+func binary(t testing.TB) string {
 	t.Helper()
 	if bin := os.Getenv("PROA_BIN"); bin != "" {
 		return bin
@@ -39,7 +39,7 @@ func binary(t *testing.T) string {
 
 // system is one running `proa up`.
 type system struct {
-	t    *testing.T
+	t    testing.TB
 	bin  string
 	dir  string
 	cmd  *exec.Cmd
@@ -65,7 +65,7 @@ func (l *lockedBuffer) String() string {
 }
 
 // start runs `proa up` on free ports and waits until it is up; the test's end stops it.
-func start(t *testing.T, bin, dir string) *system {
+func start(t testing.TB, bin, dir string) *system {
 	t.Helper()
 	s := &system{t: t, bin: bin, dir: dir, out: &lockedBuffer{}}
 	s.up()
@@ -173,6 +173,9 @@ type status struct {
 		LagMS        *int64 `json:"lag_ms"`
 		Backlog      *int64 `json:"backlog"`
 		Unreplicated *int64 `json:"unreplicated"`
+
+		LagP50MS *float64 `json:"lag_p50_ms"`
+		LagP99MS *float64 `json:"lag_p99_ms"`
 	} `json:"regions"`
 	Verified *struct {
 		Through     time.Time `json:"through"`
@@ -233,7 +236,7 @@ func (s *system) killNode() error {
 }
 
 // until polls check until it returns nil.
-func until(t *testing.T, limit time.Duration, what string, check func() error) time.Duration {
+func until(t testing.TB, limit time.Duration, what string, check func() error) time.Duration {
 	t.Helper()
 	started := time.Now()
 	for {
@@ -295,7 +298,7 @@ func request(ctx context.Context, method, url string, body []byte, contentType s
 }
 
 // mustRequest is request for answers that must be 2xx.
-func mustRequest(t *testing.T, method, url, body string) []byte {
+func mustRequest(t testing.TB, method, url, body string) []byte {
 	t.Helper()
 	code, _, data, err := request(t.Context(), method, url, []byte(body), "application/json")
 	if err != nil || code/100 != 2 {
