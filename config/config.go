@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/residency"
 	"github.com/proa-cloud/proa/internal/strictyaml"
 )
 
@@ -34,6 +35,10 @@ type Config struct {
 	Traffic Traffic `yaml:"traffic"`
 	// Objectives are what a drill is judged by and what failback waits for.
 	Objectives Objectives `yaml:"objectives"`
+	// DataSync bounds what data sync keeps and costs.
+	DataSync DataSync `yaml:"datasync"`
+	// Events are the subscribers that get every change as a CloudEvent.
+	Events []Subscriber `yaml:"events,omitempty"`
 }
 
 // Node is what one node needs of the machine that it runs on.
@@ -111,6 +116,15 @@ type Table struct {
 	Range KeyAttribute `yaml:"range"`
 	// Database is where its container of the same name lives in Cosmos DB.
 	Database string `yaml:"database"`
+	// Policy decides conflicts: lww (the default), merge, counter, set, manual, {prefer: REGION} or
+	// {cel: "EXPRESSION"}.
+	Policy Policy `yaml:"policy,omitempty"`
+	// Residency is never-copied or never-logged; left out: the table is data like any other.
+	Residency residency.Mode `yaml:"residency,omitempty"`
+	// Attributes have rules of their own.
+	Attributes map[string]Attribute `yaml:"attributes,omitempty"`
+	// TTL says what a removal by a store's time-to-live means.
+	TTL TTL `yaml:"ttl,omitempty"`
 }
 
 // KeyAttribute is one attribute of a table's key.
@@ -193,6 +207,7 @@ func Default() Config {
 			RTO: Duration(10 * time.Second), RPO: Duration(5 * time.Second),
 			Lag: Duration(2 * time.Second), Dwell: Duration(3 * time.Second),
 		},
+		DataSync: defaultDataSync(),
 	}
 }
 

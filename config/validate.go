@@ -15,7 +15,7 @@ import (
 func (c Config) Validate() error { return c.validate(&strictyaml.File{}) }
 
 func (c Config) validate(f *strictyaml.File) error {
-	checks := []func(*strictyaml.File) error{c.checkZone, c.checkTables, c.checkBuckets, c.checkTraffic, c.checkGateways}
+	checks := []func(*strictyaml.File) error{c.checkZone, c.checkTables, c.checkBuckets, c.checkTraffic, c.checkGateways, c.checkDataSync, c.checkSubscribers}
 	for _, check := range checks {
 		if err := check(f); err != nil {
 			return err
@@ -54,6 +54,9 @@ func (c Config) checkTables(f *strictyaml.File) error {
 			if err := checkKeyAttribute(f, path+".range", t.Range); err != nil {
 				return err
 			}
+		}
+		if err := c.checkTableData(f, path, t); err != nil {
+			return err
 		}
 	}
 	return nil
