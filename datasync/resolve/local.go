@@ -41,7 +41,7 @@ func (m *machine) local(sd *Side, w write) {
 			parent = v
 		}
 	}
-	m.base = m.baseOf(sd, &w, parent)
+	m.remember(sd, &w, parent)
 	version := m.assign(sd, &w)
 	sd.LastAssigned = version.Time
 	sd.Feed = w.held
@@ -155,13 +155,14 @@ func (m *machine) clash(next Winner, item proa.Item, won bool, reason string) {
 		Version: next.Version, Parent: next.Parent, Tombstone: next.Tombstone,
 		Expired: next.Expired,
 	}
+	base := m.base()
 	if !next.Tombstone {
 		c.Item, c.Missing = item, item == nil
 	}
 	if won {
-		m.emit(Clash{Reason: reason, Winner: c, Loser: old})
+		m.emit(Clash{Reason: reason, Winner: c, Loser: old, Base: base})
 	} else {
-		m.emit(Clash{Reason: reason, Winner: old, Loser: c})
+		m.emit(Clash{Reason: reason, Winner: old, Loser: c, Base: base})
 	}
 }
 

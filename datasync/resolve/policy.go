@@ -37,24 +37,38 @@ const NoteLapsed Note = "lapsed"
 // NoteSettled counts operators' orders that were carried out.
 const NoteSettled Note = "settled"
 
-// baseOf is what a conflict of a write with the given parent compares with: what was at its side
+// before is what was at a write's side before it, for the base of a conflict.
+type before struct {
+	parent proa.Version
+	held   Held
+	known  bool // something was known of the side
+	any    bool // the write has a place in history
+}
+
+// remember keeps what was at a side before a write with the given parent is taken.
+func (m *machine) remember(sd *Side, w *write, parent proa.Version) {
+	m.before = before{parent: parent, held: sd.Feed, known: sd.Known, any: !w.keep}
+}
+
+// base is what a conflict of the write that is being judged compares with: what was at its side
 // before. It is nil where that is not known.
-func (m *machine) baseOf(sd *Side, w *write, parent proa.Version) *policy.State {
-	if m.Policy.Plain() || w.keep {
+func (m *machine) base() *policy.State {
+	b := &m.before
+	if !b.any {
 		return nil
 	}
-	base := &policy.State{Version: parent, Deleted: true}
-	hash := parent.Hash
-	if parent == sd.Feed.Version {
+	base := &policy.State{Version: b.parent, Deleted: true}
+	hash := b.parent.Hash
+	if b.parent == b.held.Version {
 		switch {
-		case sd.Feed.Gone || sd.Feed.Lapsed:
+		case b.held.Gone || b.held.Lapsed:
 			return nil
-		case !sd.Known && !sd.Feed.Exists && !m.created:
+		case !b.known && !b.held.Exists && !m.created:
 			return nil
-		case !sd.Feed.Exists || sd.Feed.Tombstone:
+		case !b.held.Exists || b.held.Tombstone:
 			return base
 		}
-		hash = sd.Feed.Hash
+		hash = b.held.Hash
 	}
 	if hash == (proa.Hash{}) {
 		return base
@@ -84,7 +98,7 @@ func (m *machine) decide(next Winner, item proa.Item, reason string) bool {
 		body = nil
 	}
 	d := m.Policy.Decide(policy.Conflict{
-		Base: m.base, A: m.stateOf(w, body), B: m.stateOf(next, item),
+		Base: m.base(), A: m.stateOf(w, body), B: m.stateOf(next, item),
 	})
 	if m.s.Hold != nil {
 		d.Outcome = policy.Hold // whatever else happens, the operator has the word
@@ -137,7 +151,7 @@ func (m *machine) clashed(
 	if !ok {
 		return
 	}
-	c.Policy, c.Outcome, c.Note, c.Base = m.Policy.String(), d.Outcome.String(), d.Note, m.base
+	c.Policy, c.Outcome, c.Note = m.Policy.String(), d.Outcome.String(), d.Note
 	if d.Outcome == policy.Merged {
 		c.Merged = d.Item
 	}

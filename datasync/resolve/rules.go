@@ -96,8 +96,8 @@ type machine struct {
 	out []Output
 	// what a policy made of the step's inputs: it comes after them
 	later   []Output
-	base    *policy.State // of the write that is being judged
-	created bool          // the change says that nothing was there before
+	before  before // of the write that is being judged
+	created bool   // the change says that nothing was there before
 }
 
 func (m *machine) emit(o Output) { m.out = append(m.out, o) }
