@@ -6,7 +6,7 @@ PACKAGES := $(shell $(GO) list ./... 2>/dev/null | grep -v /test/)
 # Prints go test's own lines, then every skipped test with its reason.
 TESTSUM  := $(GO) tool -modfile=tools/go.mod gotestsum
 
-.PHONY: build test unit e2e lint vet fmt fuzz bench peers clean
+.PHONY: build test unit e2e lint vet fmt bench-system peers clean
 
 build: ## build the binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/proa
@@ -29,6 +29,9 @@ lint: ## golangci-lint, gofumpt and govulncheck, as pinned in tools/go.mod
 
 vet: ## go vet for the four targets
 	@for t in $(TARGETS); do echo "vet $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; done
+
+bench-system: build ## start-up, memory, lag, catch-up and failover of the built binary
+	PROA_BIN=$(CURDIR)/$(BIN) $(GO) test ./test/journey -run '^$$' -bench . -benchtime 1x
 
 fmt: ## format as CI wants it
 	$(GO) tool -modfile=tools/go.mod golangci-lint fmt ./...
