@@ -11,6 +11,7 @@ import (
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
 	"github.com/proa-cloud/proa/datasync/objects"
+	"github.com/proa-cloud/proa/datasync/residency"
 	"github.com/proa-cloud/proa/datasync/resolve"
 	"github.com/proa-cloud/proa/datasync/shadow"
 )
@@ -26,6 +27,8 @@ type Table struct {
 	Schema proa.Schema
 	Sides  map[proa.Region]TableSide // both regions
 	Rules  resolve.Rules             // resolve.DefaultRules(Schema) when zero
+	// Residency says what may leave a region; nil: everything.
+	Residency *residency.Rules
 }
 
 // Config is what a service is made of. Times are of the clock that is given, which need not be

@@ -122,6 +122,12 @@ func (r *reader) take(batch cloud.Batch) error {
 		last := n == len(changes)
 		wait, err := r.t.store.Update(func(tx *shadow.Tx) error {
 			for _, c := range changes[:n] {
+				if why := r.t.unreadable(&c); why != "" {
+					if err := r.t.setAside(tx, r.sd.region, &c, why); err != nil {
+						return err
+					}
+					continue
+				}
 				if _, err := r.t.step(tx, c.Key, now, resolve.Captured{Change: c}); err != nil {
 					return err
 				}

@@ -38,7 +38,13 @@ type Metrics struct {
 	// rows that were missing without a change that says why
 	Unions      uint64 `json:"replication_restored"`
 	Quarantined uint64 `json:"replication_quarantined"`
-	Conflicts   uint64 `json:"conflicts_made"`
+	// changes of feeds that could not be judged, ever
+	Malformed int64 `json:"events_malformed"`
+	// removals by a store's time-to-live that the rules do not count as deletes
+	Lapsed uint64 `json:"replication_lapsed"`
+	// operators' orders: restored losers, settled conflicts
+	Settled   uint64 `json:"conflicts_settled"`
+	Conflicts uint64 `json:"conflicts_made"`
 	// both sides wrote the same: not in the journal
 	ConflictsSame    uint64 `json:"conflicts_same_content"`
 	ConflictsKept    uint64 `json:"conflicts_kept"`    // in the journal now
@@ -50,7 +56,7 @@ type counters struct {
 	echoes, repeated, clamped, announced              atomic.Uint64
 	writes, applied, refusals, throttles, writeErrors atomic.Uint64
 	slipped, late, unknown, unions, quarantined       atomic.Uint64
-	conflicts, same                                   atomic.Uint64
+	conflicts, same, malformed, lapsed, settled       atomic.Uint64
 }
 
 func (c *counters) note(n resolve.Note) {
@@ -71,6 +77,10 @@ func (c *counters) note(n resolve.Note) {
 		c.unions.Add(1)
 	case resolve.NoteSameAgain:
 		c.same.Add(1)
+	case resolve.NoteLapsed:
+		c.lapsed.Add(1)
+	case resolve.NoteSettled:
+		c.settled.Add(1)
 	}
 }
 
@@ -86,7 +96,8 @@ func (s *Service) Metrics() Metrics {
 		Applied: c.applied.Load(), Refused: c.refusals.Load(), Throttled: c.throttles.Load(),
 		WritesFailed: c.writeErrors.Load(), SlippedUnder: c.slipped.Load(), Late: c.late.Load(),
 		UnknownAge: c.unknown.Load(), Unions: c.unions.Load(), Quarantined: c.quarantined.Load(),
-		Conflicts: c.conflicts.Load(), ConflictsSame: c.same.Load(),
+		Conflicts: c.conflicts.Load(), ConflictsSame: c.same.Load(), Lapsed: c.lapsed.Load(),
+		Settled: c.settled.Load(), Malformed: s.store.Count("malformed"),
 	}
 	m.ConflictsKept, _, m.ConflictsDropped = s.store.Journal.Stats()
 	_, next := s.store.Log.Ends()

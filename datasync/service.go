@@ -114,6 +114,9 @@ func (s *Service) trim(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := s.store.TrimMalformed(); err != nil {
+			return err
+		}
 		if dropped > 0 {
 			s.log.Warn("conflicts dropped at the journal's bounds", "dropped", dropped)
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/proa-cloud/proa/cloud"
 	"github.com/proa-cloud/proa/datasync/bus"
 	"github.com/proa-cloud/proa/datasync/capture"
+	"github.com/proa-cloud/proa/datasync/residency"
 	"github.com/proa-cloud/proa/datasync/resolve"
-	"github.com/proa-cloud/proa/datasync/resolve/journal"
 	"github.com/proa-cloud/proa/datasync/shadow"
 )
 
@@ -25,6 +25,7 @@ type table struct {
 	cfg    *Config
 	schema proa.Schema
 	rules  resolve.Rules
+	stays  *residency.Rules
 	store  *shadow.Store
 	clock  *clock
 	log    *slog.Logger
@@ -63,15 +64,18 @@ func newTable(
 	if rules == (resolve.Rules{}) {
 		rules = resolve.DefaultRules(t.Schema)
 	}
+	if rules.Policy.NeedsBase() {
+		rules.InlineBody = max(rules.InlineBody, wholeBody)
+	}
 	tb := &table{
-		cfg: cfg, schema: t.Schema, rules: rules, store: store, clock: clk, m: m,
+		cfg: cfg, schema: t.Schema, rules: rules, stays: t.Residency, store: store, clock: clk, m: m,
 		log: log.With("table", t.Schema.Table),
 	}
 	for i, region := range proa.Regions() {
 		r := rand.New(rand.NewPCG(uint64(i)+1, uint64(len(t.Schema.Table)))) //nolint:gosec // jitter only
 		tb.sides[i] = &side{
-			region: region, table: t.Sides[region].Table, feed: t.Sides[region].Feed,
-			gate: capture.NewGate(cfg.Workers, cfg.RetryMax, rand.New(rand.NewPCG(r.Uint64(), 3))),
+			region: region,
+			gate:   capture.NewGate(cfg.Workers, cfg.RetryMax, rand.New(rand.NewPCG(r.Uint64(), 3))),
 			//nolint:gosec // jitter
 			pace:    capture.Pace{Min: cfg.PollMin, Max: cfg.PollMax, RetryMax: cfg.RetryMax, Rand: r},
 			poll:    make(chan struct{}, 1),
@@ -79,6 +83,8 @@ func newTable(
 			room:    make(chan struct{}, 1),
 			results: make(chan result, cfg.Workers),
 		}
+		sd := tb.sides[i]
+		sd.table, sd.feed = residency.Wrap(t.Sides[region].Table, t.Sides[region].Feed, t.Residency)
 	}
 	return tb
 }
@@ -125,7 +131,7 @@ func (t *table) step(
 			t.synced(o, now)
 		case resolve.Quarantined:
 			t.m.quarantined.Add(1)
-			t.log.Warn("key quarantined", "key", key.String(), "region", o.Side, "reason", o.Reason)
+			t.log.Warn("key quarantined", "key", t.keyText(key), "region", o.Side, "reason", o.Reason)
 		case resolve.Note:
 			t.m.note(o)
 		case resolve.Forget:
@@ -139,6 +145,7 @@ func (t *table) step(
 }
 
 func (t *table) event(key proa.Key, o resolve.Append, in resolve.Input, now time.Time) *bus.Event {
+	o.Image.Item, _ = t.stays.Logged(o.Image.Item)
 	e := &bus.Event{
 		Region: o.Region, Key: key, Image: o.Image, Version: o.Version, Parent: o.Parent,
 		Origin:   o.Origin,
@@ -148,22 +155,6 @@ func (t *table) event(key proa.Key, o resolve.Append, in resolve.Input, now time
 		e.Position = c.Change.Position
 	}
 	return e
-}
-
-func (t *table) conflict(key proa.Key, c resolve.Clash, now time.Time) journal.Conflict {
-	return journal.Conflict{
-		Time: now.UTC(), Table: key.Table, Key: t.schema.Attributes(key),
-		Reason: c.Reason,
-		Policy: "lww", Winner: journalSide(c.Winner), Loser: journalSide(c.Loser),
-	}
-}
-
-func journalSide(c resolve.Candidate) journal.Side {
-	return journal.Side{
-		Version: c.Version, Parent: c.Parent, Region: c.Version.Region,
-		Time:      c.Version.Time.Time(),
-		Tombstone: c.Tombstone, Expired: c.Expired, Item: c.Item, Missing: c.Missing,
-	}
 }
 
 // synced measures the lag of a change that the other side's readers now see.

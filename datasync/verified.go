@@ -59,7 +59,7 @@ func (s *Service) compareTable(
 		DB: s.store.Database(), Prefix: append(shadow.Scratch(), t.schema.Table+"\x00"...),
 		Clock:   s.clock.now,
 		Sides:   map[proa.Region]cloud.Table{proa.AWS: t.sides[0].table, proa.Azure: t.sides[1].table},
-		Pending: t.pending, Page: s.cfg.PageSize, Recheck: o.Recheck,
+		Pending: t.pending, Excused: t.lapsed, Page: s.cfg.PageSize, Recheck: o.Recheck,
 	}
 	return v.Compare(ctx)
 }
@@ -77,6 +77,17 @@ func (t *table) pending(key proa.Key) (bool, error) {
 		}
 	})
 	return pending, err
+}
+
+// lapsed reports whether a key may be missing at a side, by a rule of expiry.
+func (t *table) lapsed(key proa.Key) (bool, error) {
+	lapsed := false
+	err := t.store.View(key, func(st *resolve.State) {
+		for i := range proa.Regions() {
+			lapsed = lapsed || st != nil && st.Sides[i].Current().Lapsed
+		}
+	})
+	return lapsed, err
 }
 
 func (s *Service) compareBucket(

@@ -87,6 +87,8 @@ type Tables struct {
 	Prefix  []byte // of the scratch range, which is emptied before and after
 	Sides   map[proa.Region]cloud.Table
 	Pending func(proa.Key) (bool, error) // whether the replicator has yet to write it somewhere
+	// Excused reports whether a key may be missing at a side: it lapsed there, by a rule. nil for none.
+	Excused func(proa.Key) (bool, error)
 	Clock   func() time.Time
 	Page    int           // rows of one scan read
 	Recheck time.Duration // how long a key that differs is read again
@@ -216,6 +218,11 @@ func (t *Tables) recheck(ctx context.Context, key proa.Key, res *Result) error {
 		pending, err := t.Pending(key)
 		if err != nil {
 			return err
+		}
+		if d.Kind == Missing && t.Excused != nil {
+			if ok, err := t.Excused(key); ok || err != nil {
+				return err
+			}
 		}
 		if over := t.Clock().After(until); pending && over {
 			res.InFlight++

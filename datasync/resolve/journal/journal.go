@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,8 +29,17 @@ type Conflict struct {
 	Object string    `json:"object,omitempty"`
 	Reason string    `json:"reason"`
 	Policy string    `json:"policy"`
-	Winner Side      `json:"winner"`
-	Loser  Side      `json:"loser"`
+	// Outcome is what the policy made of it: newer, older, merged or hold; "" is newer. Note is why it
+	// could do no better.
+	Outcome string `json:"outcome,omitempty"`
+	Note    string `json:"note,omitempty"`
+	Winner  Side   `json:"winner"` // of a merge or a hold: the newer one
+	Loser   Side   `json:"loser"`
+	// Merged is what a merge made of both; Base is the state that both came from, where it was at hand.
+	Merged proa.Item `json:"merged,omitempty"`
+	Base   *Side     `json:"base,omitempty"`
+	// Redacted names attributes that a residency rule keeps out of here.
+	Redacted []string `json:"redacted,omitempty"`
 }
 
 // Side is one of the two states of a conflict.
@@ -64,8 +74,15 @@ type Query struct {
 	Table  string    // "" for all; ignored where KeyID is set
 	KeyID  string    // proa.Key.ID, or ObjectID
 	Since  time.Time // not older
+	Until  time.Time // not younger; the zero time: no bound
+	Policy string    // whose policy begins so; "" for all
 	Before uint64    // entries with a lower ID only; 0: from the newest
 	Limit  int       // 100 when 0, 1,000 at most
+}
+
+// selects checks what an index does not help with.
+func (q *Query) selects(c *Conflict) bool {
+	return (q.Until.IsZero() || !c.Time.After(q.Until)) && strings.HasPrefix(c.Policy, q.Policy)
 }
 
 // ObjectID is to an object what proa.Key.ID is to an item.
@@ -156,7 +173,7 @@ func (j *Journal) Find(q Query) ([]Conflict, error) {
 		if c.Time.Before(q.Since) {
 			break
 		}
-		if q.Table == "" || q.Table == c.Table {
+		if (q.Table == "" || q.Table == c.Table) && q.selects(&c) {
 			found = append(found, c)
 		}
 	}
@@ -188,7 +205,9 @@ func (j *Journal) findKey(q Query, limit int) ([]Conflict, error) {
 		if c.Time.Before(q.Since) {
 			break
 		}
-		found = append(found, c)
+		if q.selects(&c) {
+			found = append(found, c)
+		}
 	}
 	return found, errors.Join(it.Error(), it.Close())
 }
