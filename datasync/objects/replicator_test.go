@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"sync"
 	"testing"
 	"time"
@@ -181,6 +182,36 @@ func TestNothingIsCopiedWhenNothingChanged(t *testing.T) {
 	p.settled()
 	if n := counts() - before; n != 0 {
 		t.Errorf("%d calls beside listings", n)
+	}
+}
+
+// TestEqualObjectsAreNoConflictWhicheverIsSeenFirst has one side, of which Blob stores no checksum,
+// seen while the other cannot be reached.
+func TestEqualObjectsAreNoConflictWhicheverIsSeenFirst(t *testing.T) {
+	for _, first := range proa.Regions() {
+		p := newPair(t)
+		p.blob.noCRC = true
+		p.s3.put("same", "3", nil)
+		p.blob.put("same", "3", nil)
+		var both atomic.Bool
+		second := map[proa.Region]*bucket{proa.AWS: p.blob, proa.Azure: p.s3}[first]
+		second.fault = func(string, string) error {
+			if both.Load() {
+				return nil
+			}
+			return proa.ErrUnavailable
+		}
+		p.start()
+		for end := time.Now().Add(10 * time.Second); p.r.Objects() == 0 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		both.Store(true)
+		p.settled()
+		p.equal(map[string]string{"same": "3"})
+		if c := p.conflicts(); len(c) > 0 {
+			t.Errorf("%s first: conflicts over equal objects: %+v", first, c)
+		}
+		p.stop()
 	}
 }
 

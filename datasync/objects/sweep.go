@@ -210,13 +210,59 @@ func (r *Replicator) observe(ctx context.Context, region proa.Region, name strin
 			return err
 		}
 	}
+	winner, err := r.sumWinner(ctx, region, o)
+	if err != nil {
+		return err
+	}
 	err = r.change(name, false, func(st *State) (verdict, proa.Region, error) {
+		st.summed(winner)
 		return st.observe(region, o, r.now()), region, nil
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errStore, err)
 	}
 	return nil
+}
+
+// sum is what was computed of a version that had been stored without a CRC-64.
+type sum struct {
+	version proa.Version // zero: nothing was
+	crc64   uint64
+}
+
+// sumWinner reads the winner at the other side where it was stored without a CRC-64 and an object
+// of the same size has been found at a side of which nothing is known: they may be equal.
+func (r *Replicator) sumWinner(ctx context.Context, region proa.Region, o seen) (sum, error) {
+	if !o.exists {
+		return sum{}, nil
+	}
+	st, err := r.load(o.info.Name)
+	if err != nil {
+		return sum{}, fmt.Errorf("%w: %w", errStore, err)
+	}
+	w, other := st.Winner, st.at(region.Other())
+	if st.at(region).Known || w.Version.IsZero() || w.Tombstone || w.Content.HasCRC64 ||
+		w.Content.Size != o.info.Size || !other.Exists || other.Version != w.Version {
+		return sum{}, nil
+	}
+	crc, err := Sum(ctx, r.cfg.Sides[region.Other()], o.info.Name, other.ETag)
+	if err != nil {
+		return sum{}, err
+	}
+	return sum{version: w.Version, crc64: crc}, nil
+}
+
+// summed keeps the CRC-64 of the winner.
+func (st *State) summed(s sum) {
+	if s.version.IsZero() || st.Winner.Version != s.version {
+		return
+	}
+	st.Winner.Content.CRC64, st.Winner.Content.HasCRC64 = s.crc64, true
+	for i := range st.Sides {
+		if sd := &st.Sides[i]; sd.Exists && sd.Version == s.version {
+			sd.Content.CRC64, sd.Content.HasCRC64 = s.crc64, true
+		}
+	}
 }
 
 // sumWhereNeeded reads an object that its writer stored without a CRC-64, where only that can tell
