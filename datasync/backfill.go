@@ -25,7 +25,7 @@ func (t *table) backfill(ctx context.Context, sd *side) error {
 			return err
 		}
 		sd.setScanned(cp.Scanned)
-		if cp.Scanned || !sd.isReady() {
+		if cp.Scanned || cp.Paused || !sd.isReady() {
 			_ = sleep(ctx, rescanEvery/5, nil)
 			continue
 		}
@@ -86,8 +86,20 @@ func (t *table) scanPage(ctx context.Context, sd *side, cp shadow.Checkpoint) (b
 	if err != nil || ctx.Err() != nil {
 		return false, err
 	}
-	cp.Scan, cp.Rows, cp.At, cp.Scanned = next, cp.Rows+int64(len(rows)), t.clock.now(), next == ""
-	return true, t.store.Commit(func(tx *shadow.Tx) error {
+	return true, t.scanned(sd, cp, next, len(rows))
+}
+
+// scanned keeps how far a scan has come, unless it was ordered anew meanwhile.
+func (t *table) scanned(sd *side, cp shadow.Checkpoint, next string, rows int) error {
+	sd.scan.Lock()
+	defer sd.scan.Unlock()
+	now, err := t.store.Checkpoint(t.scanName(sd.region))
+	if err != nil || now.Order != cp.Order {
+		return err
+	}
+	cp.Scan, cp.Rows, cp.At, cp.Scanned = next, cp.Rows+int64(rows), t.clock.now(), next == ""
+	cp.Paused = now.Paused
+	return t.store.Commit(func(tx *shadow.Tx) error {
 		return tx.SetCheckpoint(t.scanName(sd.region), cp)
 	})
 }

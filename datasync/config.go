@@ -58,6 +58,8 @@ type Config struct {
 	RetryMax time.Duration
 	// Stale is the age of the last complete read of a feed after which its lag is unknown.
 	Stale time.Duration
+	// FullScan lies between two complete comparisons in the background; 0: none are made.
+	FullScan time.Duration
 	// Upkeep is the pause between two rounds of collecting what is no more needed.
 	Upkeep time.Duration
 }
@@ -75,6 +77,7 @@ func Default() Config {
 		PageSize:     500,
 		RetryMax:     time.Second,
 		Stale:        5 * time.Second,
+		FullScan:     6 * time.Hour,
 		Upkeep:       10 * time.Second,
 	}
 }

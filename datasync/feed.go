@@ -184,9 +184,14 @@ func (r *reader) gap(ctx context.Context, cause error) (time.Duration, error) {
 	r.t.log.Warn("change feed has a gap: the table is scanned", "region", sd.region, "error", cause)
 	r.t.m.gaps.Add(1)
 	now := r.t.clock.now()
+	sd.scan.Lock()
+	defer sd.scan.Unlock()
+	scan, err := r.t.newScan(sd, now)
+	if err != nil {
+		return 0, err
+	}
 	err = r.t.store.Commit(func(tx *shadow.Tx) error {
-		if err := tx.SetCheckpoint(r.t.scanName(sd.region),
-			shadow.Checkpoint{ScanBegan: now, At: now, Sweep: true}); err != nil {
+		if err := tx.SetCheckpoint(r.t.scanName(sd.region), scan); err != nil {
 			return err
 		}
 		return tx.SetCheckpoint(r.t.feedName(sd.region), shadow.Checkpoint{Cursor: cursor, At: now})

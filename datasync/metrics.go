@@ -42,6 +42,8 @@ type Metrics struct {
 	Malformed int64 `json:"events_malformed"`
 	// removals by a store's time-to-live that the rules do not count as deletes
 	Lapsed uint64 `json:"replication_lapsed"`
+	// keys that a full comparison found to differ
+	Repaired uint64 `json:"replication_repaired"`
 	// operators' orders: restored losers, settled conflicts
 	Settled   uint64 `json:"conflicts_settled"`
 	Conflicts uint64 `json:"conflicts_made"`
@@ -57,6 +59,7 @@ type counters struct {
 	writes, applied, refusals, throttles, writeErrors atomic.Uint64
 	slipped, late, unknown, unions, quarantined       atomic.Uint64
 	conflicts, same, malformed, lapsed, settled       atomic.Uint64
+	repaired                                          atomic.Uint64
 }
 
 func (c *counters) note(n resolve.Note) {
@@ -97,7 +100,7 @@ func (s *Service) Metrics() Metrics {
 		WritesFailed: c.writeErrors.Load(), SlippedUnder: c.slipped.Load(), Late: c.late.Load(),
 		UnknownAge: c.unknown.Load(), Unions: c.unions.Load(), Quarantined: c.quarantined.Load(),
 		Conflicts: c.conflicts.Load(), ConflictsSame: c.same.Load(), Lapsed: c.lapsed.Load(),
-		Settled: c.settled.Load(), Malformed: s.store.Count("malformed"),
+		Settled: c.settled.Load(), Repaired: c.repaired.Load(), Malformed: s.store.Count("malformed"),
 	}
 	m.ConflictsKept, _, m.ConflictsDropped = s.store.Journal.Stats()
 	_, next := s.store.Log.Ends()

@@ -95,6 +95,8 @@ func (s *Service) Run(ctx context.Context) error {
 		g.Go(func() error { return b.Run(ctx) })
 	}
 	g.Go(func() error { return s.trim(ctx) })
+	g.Go(func() error { return s.buildDigests(ctx) })
+	g.Go(func() error { return s.fullScans(ctx) })
 	g.Go(func() error { return s.alive(ctx) })
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("datasync: %w", err)

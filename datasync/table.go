@@ -46,6 +46,8 @@ type side struct {
 	room    chan struct{} // a write has ended
 	results chan result
 
+	scan sync.Mutex // orders changes of the scan's checkpoint
+
 	ahead, aheadBytes atomic.Int64 // writes that are recorded and not yet answered
 
 	mu           sync.Mutex

@@ -17,6 +17,7 @@ import (
 // VerifyOptions says how thorough a comparison is.
 type VerifyOptions struct {
 	Deep    bool          // read contents of objects where the sides do not both tell a checksum
+	Repair  bool          // have what differs in tables written again by the newer version
 	Recheck time.Duration // how long what differs is read again before it counts (2 s when 0)
 }
 
@@ -49,6 +50,11 @@ func (s *Service) Verify(ctx context.Context, o VerifyOptions) (verify.Result, e
 		res.Add(one)
 	}
 	res.Took = s.clock.now().Sub(began).Seconds()
+	if o.Repair && res.Differences > 0 {
+		if err := s.repair(ctx, &res); err != nil {
+			return res, err
+		}
+	}
 	return res, s.remember(&res)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/proa-cloud/proa/datasync/internal/wire"
 	"github.com/proa-cloud/proa/datasync/resolve"
 	"github.com/proa-cloud/proa/datasync/resolve/journal"
+	"github.com/proa-cloud/proa/datasync/verify"
 )
 
 // Key prefixes of the database. Each is followed by what its functions say.
@@ -43,6 +44,7 @@ type Record struct {
 	bodies map[proa.Hash]int // those that are on disk, and their sizes
 	size   int
 	isNew  bool
+	table  string
 }
 
 // Store is the database. Its methods may be called from several goroutines.
@@ -61,6 +63,7 @@ type Store struct {
 	counts map[string]int64
 
 	announced [2]announced
+	digests   digests
 }
 
 // Limits bounds what the store keeps.
@@ -124,7 +127,8 @@ type Tx struct {
 	adds  map[string]int64
 	grown bool // the log has
 	now   time.Time
-	seq   uint64 // of the store when the batch began
+	seq   uint64                 // of the store when the batch began
+	parts map[string]verify.Part // of the digests, before the batch
 }
 
 // Saw remembers the clock across restarts: time has been at least this.
@@ -243,6 +247,7 @@ func (tx *Tx) flush() error {
 func (tx *Tx) committed() {
 	s := tx.s
 	for id, r := range tx.dirty {
+		tx.digested(id, r.table, r.State)
 		if r.State == nil {
 			s.cache.drop(id)
 			continue
@@ -278,6 +283,8 @@ func (tx *Tx) Load(key proa.Key) (*Record, error) {
 		tx.adds["keys/"+key.Table]++
 	}
 	tx.dirty[id] = r
+	r.table = key.Table
+	tx.before(id, r)
 	return r, nil
 }
 
@@ -294,7 +301,7 @@ func (tx *Tx) Forget(key proa.Key) error {
 		}
 	}
 	tx.adds["keys/"+key.Table]--
-	tx.dirty[id] = &Record{bodies: r.bodies}
+	tx.dirty[id] = &Record{bodies: r.bodies, table: key.Table}
 	return nil
 }
 

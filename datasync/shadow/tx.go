@@ -41,6 +41,9 @@ type Checkpoint struct {
 	// the scan follows a gap: what it does not meet is missing
 	Sweep bool  `json:"sweep,omitempty"`
 	Rows  int64 `json:"rows,omitempty"` // that it has met
+	// the scan waits until an operator resumes it
+	Paused bool  `json:"paused,omitempty"`
+	Order  int64 `json:"order,omitempty"` // rises with each scan that is ordered
 }
 
 // SetCheckpoint keeps a checkpoint under a name.

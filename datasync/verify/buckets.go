@@ -107,7 +107,7 @@ func (b *Buckets) check(ctx context.Context, name string, res *Result) error {
 			if pending {
 				res.InFlight++
 			} else {
-				res.differ(*d)
+				res.Differ(*d)
 			}
 			return nil
 		}

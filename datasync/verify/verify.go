@@ -74,7 +74,8 @@ func (r *Result) Add(o Result) {
 	r.First = append(r.First, o.First[:min(len(o.First), MaxListed-len(r.First))]...)
 }
 
-func (r *Result) differ(d Difference) {
+// Differ adds a key that differs.
+func (r *Result) Differ(d Difference) {
 	r.Differences++
 	if len(r.First) < MaxListed {
 		r.First = append(r.First, d)
@@ -228,7 +229,7 @@ func (t *Tables) recheck(ctx context.Context, key proa.Key, res *Result) error {
 			res.InFlight++
 			return nil
 		} else if over || !pending && d.Kind == Unread {
-			res.differ(*d)
+			res.Differ(*d)
 			return nil
 		}
 		select {

@@ -381,3 +381,11 @@ func (t *Table) Scan(_ context.Context, cursor string, limit int) ([]cloud.Row, 
 	}
 	return rows, "", nil
 }
+
+// Lose removes a row without an event, as a restore from a backup or a lost feed would.
+func (t *Table) Lose(key proa.Key) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.rows, key.ID())
+	t.ids = nil
+}

@@ -1,0 +1,291 @@
+package datasync
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/datasync/resolve"
+	"github.com/proa-cloud/proa/datasync/shadow"
+	"github.com/proa-cloud/proa/datasync/verify"
+)
+
+// buildDigests builds the digests of all tables after a start. A step of it holds the store for
+// about a millisecond.
+func (s *Service) buildDigests(ctx context.Context) error {
+	for _, t := range s.tables {
+		for ctx.Err() == nil {
+			done, err := s.store.BuildDigest(t.schema.Table)
+			if err != nil {
+				return err
+			}
+			if done {
+				break
+			}
+			if sleep(ctx, time.Millisecond, nil) != nil {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// Compare compares both sides by the digests that are kept during normal work: what the feeds have
+// shown and what our writes have left. It reads no cloud and takes milliseconds, more where keys
+// differ that nothing is under way for. It cannot see what a feed has missed: that is what Verify
+// reads the sides for. Through is the moment up to which both feeds have been read. It fails with
+// proa.ErrUnavailable while the digests are being built or a feed has never been read.
+func (s *Service) Compare() (verify.Result, error) {
+	began := s.clock.now()
+	res := verify.Result{Through: began}
+	for _, t := range s.tables {
+		if err := t.compareDigests(&res); err != nil {
+			return res, err
+		}
+	}
+	for _, b := range s.buckets {
+		res.Objects += b.Objects()
+		for _, r := range proa.Regions() {
+			d := b.Direction(r)
+			res.InFlight += int64(d.Backlog)
+			if d.Through.Before(res.Through) {
+				res.Through = d.Through
+			}
+		}
+	}
+	res.Took = s.clock.now().Sub(began).Seconds()
+	return res, nil
+}
+
+func (t *table) compareDigests(res *verify.Result) error {
+	for _, sd := range t.sides {
+		fresh := sd.freshness()
+		if fresh.IsZero() {
+			return fmt.Errorf("compare: the change feed of %s at %s has not been read yet: %w", t.schema.Table,
+				sd.region, proa.ErrUnavailable)
+		}
+		if fresh.Before(res.Through) {
+			res.Through = fresh
+		}
+	}
+	c := t.store.CompareDigests(t.schema.Table)
+	if !c.Ready {
+		return fmt.Errorf("compare: the digest of %s is being built: %w", t.schema.Table, proa.ErrUnavailable)
+	}
+	res.Keys += c.Keys
+	if len(c.Differing) == 0 {
+		return nil
+	}
+	e := explanation{t: t, differing: c.Differing, res: res, seen: map[string]bool{}}
+	for _, side := range proa.Regions() {
+		var keys []proa.Key
+		err := t.store.Pending(t.schema.Table, side, func(key proa.Key) bool {
+			keys = append(keys, key)
+			return len(keys) < maxExplained
+		})
+		if err != nil {
+			return err
+		}
+		if err := e.keys(keys); err != nil {
+			return err
+		}
+	}
+	return e.walk()
+}
+
+// maxExplained bounds the pending keys of one side that a comparison looks at one by one.
+const maxExplained = 100_000
+
+// explanation finds the keys that make buckets differ.
+type explanation struct {
+	t         *table
+	differing map[uint16]verify.Sum
+	res       *verify.Result
+	seen      map[string]bool
+}
+
+// keys takes keys that wait for something.
+func (e *explanation) keys(keys []proa.Key) error {
+	for _, key := range keys {
+		id := key.ID()
+		if len(e.differing) == 0 {
+			return nil
+		}
+		if e.seen[id] {
+			continue
+		}
+		e.seen[id] = true
+		err := e.t.store.View(key, func(st *resolve.State) { e.one(id, st) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one counts a key that differs, if it does.
+func (e *explanation) one(id string, st *resolve.State) {
+	if st == nil {
+		return
+	}
+	p := e.t.store.Part(id, st)
+	if p.Equal() {
+		return
+	}
+	verify.Explain(e.differing, p)
+	waits := false
+	for _, side := range proa.Regions() {
+		due, _ := e.t.rules.Due(st, side)
+		waits = waits || due || st.At(side).InFlight != 0
+	}
+	if waits {
+		e.res.InFlight++
+		return
+	}
+	e.res.Differ(e.t.difference(st))
+}
+
+// difference describes a key that differs and that nothing is under way for.
+func (t *table) difference(st *resolve.State) verify.Difference {
+	a, z := st.Sides[0].Current(), st.Sides[1].Current()
+	d := verify.Difference{
+		Table: st.Key.Table, Kind: verify.Content, Sides: map[proa.Region]proa.Version{},
+	}
+	d.Key, _ = t.stays.Logged(t.schema.Attributes(st.Key))
+	switch {
+	case a.Exists != z.Exists || a.Tombstone != z.Tombstone:
+		d.Kind = verify.Missing
+	case a.Hash == z.Hash:
+		d.Kind = verify.Versions
+	}
+	for i, r := range proa.Regions() {
+		sd := &st.Sides[i]
+		if e := sd.Current().Stored; e != nil {
+			d.Sides[r] = e.Version
+		}
+		switch {
+		case sd.Poison != nil:
+			d.Detail = "quarantined: " + sd.Poison.Reason
+		case sd.Unfit != nil && d.Detail == "":
+			d.Detail = "quarantined: " + sd.Unfit.Reason
+		}
+	}
+	if st.Hold != nil && d.Detail == "" {
+		d.Detail = "a conflict waits to be settled"
+	}
+	return d
+}
+
+// walk looks for what is not explained yet among all keys of the buckets that still differ. Keys
+// that changed since the digests were compared may be met in either state: what is left over counts
+// as in flight.
+func (e *explanation) walk() error {
+	after := ""
+	for len(e.differing) > 0 {
+		next, err := e.t.store.Walk(e.t.schema.Table, after, 2000, func(id string, st *resolve.State) error {
+			p := e.t.store.Part(id, st)
+			if _, ok := e.differing[p.Bucket]; ok && !e.seen[id] {
+				e.seen[id] = true
+				e.one(id, st)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if after = next; next == "" {
+			break
+		}
+	}
+	e.res.InFlight += int64(len(e.differing))
+	return nil
+}
+
+// scanRest is the pause between two looks at whether a full comparison is due.
+const scanRest = 5 * time.Second
+
+// fullScans compares both sides completely now and then, and has what differs repaired.
+func (s *Service) fullScans(ctx context.Context) error {
+	if s.cfg.FullScan <= 0 {
+		return nil
+	}
+	began := s.clock.now()
+	for sleep(ctx, min(scanRest, s.cfg.FullScan), nil) == nil {
+		last := began
+		if v := s.Verified(); v != nil && v.Through.After(last) {
+			last = v.Through
+		}
+		if s.clock.now().Sub(last) < s.cfg.FullScan {
+			continue
+		}
+		res, err := s.Verify(ctx, VerifyOptions{Repair: true})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			s.log.Warn("full comparison failed", "error", err)
+			began = s.clock.now() // again after a whole pause
+		case res.Differences > 0:
+			s.log.Warn("full comparison found differences: they are being repaired", "differences",
+				res.Differences, "keys", res.Keys)
+		}
+	}
+	return nil
+}
+
+// repair has differences that a comparison found judged as rows of unknown age, by reading both
+// sides: through the same core and the same compare-and-set as any change. Where there are more
+// than the comparison lists, both sides are scanned.
+func (s *Service) repair(ctx context.Context, res *verify.Result) error {
+	tables := map[string]int{}
+	for i := range res.First {
+		d := &res.First[i]
+		t := s.table(d.Table)
+		if t == nil || d.Kind == verify.Unread {
+			continue
+		}
+		tables[d.Table]++
+		key, err := t.schema.KeyOf(d.Key)
+		if err != nil {
+			continue // its key may not be listed: the scan will find it
+		}
+		if err := t.lookAgain(ctx, key); err != nil {
+			return err
+		}
+	}
+	if res.Differences > int64(len(res.First)) {
+		for name := range tables {
+			if err := s.Rescan(name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lookAgain reads a key on both sides and steps the core with what is there.
+func (t *table) lookAgain(ctx context.Context, key proa.Key) error {
+	for _, sd := range t.sides {
+		began := t.clock.now()
+		row, err := sd.table.Get(ctx, key)
+		if err != nil {
+			continue // the next full comparison will try again
+		}
+		if !t.drained(ctx, sd, t.clock.now()) {
+			return ctx.Err()
+		}
+		err = t.store.Lazy(func(tx *shadow.Tx) error {
+			in := resolve.Observed{Side: sd.region, Row: cloud.Row{Key: key, Image: row.Image, ETag: row.ETag}, Began: began}
+			_, err := t.step(tx, key, t.clock.now(), in)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	t.m.repaired.Add(1)
+	t.wake()
+	return nil
+}
