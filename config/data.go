@@ -213,7 +213,8 @@ func (c Config) checkDataSync(f *strictyaml.File) error {
 		value int
 		min   int
 	}{
-		{"datasync.journal_mb", d.JournalMB, 1}, {"datasync.log_mb", d.LogMB, 1},
+		{"datasync.journal_mb", d.JournalMB, 1},
+		{"datasync.log_mb", d.LogMB, 1},
 		{"datasync.budget.writes_per_hour", d.Budget.WritesPerHour, 0},
 		{"datasync.budget.request_units_per_hour", d.Budget.RequestUnitsPerHour, 0},
 		{"datasync.budget.egress_mb_per_hour", d.Budget.EgressMBPerHour, 0},
@@ -227,7 +228,8 @@ func (c Config) checkDataSync(f *strictyaml.File) error {
 		value Duration
 		min   time.Duration
 	}{
-		{"datasync.journal_age", d.JournalAge, time.Minute}, {"datasync.log_age", d.LogAge, time.Minute},
+		{"datasync.journal_age", d.JournalAge, time.Minute},
+		{"datasync.log_age", d.LogAge, time.Minute},
 		{"datasync.full_scan", d.FullScan, 0},
 	} {
 		if n.value.D() < n.min {

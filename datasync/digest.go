@@ -25,7 +25,7 @@ func (s *Service) buildDigests(ctx context.Context) error {
 				break
 			}
 			if sleep(ctx, time.Millisecond, nil) != nil {
-				return nil
+				return nil //nolint:nilerr // the end of ctx
 			}
 		}
 	}
@@ -223,7 +223,7 @@ func (s *Service) fullScans(ctx context.Context) error {
 		res, err := s.Verify(ctx, VerifyOptions{Repair: true})
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end of ctx
 		case err != nil:
 			s.log.Warn("full comparison failed", "error", err)
 			began = s.clock.now() // again after a whole pause

@@ -60,7 +60,7 @@ func (s *Service) alive(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if sleep(ctx, aliveEvery, nil); ctx.Err() != nil {
+		if err := sleep(ctx, aliveEvery, nil); err != nil {
 			return nil //nolint:nilerr // the end of ctx
 		}
 	}

@@ -89,8 +89,8 @@ func (t *table) pending(key proa.Key) (bool, error) {
 func (t *table) lapsed(key proa.Key) (bool, error) {
 	lapsed := false
 	err := t.store.View(key, func(st *resolve.State) {
-		for i := range proa.Regions() {
-			lapsed = lapsed || st != nil && st.Sides[i].Current().Lapsed
+		if st != nil {
+			lapsed = st.Sides[0].Current().Lapsed || st.Sides[1].Current().Lapsed
 		}
 	})
 	return lapsed, err
