@@ -36,6 +36,8 @@ type Config struct {
 	Attempts int
 	// HTTPClient replaces the default client.
 	HTTPClient *http.Client
+	// Meter adds up the request units that Cosmos DB charges; nil for none.
+	Meter *Meter
 	// Logger gets what has no caller to be returned to; nil discards it.
 	Logger *slog.Logger
 }

@@ -24,6 +24,9 @@ type containerClient struct {
 
 func (c Config) container(name string, policies ...policy.Policy) (*containerClient, error) {
 	cc := &containerClient{config: c, name: name, policies: append([]policy.Policy{partitionKeyPolicy{}}, policies...)}
+	if c.Meter != nil {
+		cc.policies = append(cc.policies, chargePolicy{c.Meter})
+	}
 	_, err := cc.get()
 	return cc, err
 }

@@ -138,6 +138,7 @@ func (t *table) send(ctx context.Context, sd *side, jobs <-chan job) {
 			}
 			_ = sleep(ctx, pause, sd.room)
 		}
+		t.afford(ctx)
 		sd.gate.Start(1)
 		flying.Go(func() {
 			r := t.perform(ctx, sd, j.key, j.out)
@@ -210,6 +211,7 @@ func (t *table) write(ctx context.Context, sd *side, w resolve.Write) resolve.Ap
 		in.Row, _, err = sd.table.Swap(ctx, w.Seen, w.Next)
 	}
 	in.Outcome, in.Reason = t.outcome(sd, err)
+	t.cost.wrote(t.clock.now(), sd.region, w, in.Outcome)
 	return in
 }
 

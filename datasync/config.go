@@ -45,6 +45,14 @@ type Config struct {
 	// PollMin and PollMax bound the pause between two reads of a feed: shortest while changes come,
 	// longest when idle.
 	PollMin, PollMax time.Duration
+	// IdleMax takes PollMax's place once a feed has given nothing for IdleAfter; 0: never.
+	IdleMax, IdleAfter time.Duration
+	// Subscribers get every change as a CloudEvent.
+	Subscribers []Subscriber
+	// Budget bounds what replication may cost.
+	Budget Budget
+	// RequestUnits tells what Cosmos DB has charged so far; nil: not known.
+	RequestUnits func() float64
 	// ReadTimeout ends a read of a feed or a scan, WriteTimeout one write.
 	ReadTimeout, WriteTimeout time.Duration
 	// Workers is the most writes in flight at one side of one table.
@@ -70,6 +78,8 @@ func Default() Config {
 		Limits:       shadow.DefaultLimits(),
 		PollMin:      20 * time.Millisecond,
 		PollMax:      200 * time.Millisecond,
+		IdleMax:      time.Second,
+		IdleAfter:    time.Minute,
 		ReadTimeout:  5 * time.Second,
 		WriteTimeout: 3 * time.Second,
 		Workers:      64,
@@ -109,6 +119,13 @@ func (c *Config) Validate() error {
 	}
 	if c.ReadTimeout <= 0 || c.WriteTimeout <= 0 || c.RetryMax <= 0 || c.Stale <= 0 || c.Upkeep <= 0 {
 		bad("ReadTimeout, WriteTimeout, RetryMax, Stale and Upkeep must be positive")
+	}
+	names := map[string]bool{}
+	for _, sub := range c.Subscribers {
+		if sub.Name == "" || names[sub.Name] || sub.Sink == nil {
+			bad("subscriber %q: it has no name or sink, or the name stands twice", sub.Name)
+		}
+		names[sub.Name] = true
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("datasync: %w: %w", proa.ErrInvalidConfig, err)

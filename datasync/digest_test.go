@@ -131,6 +131,7 @@ func TestAScanIsPausedResumedAndOrdered(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.aws.Fault = nil
+	w.until("the feeds are read", func() bool { d, _ := w.s.Replication(proa.Azure); return d.Known })
 	w.az.Put(order("live", "x"), 0)
 	w.until("changes cross while the scan is paused", func() bool { return w.aws.Item(key("live")) != nil })
 	if w.az.Len() != 1 {

@@ -36,8 +36,11 @@ type Service struct {
 	clock   *clock
 	log     *slog.Logger
 	m       counters
+	cost    *meter
 	tables  []*table
 	buckets []*objects.Replicator
+
+	subscriptions []*bus.Subscription
 
 	mu       sync.Mutex
 	verified *verify.Result
@@ -62,8 +65,12 @@ func New(cfg Config) (*Service, error) {
 		read: cfg.Clock,
 		last: store.Clock(),
 	}}
+	s.cost = newMeter(cfg.Budget, cfg.RequestUnits, s.clock.now(), log)
+	if err := s.subscribe(); err != nil {
+		return nil, fmt.Errorf("datasync: %w", err)
+	}
 	for _, t := range cfg.Tables {
-		tb := newTable(&s.cfg, t, store, s.clock, &s.m, log)
+		tb := newTable(&s.cfg, t, store, s.clock, &s.m, s.cost, log)
 		if err := tb.restart(); err != nil {
 			return nil, fmt.Errorf("datasync: %w", err)
 		}
@@ -95,6 +102,9 @@ func (s *Service) Run(ctx context.Context) error {
 		g.Go(func() error { return b.Run(ctx) })
 	}
 	g.Go(func() error { return s.trim(ctx) })
+	for _, sub := range s.subscriptions {
+		g.Go(func() error { return sub.Run(ctx) })
+	}
 	g.Go(func() error { return s.buildDigests(ctx) })
 	g.Go(func() error { return s.fullScans(ctx) })
 	g.Go(func() error { return s.alive(ctx) })

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/bus"
 	"github.com/proa-cloud/proa/datasync/verify"
 )
 
@@ -50,12 +51,23 @@ type Status struct {
 	// the last comparison; nil: none was made yet
 	Verified *verify.Result `json:"verified,omitempty"`
 	Metrics  Metrics        `json:"metrics"`
+	Cost     Cost           `json:"cost"`
+	Scans    []Scan         `json:"scans"`
+	// Subscribers is how far each has come.
+	Subscribers []bus.SubscriptionStatus `json:"subscribers"`
+	// Warnings say what a feed cannot show and which budget is spent.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Status returns the state of data sync.
 func (s *Service) Status() (Status, error) {
-	st := Status{Metrics: s.Metrics(), Verified: s.Verified()}
+	st := Status{
+		Metrics: s.Metrics(), Verified: s.Verified(), Cost: s.Cost(), Subscribers: s.Subscribers(),
+		Warnings: s.Warnings(),
+	}
 	var errs []error
+	scans, err := s.Scans()
+	st.Scans, errs = scans, append(errs, err)
 	for i, region := range proa.Regions() {
 		d, err := s.Replication(region)
 		st.Directions[i] = d

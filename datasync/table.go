@@ -31,6 +31,7 @@ type table struct {
 	log    *slog.Logger
 	sides  [2]*side
 	m      *counters
+	cost   *meter
 }
 
 // side is one region of a table.
@@ -60,7 +61,7 @@ type side struct {
 }
 
 func newTable(
-	cfg *Config, t Table, store *shadow.Store, clk *clock, m *counters, log *slog.Logger,
+	cfg *Config, t Table, store *shadow.Store, clk *clock, m *counters, cost *meter, log *slog.Logger,
 ) *table {
 	rules := t.Rules
 	if rules == (resolve.Rules{}) {
@@ -70,7 +71,7 @@ func newTable(
 		rules.InlineBody = max(rules.InlineBody, wholeBody)
 	}
 	tb := &table{
-		cfg: cfg, schema: t.Schema, rules: rules, stays: t.Residency, store: store, clock: clk, m: m,
+		cfg: cfg, schema: t.Schema, rules: rules, stays: t.Residency, store: store, clock: clk, m: m, cost: cost,
 		log: log.With("table", t.Schema.Table),
 	}
 	for i, region := range proa.Regions() {
@@ -79,7 +80,10 @@ func newTable(
 			region: region,
 			gate:   capture.NewGate(cfg.Workers, cfg.RetryMax, rand.New(rand.NewPCG(r.Uint64(), 3))),
 			//nolint:gosec // jitter
-			pace:    capture.Pace{Min: cfg.PollMin, Max: cfg.PollMax, RetryMax: cfg.RetryMax, Rand: r},
+			pace: capture.Pace{
+				Min: cfg.PollMin, Max: cfg.PollMax, RetryMax: cfg.RetryMax, IdleMax: cfg.IdleMax,
+				IdleAfter: cfg.IdleAfter, Rand: r,
+			},
 			poll:    make(chan struct{}, 1),
 			work:    make(chan struct{}, 1),
 			room:    make(chan struct{}, 1),

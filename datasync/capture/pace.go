@@ -13,9 +13,13 @@ import (
 type Pace struct {
 	Min, Max time.Duration // between reads that succeed
 	RetryMax time.Duration // between reads that fail
-	Rand     *rand.Rand    // jitter; nil for none
+	// IdleMax takes the place of Max once nothing has come for IdleAfter: a feed on which nothing
+	// happens costs almost nothing. 0: Max stays.
+	IdleMax, IdleAfter time.Duration
+	Rand               *rand.Rand // jitter; nil for none
 
 	idle     time.Duration
+	quiet    time.Duration // pauses since something came
 	failures int
 }
 
@@ -25,12 +29,17 @@ func (p *Pace) Read(n int, more bool) time.Duration {
 	p.failures = 0
 	switch {
 	case more:
-		p.idle = p.Min
+		p.idle, p.quiet = p.Min, 0
 		return 0
 	case n > 0:
-		p.idle = p.Min
+		p.idle, p.quiet = p.Min, 0
 	default:
-		p.idle = min(max(p.idle+p.idle/4, p.Min), p.Max)
+		most := p.Max
+		if p.IdleMax > most && p.quiet >= p.IdleAfter {
+			most = p.IdleMax
+		}
+		p.idle = min(max(p.idle+p.idle/4, p.Min), most)
+		p.quiet += p.idle
 	}
 	return p.idle
 }
