@@ -9,8 +9,10 @@ import (
 	"github.com/proa-cloud/proa/aws"
 	"github.com/proa-cloud/proa/azure"
 	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/config"
 	"github.com/proa-cloud/proa/datasync"
 	"github.com/proa-cloud/proa/datasync/objects"
+	"github.com/proa-cloud/proa/datasync/resolve"
 	"github.com/proa-cloud/proa/traffic"
 )
 
@@ -20,13 +22,23 @@ func newDataSync(ctx context.Context, c Config, db *pebble.DB) (*datasync.Servic
 	cfg.DB, cfg.Clock, cfg.Logger = db, c.Clock, c.Logger
 	a, z := awsConfig(c.Proa), azureConfig(c.Proa)
 	a.Logger, z.Logger = c.Logger, c.Logger
+	z.Meter = &azure.Meter{}
+	cfg.RequestUnits = z.Meter.RequestUnits
+	limits(&cfg, c.Proa.DataSync)
 	for _, t := range c.Proa.Tables {
-		z.Database = t.Database
-		sides, err := tableSides(ctx, a, z, t.Schema())
+		table, err := newTable(ctx, a, z, t, c.Proa.DataSync.ResidencyKey)
 		if err != nil {
 			return nil, err
 		}
-		cfg.Tables = append(cfg.Tables, datasync.Table{Schema: t.Schema(), Sides: sides})
+		if !table.Residency.Copies() {
+			c.Logger.Info("table is not replicated: it may not leave its region", "table", t.Name)
+			continue
+		}
+		cfg.Tables = append(cfg.Tables, table)
+	}
+	var err error
+	if cfg.Subscribers, err = subscribers(ctx, c, a, z); err != nil {
+		return nil, err
 	}
 	for _, b := range c.Proa.Buckets {
 		s3, err := aws.NewBucket(ctx, a, b.Name)
@@ -40,6 +52,38 @@ func newDataSync(ctx context.Context, c Config, db *pebble.DB) (*datasync.Servic
 		cfg.Buckets = append(cfg.Buckets, objects.Bucket{Name: b.Name, Sides: map[proa.Region]cloud.Bucket{proa.AWS: s3, proa.Azure: blob}})
 	}
 	return datasync.New(cfg)
+}
+
+// limits takes over what bounds data sync.
+func limits(cfg *datasync.Config, d config.DataSync) {
+	const mb = 1 << 20
+	cfg.Limits.JournalAge, cfg.Limits.JournalBytes = d.JournalAge.D(), int64(d.JournalMB)*mb
+	cfg.Limits.LogAge, cfg.Limits.LogBytes = d.LogAge.D(), int64(d.LogMB)*mb
+	cfg.FullScan = d.FullScan.D()
+	cfg.Budget = datasync.Budget{
+		Writes: int64(d.Budget.WritesPerHour), RequestUnits: int64(d.Budget.RequestUnitsPerHour),
+		EgressBytes: int64(d.Budget.EgressMBPerHour) * mb,
+	}
+}
+
+// newTable opens both sides of a table under its rules.
+func newTable(
+	ctx context.Context, a aws.Config, z azure.Config, t config.Table, key proa.Secret,
+) (datasync.Table, error) {
+	z.Database = t.Database
+	table := datasync.Table{Schema: t.Schema(), Rules: resolve.DefaultRules(t.Schema())}
+	var err error
+	if table.Rules.Policy, err = t.ConflictPolicy(); err != nil {
+		return table, err
+	}
+	for _, r := range proa.Regions() {
+		table.Rules.Expiry.Ignore[resolve.Index(r)] = t.TTL.IgnoresExpiry(r)
+	}
+	if table.Residency, err = t.ResidencyRules(key); err != nil {
+		return table, err
+	}
+	table.Sides, err = tableSides(ctx, a, z, t.Schema())
+	return table, err
 }
 
 func tableSides(ctx context.Context, a aws.Config, z azure.Config, schema proa.Schema) (map[proa.Region]datasync.TableSide, error) {
