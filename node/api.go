@@ -47,14 +47,29 @@ func (n *node) listen() (*api, error) {
 	} {
 		mux.Handle(pattern, requireToken(control, serve(handle)))
 	}
+	for pattern, handle := range a.dataRoutes() {
+		mux.Handle(pattern, requireToken(control, serve(handle)))
+	}
 	mux.Handle("POST /v1/announce", requireToken(announce, serve(a.announce)))
 	a.http = &http.Server{
-		Handler:           http.MaxBytesHandler(limitRequests(mux), maxBody),
+		Handler:           limitBodies(limitRequests(mux)),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
 	return a, nil
+}
+
+// limitBodies bounds a request's body: an order that carries an item may be as large as one.
+func limitBodies(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		most := int64(maxBody)
+		if r.URL.Path == "/v1/conflicts/settle" {
+			most = maxDataBody
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (a *api) run(ctx context.Context) error {

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -23,6 +25,8 @@ type Status struct {
 	Plan     *proa.Plan                   `json:"plan"`
 	Regions  map[proa.Region]RegionStatus `json:"regions"`
 	Verified *Verified                    `json:"verified"`
+	// Warnings say what a feed cannot show and which budget is spent.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // RegionStatus is one region's part of a Status.
@@ -69,6 +73,8 @@ type VerifyReply struct {
 	Verified
 	Took  float64             `json:"took_seconds"`
 	First []verify.Difference `json:"first"`
+	// LastScan is the moment through which both sides were last read completely; nil: never.
+	LastScan *time.Time `json:"last_scan"`
 }
 
 func (a *api) status(*http.Request) (any, error) {
@@ -92,9 +98,12 @@ func (a *api) status(*http.Request) (any, error) {
 		}
 		s.Regions[r] = region
 	}
-	if v := n.sync.Verified(); v != nil {
+	if v, err := n.sync.Compare(); err == nil {
+		s.Verified = verified(v)
+	} else if v := n.sync.Verified(); v != nil {
 		s.Verified = verified(*v)
 	}
+	s.Warnings = n.sync.Warnings()
 	return s, nil
 }
 
@@ -149,11 +158,9 @@ func (a *api) conflicts(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := journal.Query{Table: r.FormValue("table")}
-	if s := r.FormValue("since"); s != "" {
-		if q.Since, err = time.Parse(time.RFC3339Nano, s); err != nil {
-			return nil, fmt.Errorf("since: want a time such as 2026-01-02T15:04:05Z: %w", proa.ErrInvalid)
-		}
+	q, err := a.conflictQuery(r)
+	if err != nil {
+		return nil, err
 	}
 	reply := ConflictsReply{Conflicts: []journal.Conflict{}}
 	for len(reply.Conflicts) < limit {
@@ -183,8 +190,17 @@ func number(r *http.Request, name string, otherwise, most int) (int, error) {
 	return n, nil
 }
 
+// verify compares by digests, or with ?deep=1 by reading both sides, and then with ?repair=1 has
+// what differs repaired.
 func (a *api) verify(r *http.Request) (any, error) {
-	result, err := a.node.sync.Verify(r.Context(), datasync.VerifyOptions{})
+	var result verify.Result
+	var err error
+	if r.FormValue("deep") == "" {
+		result, err = a.compare(r.Context())
+	} else {
+		o := datasync.VerifyOptions{Deep: true, Repair: r.FormValue("repair") != ""}
+		result, err = a.node.sync.Verify(r.Context(), o)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +208,25 @@ func (a *api) verify(r *http.Request) (any, error) {
 	if reply.First == nil {
 		reply.First = []verify.Difference{}
 	}
+	if v := a.node.sync.Verified(); v != nil {
+		reply.LastScan = &v.Through
+	}
 	return reply, nil
+}
+
+// compare waits for the digests of a node that has just started.
+func (a *api) compare(ctx context.Context) (verify.Result, error) {
+	for {
+		result, err := a.node.sync.Compare()
+		if !errors.Is(err, proa.ErrUnavailable) {
+			return result, err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return result, err
+		}
+	}
 }
 
 // command takes an operator's order to the traffic controller; its refusal is the answer.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,23 +14,36 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proa-cloud/proa"
-	"github.com/proa-cloud/proa/datasync/resolve/journal"
 	"github.com/proa-cloud/proa/node"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
+	var deep, repair bool
 	cmd := &cobra.Command{
-		Use:     "verify",
-		Short:   "Compare both sides, key by key, and say how many differ; exit code 4 when any does",
-		Example: "  proa verify",
+		Use:   "verify",
+		Short: "Compare both sides and say how many keys differ; exit code 4 when any does",
+		Long: "Compare both sides by the digests that data sync keeps while it works: milliseconds, whatever the number of keys.\n" +
+			"They cannot see what a change feed has missed; --deep reads both sides completely, in bounded memory.",
+		Example: "  proa verify\n  proa verify --deep\n  proa verify --deep --repair",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if repair && !deep {
+				return usage(errors.New("--repair needs --deep: only a complete comparison may repair"))
+			}
 			c, err := a.dial()
 			if err != nil {
 				return err
 			}
+			path := "/v1/verify"
+			if deep {
+				fmt.Fprintln(a.stderr, "reading both sides …")
+				path += "?deep=1"
+			}
+			if repair {
+				path += "&repair=1"
+			}
 			var v node.VerifyReply
-			if err := c.Node(cmd.Context(), http.MethodPost, "/v1/verify", nil, &v); err != nil {
+			if err := c.Node(cmd.Context(), http.MethodPost, path, nil, &v); err != nil {
 				return err
 			}
 			if err := a.print(v, func(w io.Writer) { writeVerify(w, v) }); err != nil {
@@ -41,12 +55,17 @@ func (a *app) verifyCommand() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&deep, "deep", false, "read both sides completely")
+	cmd.Flags().BoolVar(&repair, "repair", false, "have what differs written again, the newer version to both sides")
 	return a.outputFlag(cmd)
 }
 
 func writeVerify(w io.Writer, v node.VerifyReply) {
 	fmt.Fprintf(w, "%d differences of %d keys, through %s (%d in flight, took %.1f s)\n",
 		v.Differences, v.Keys, clock(v.Through), v.InFlight, v.Took)
+	if v.LastScan != nil {
+		fmt.Fprintf(w, "both sides were last read completely at %s\n", v.LastScan.Local().Format("2006-01-02 15:04:05"))
+	}
 	if len(v.First) == 0 {
 		return
 	}
@@ -119,62 +138,4 @@ func writeDiff(w io.Writer, d node.DiffReply) {
 	for _, u := range d.Unreplicated {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", keyText(u.Table, u.Key, u.Bucket, u.Object), u.Region, clock(u.At), u.Known, u.Reason)
 	}
-}
-
-func (a *app) conflictsCommand() *cobra.Command {
-	var table, since string
-	var limit int
-	cmd := &cobra.Command{
-		Use:     "conflicts",
-		Short:   "List the conflict journal: both versions, the winner and why, the newest first",
-		Example: "  proa conflicts\n  proa conflicts --table orders --limit 10 -o json",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.dial()
-			if err != nil {
-				return err
-			}
-			q := url.Values{"table": {table}, "since": {since}, "limit": {strconv.Itoa(limit)}}
-			var list node.ConflictsReply
-			if err := c.Node(cmd.Context(), http.MethodGet, "/v1/conflicts?"+q.Encode(), nil, &list); err != nil {
-				return err
-			}
-			return a.print(list, func(w io.Writer) { writeConflicts(w, list) })
-		},
-	}
-	cmd.Flags().StringVar(&table, "table", "", "of one table only")
-	cmd.Flags().StringVar(&since, "since", "", "decided since a time, such as 2026-01-02T15:04:05Z")
-	cmd.Flags().IntVar(&limit, "limit", 100, "the most that are listed, up to 100000")
-	return a.outputFlag(cmd)
-}
-
-func writeConflicts(w io.Writer, list node.ConflictsReply) {
-	if len(list.Conflicts) == 0 {
-		fmt.Fprintln(w, "no conflicts")
-		return
-	}
-	for _, c := range list.Conflicts {
-		fmt.Fprintf(w, "#%d  %s  %s: %s (%s)\n", c.ID, clock(c.Time), keyText(c.Table, c.Key, c.Bucket, c.Object), c.Reason, c.Policy)
-		fmt.Fprintf(w, "  won\t%s\t%s\t%s\n", c.Winner.Region, clock(c.Winner.Time), sideText(c.Winner))
-		fmt.Fprintf(w, "  lost\t%s\t%s\t%s\n", c.Loser.Region, clock(c.Loser.Time), sideText(c.Loser))
-	}
-}
-
-// maxSide bounds the text of one version in a table; JSON has the whole.
-const maxSide = 200
-
-func sideText(s journal.Side) string {
-	switch {
-	case s.Object != nil:
-		return fmt.Sprintf("object of %d bytes, ETag %s", s.Object.Size, s.Object.ETag)
-	case s.Tombstone:
-		return "deleted"
-	case s.Missing:
-		return "content no longer at hand"
-	}
-	text := string(s.Item.AppendJSON(nil))
-	if len(text) > maxSide {
-		text = text[:maxSide] + "…"
-	}
-	return text
 }

@@ -471,7 +471,7 @@ func (j *journey) endEqual(t *testing.T) {
 		InFlight    int64 `json:"in_flight"`
 	}
 	until(t, j.limit(60*time.Second), "both sides to be equal", func() error {
-		out, stderr, code := j.system.run("verify", "-o", "json")
+		out, stderr, code := j.system.run("verify", "--deep", "-o", "json")
 		if code != 0 && code != 4 {
 			return errors.New(stderr)
 		}

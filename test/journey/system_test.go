@@ -39,12 +39,13 @@ func binary(t testing.TB) string {
 
 // system is one running `proa up`.
 type system struct {
-	t    testing.TB
-	bin  string
-	dir  string
-	cmd  *exec.Cmd
-	out  *lockedBuffer
-	took time.Duration // until it said that it is up
+	config string // a proa.yaml; "": none
+	t      testing.TB
+	bin    string
+	dir    string
+	cmd    *exec.Cmd
+	out    *lockedBuffer
+	took   time.Duration // until it said that it is up
 }
 
 type lockedBuffer struct {
@@ -67,7 +68,13 @@ func (l *lockedBuffer) String() string {
 // start runs `proa up` on free ports and waits until it is up; the test's end stops it.
 func start(t testing.TB, bin, dir string) *system {
 	t.Helper()
-	s := &system{t: t, bin: bin, dir: dir, out: &lockedBuffer{}}
+	return startWith(t, bin, dir, "")
+}
+
+// startWith is start with a configuration file, "" for none.
+func startWith(t testing.TB, bin, dir, config string) *system {
+	t.Helper()
+	s := &system{t: t, bin: bin, dir: dir, config: config, out: &lockedBuffer{}}
 	s.up()
 	t.Cleanup(func() {
 		s.stop()
@@ -81,7 +88,7 @@ func start(t testing.TB, bin, dir string) *system {
 func (s *system) up() {
 	s.t.Helper()
 	started := time.Now()
-	s.cmd = exec.Command(s.bin, "up", "--dir", s.dir, "--ports", "auto")
+	s.cmd = exec.Command(s.bin, "up", "--dir", s.dir, "--ports", "auto", "--config", s.config)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.out = &lockedBuffer{}
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/datasync"
+	"github.com/proa-cloud/proa/node"
+)
+
+func (a *app) backfillCommand() *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use:     "backfill",
+		Short:   "Say how far the scans of existing data have come; pause, resume or repeat them",
+		Example: "  proa backfill\n  proa backfill --wait\n  proa backfill pause orders",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			reply, err := a.scans(cmd, wait)
+			if err != nil {
+				return err
+			}
+			return a.print(reply, func(w io.Writer) { writeScans(w, &reply) })
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "until every scan that is not paused is done, with progress")
+	for _, verb := range []struct{ name, short string }{
+		{"pause", "Stop the scans of a table; replication of changes goes on"},
+		{"resume", "Let the scans of a table go on from where they were"},
+		{"restart", "Scan both sides of a table from the beginning, while writes go on"},
+	} {
+		cmd.AddCommand(a.scanCommand(verb.name, verb.short))
+	}
+	return a.outputFlag(cmd)
+}
+
+func (a *app) scans(cmd *cobra.Command, wait bool) (node.ScansReply, error) {
+	for {
+		var reply node.ScansReply
+		if err := a.node(cmd, http.MethodGet, "/v1/backfill", nil, &reply); err != nil || !wait {
+			return reply, err
+		}
+		left := 0
+		for _, s := range reply.Scans {
+			if s.Done || s.Paused {
+				continue
+			}
+			left++
+			fmt.Fprintf(a.stderr, "%s at %s: %d rows, %.0f a second\n", s.Table, s.Region, s.Rows, s.Rate)
+		}
+		if left == 0 {
+			return reply, nil
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-cmd.Context().Done():
+			return reply, cmd.Context().Err()
+		}
+	}
+}
+
+func (a *app) scanCommand(action, short string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     action + " TABLE",
+		Short:   short,
+		Example: "  proa backfill " + action + " orders",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage(fmt.Errorf("%s takes one argument: a table", cmd.CommandPath()))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var reply node.ScansReply
+			req := node.ScanRequest{Table: args[0], Action: action}
+			if err := a.node(cmd, http.MethodPost, "/v1/backfill", req, &reply); err != nil {
+				return err
+			}
+			return a.print(reply, func(w io.Writer) { writeScans(w, &reply) })
+		},
+	}
+	return a.outputFlag(cmd)
+}
+
+func writeScans(w io.Writer, r *node.ScansReply) {
+	fmt.Fprintln(w, "TABLE\tSIDE\tSTATE\tROWS\tKEYS KNOWN\tROWS/S")
+	for _, s := range r.Scans {
+		state := "running"
+		switch {
+		case s.Done:
+			state = "done"
+		case s.Paused:
+			state = "paused"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%.0f\n", s.Table, s.Region, state, s.Rows, s.Known, s.Rate)
+	}
+}
+
+func (a *app) validateCommand() *cobra.Command {
+	var file string
+	var data bool
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "validate",
+		Short: "Check proa.yaml and, with --data, that every stored key can cross; nothing is written",
+		Long: "Check proa.yaml. With --data read both sides of every table and list the keys that could not be stored on the other\n" +
+			"side, and why; with --config before anything runs, without it through the running node. Exit code 4 when there are any.",
+		Example: "  proa validate --config proa.yaml\n  proa validate --config proa.yaml --data\n  proa validate --data -o json",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" && !data {
+				return usage(fmt.Errorf("%s needs --config FILE, --data or both", cmd.CommandPath()))
+			}
+			cfg, err := config.Load(file)
+			if err != nil {
+				return err
+			}
+			if !data {
+				fmt.Fprintf(a.stdout, "%s is valid\n", file)
+				return nil
+			}
+			return a.validateData(cmd, cfg, file != "", limit)
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "a proa.yaml")
+	cmd.Flags().BoolVar(&data, "data", false, "read both sides and list what cannot cross")
+	cmd.Flags().IntVar(&limit, "limit", 1000, "the most that are listed, up to 100000")
+	return a.outputFlag(cmd)
+}
+
+func (a *app) validateData(cmd *cobra.Command, cfg config.Config, direct bool, limit int) error {
+	if limit < 1 || limit > 100000 {
+		return usage(fmt.Errorf("--limit %d: want 1 to 100000", limit))
+	}
+	var p datasync.Preflight
+	var err error
+	if direct {
+		p, err = a.preflight(cmd.Context(), cfg, limit)
+	} else {
+		fmt.Fprintln(a.stderr, "reading both sides …")
+		err = a.node(cmd, http.MethodGet, fmt.Sprintf("/v1/validate?limit=%d", limit), nil, &p)
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.print(p, func(w io.Writer) { writePreflight(w, &p) }); err != nil {
+		return err
+	}
+	switch {
+	case len(p.Unreadable) > 0:
+		return &exitCode{code: exitError}
+	case p.Total > 0:
+		return &exitCode{code: exitDegraded}
+	}
+	return nil
+}
+
+// preflight reads both sides directly and reports progress once a second.
+func (a *app) preflight(ctx context.Context, cfg config.Config, limit int) (datasync.Preflight, error) {
+	type line struct {
+		table  string
+		region proa.Region
+		rows   int64
+	}
+	lines := make(chan line, 64)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		last := time.Now()
+		for l := range lines {
+			if now := time.Now(); now.Sub(last) > time.Second {
+				last = now
+				fmt.Fprintf(a.stderr, "%s at %s: %d rows\n", l.table, l.region, l.rows)
+			}
+		}
+	}()
+	p, err := node.Preflight(ctx, cfg, limit, func(table string, region proa.Region, rows int64) {
+		lines <- line{table, region, rows}
+	})
+	close(lines)
+	<-done
+	return p, err
+}
+
+func writePreflight(w io.Writer, p *datasync.Preflight) {
+	fmt.Fprintf(w, "%d keys cannot cross, of %d rows at aws and %d at azure (took %.1f s)\n", p.Total, p.Rows[proa.AWS],
+		p.Rows[proa.Azure], p.Took)
+	for _, u := range p.Unreadable {
+		fmt.Fprintf(w, "not read: %s\n", u)
+	}
+	for _, t := range p.NotReplicated {
+		fmt.Fprintf(w, "%s stays in its region: it is never copied\n", t)
+	}
+	if len(p.Listed) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nKEY\tFROM\tTO\tREASON")
+	for _, u := range p.Listed {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", keyText(u.Table, u.Key, "", ""), u.From, u.To, shorten(u.Reason, maxReason))
+	}
+}

@@ -1,0 +1,365 @@
+package node
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/datasync"
+	"github.com/proa-cloud/proa/datasync/bus"
+	"github.com/proa-cloud/proa/datasync/policy"
+	"github.com/proa-cloud/proa/datasync/resolve/journal"
+)
+
+// maxDataBody bounds a request that carries an item.
+const maxDataBody = 4 << 20
+
+// dataRoutes are the routes of the operator's verbs on data.
+func (a *api) dataRoutes() map[string]handler {
+	return map[string]handler{
+		"GET /v1/conflicts/{id}":           a.conflict,
+		"POST /v1/conflicts/{id}/restore":  a.restore,
+		"POST /v1/conflicts/settle":        a.settle,
+		"POST /v1/conflicts/replay":        a.replay,
+		"GET /v1/quarantine":               a.quarantine,
+		"POST /v1/quarantine/show":         a.quarantined,
+		"POST /v1/quarantine/retry":        a.retry,
+		"POST /v1/quarantine/drop":         a.drop,
+		"GET /v1/backfill":                 a.scans,
+		"POST /v1/backfill":                a.scan,
+		"GET /v1/validate":                 a.validate,
+		"GET /v1/events":                   a.subscribers,
+		"GET /v1/events/{name}/dead":       a.deadLetters,
+		"POST /v1/events/{name}/redeliver": a.redeliver,
+		"GET /v1/data":                     a.data,
+	}
+}
+
+// KeyRequest names one key as a person types it: numbers in decimal, bytes in base64 for URLs.
+type KeyRequest struct {
+	Table string `json:"table"`
+	Hash  string `json:"hash,omitempty"`
+	Range string `json:"range,omitempty"`
+}
+
+// key reads a key by its table's schema.
+func (n *node) key(r KeyRequest) (proa.Key, error) {
+	for _, t := range n.cfg.Tables {
+		if t.Name != r.Table {
+			continue
+		}
+		s := t.Schema()
+		hash, err := keyValue(s.HashName, s.HashKind, r.Hash)
+		if err != nil {
+			return proa.Key{}, err
+		}
+		k := proa.Key{Table: r.Table, Hash: hash}
+		if s.RangeName == "" && r.Range != "" {
+			return k, fmt.Errorf("table %s has no range key: %w", r.Table, proa.ErrInvalid)
+		}
+		if s.RangeName != "" {
+			k.Range, err = keyValue(s.RangeName, s.RangeKind, r.Range)
+		}
+		return k, err
+	}
+	return proa.Key{}, fmt.Errorf("table %q is not replicated: %w", r.Table, proa.ErrNotFound)
+}
+
+func keyValue(name string, kind proa.Kind, text string) (proa.Value, error) {
+	switch {
+	case text == "":
+		return proa.Value{}, fmt.Errorf("key attribute %s is missing: %w", name, proa.ErrInvalid)
+	case kind == proa.KindN:
+		return proa.Number(text)
+	case kind == proa.KindB:
+		b, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil {
+			return proa.Value{}, fmt.Errorf("key attribute %s: want base64 for URLs: %w", name, proa.ErrInvalid)
+		}
+		return proa.Binary(b), nil
+	}
+	return proa.String(text), nil
+}
+
+func pathID(r *http.Request) (uint64, error) {
+	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("id %.40q: want a number: %w", r.PathValue("id"), proa.ErrInvalid)
+	}
+	return id, nil
+}
+
+// conflictQuery reads table, hash, range, since, until and policy.
+func (a *api) conflictQuery(r *http.Request) (journal.Query, error) {
+	q := journal.Query{Table: r.FormValue("table"), Policy: r.FormValue("policy")}
+	for name, into := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
+		s := r.FormValue(name)
+		if s == "" {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339Nano, s)
+		if err != nil {
+			return q, fmt.Errorf("%s: want a time such as 2026-01-02T15:04:05Z: %w", name, proa.ErrInvalid)
+		}
+		*into = at
+	}
+	if hash := r.FormValue("hash"); hash != "" {
+		k, err := a.node.key(KeyRequest{Table: q.Table, Hash: hash, Range: r.FormValue("range")})
+		if err != nil {
+			return q, err
+		}
+		q.KeyID = k.ID()
+	}
+	return q, nil
+}
+
+func (a *api) conflict(r *http.Request) (any, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.node.sync.Conflict(id)
+}
+
+// RestoreRequest is the body of POST /v1/conflicts/{id}/restore: the loser when From is empty.
+type RestoreRequest struct {
+	From proa.Region `json:"from,omitempty"`
+}
+
+func (a *api) restore(r *http.Request) (any, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return nil, err
+	}
+	var req RestoreRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	return a.node.sync.Restore(id, req.From)
+}
+
+// SettleRequest is the body of POST /v1/conflicts/settle: one of Take, Item and Drop.
+type SettleRequest struct {
+	KeyRequest
+	Take proa.Region `json:"take,omitempty"`
+	Item proa.Item   `json:"item,omitempty"`
+	Drop bool        `json:"drop,omitempty"`
+}
+
+func (a *api) settle(r *http.Request) (any, error) {
+	var req SettleRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	key, err := a.node.key(req.KeyRequest)
+	if err != nil {
+		return nil, err
+	}
+	return a.node.sync.Settle(key, datasync.Settlement{Take: req.Take, Item: req.Item, Drop: req.Drop})
+}
+
+// ReplayRequest is the body of POST /v1/conflicts/replay: policies as Parse reads them.
+type ReplayRequest struct {
+	Policy     string            `json:"policy"`
+	Attributes map[string]string `json:"attributes,omitempty"`
+	Table      string            `json:"table,omitempty"`
+	Since      time.Time         `json:"since,omitzero"`
+	Limit      int               `json:"limit,omitempty"`
+}
+
+// ReplayReply says what another policy would have decided, the newest first.
+type ReplayReply struct {
+	Policy    string            `json:"policy"`
+	Conflicts int               `json:"conflicts"`
+	Different int               `json:"different"`
+	Replayed  []datasync.Replay `json:"replayed"`
+}
+
+func (a *api) replay(r *http.Request) (any, error) {
+	var req ReplayRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	rule, err := policy.Parse(req.Policy)
+	if err != nil {
+		return nil, err
+	}
+	attributes := map[string]policy.Rule{}
+	for name, text := range req.Attributes {
+		if attributes[name], err = policy.Parse(text); err != nil {
+			return nil, fmt.Errorf("attribute %s: %w", name, err)
+		}
+	}
+	reply := ReplayReply{Policy: rule.String(), Replayed: []datasync.Replay{}}
+	q := journal.Query{Table: req.Table, Since: req.Since, Limit: req.Limit}
+	list, err := a.node.sync.Replay(q, rule, attributes)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range list {
+		if !one.Same {
+			reply.Different++
+		}
+	}
+	reply.Conflicts, reply.Replayed = len(list), append(reply.Replayed, list...)
+	return reply, nil
+}
+
+// QuarantineReply is GET /v1/quarantine.
+type QuarantineReply struct {
+	Total       int                    `json:"total"`
+	Quarantined []datasync.Quarantined `json:"quarantined"`
+}
+
+func (a *api) quarantine(r *http.Request) (any, error) {
+	limit, err := number(r, "limit", 1000, 100000)
+	if err != nil {
+		return nil, err
+	}
+	list, total, err := a.node.sync.Quarantine(limit)
+	return QuarantineReply{Total: total, Quarantined: append([]datasync.Quarantined{}, list...)}, err
+}
+
+func (a *api) quarantined(r *http.Request) (any, error) {
+	var req KeyRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	key, err := a.node.key(req)
+	if err != nil {
+		return nil, err
+	}
+	return a.node.sync.QuarantinedKey(key)
+}
+
+// Count says how many were meant.
+type Count struct {
+	Count int `json:"count"`
+}
+
+func (a *api) retry(r *http.Request) (any, error) {
+	var req KeyRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	if req.Hash == "" {
+		n, err := a.node.sync.RetryAll(req.Table)
+		return Count{n}, err
+	}
+	key, err := a.node.key(req)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.node.sync.QuarantinedKey(key); err != nil {
+		return nil, err
+	}
+	return Count{1}, a.node.sync.Retry(key)
+}
+
+// DropRequest is the body of POST /v1/quarantine/drop: an unreadable change of a feed.
+type DropRequest struct {
+	ID uint64 `json:"id"`
+}
+
+func (a *api) drop(r *http.Request) (any, error) {
+	var req DropRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	return Count{1}, a.node.sync.DropMalformed(req.ID)
+}
+
+// ScansReply is GET /v1/backfill.
+type ScansReply struct {
+	Scans []datasync.Scan `json:"scans"`
+}
+
+func (a *api) scans(*http.Request) (any, error) {
+	list, err := a.node.sync.Scans()
+	return ScansReply{append([]datasync.Scan{}, list...)}, err
+}
+
+// ScanRequest is the body of POST /v1/backfill: pause, resume or restart.
+type ScanRequest struct {
+	Table  string `json:"table"`
+	Action string `json:"action"`
+}
+
+func (a *api) scan(r *http.Request) (any, error) {
+	var req ScanRequest
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	act := map[string]func(string) error{
+		"pause": a.node.sync.PauseScan, "resume": a.node.sync.ResumeScan, "restart": a.node.sync.Rescan,
+	}[req.Action]
+	if act == nil {
+		return nil, fmt.Errorf("action %.40q: want pause, resume or restart: %w", req.Action, proa.ErrInvalid)
+	}
+	if err := act(req.Table); err != nil {
+		return nil, err
+	}
+	return a.scans(r)
+}
+
+func (a *api) validate(r *http.Request) (any, error) {
+	limit, err := number(r, "limit", 1000, 100000)
+	if err != nil {
+		return nil, err
+	}
+	return a.node.sync.CheckData(r.Context(), limit)
+}
+
+// SubscribersReply is GET /v1/events.
+type SubscribersReply struct {
+	Subscribers []bus.SubscriptionStatus `json:"subscribers"`
+}
+
+func (a *api) subscribers(*http.Request) (any, error) {
+	return SubscribersReply{a.node.sync.Subscribers()}, nil
+}
+
+// DeadReply is GET /v1/events/{name}/dead.
+type DeadReply struct {
+	Dead []bus.DeadLetter `json:"dead"`
+}
+
+func (a *api) deadLetters(r *http.Request) (any, error) {
+	limit, err := number(r, "limit", 100, 10000)
+	if err != nil {
+		return nil, err
+	}
+	list, err := a.node.sync.DeadLetters(r.PathValue("name"), limit)
+	return DeadReply{append([]bus.DeadLetter{}, list...)}, err
+}
+
+func (a *api) redeliver(r *http.Request) (any, error) {
+	n, err := a.node.sync.Redeliver(r.Context(), r.PathValue("name"))
+	return Count{n}, err
+}
+
+// data is all of data sync's own status: metrics, costs, scans, subscribers, warnings.
+func (a *api) data(*http.Request) (any, error) { return a.node.sync.Status() }
+
+// Preflight looks at both sides' data with what a configuration says, without a running node.
+func Preflight(
+	ctx context.Context, c config.Config, limit int, progress func(string, proa.Region, int64),
+) (datasync.Preflight, error) {
+	a, z := awsConfig(c), azureConfig(c)
+	a.Logger, z.Logger = slog.New(slog.DiscardHandler), slog.New(slog.DiscardHandler)
+	o := datasync.PreflightOptions{Limit: limit, Clock: time.Now, Progress: progress}
+	for _, t := range c.Tables {
+		table, err := newTable(ctx, a, z, t, c.DataSync.ResidencyKey)
+		if err != nil {
+			return datasync.Preflight{}, err
+		}
+		o.Tables = append(o.Tables, table)
+	}
+	return datasync.CheckData(ctx, o)
+}
