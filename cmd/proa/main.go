@@ -117,7 +117,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.AddCommand(
 		a.upCommand(), a.downCommand(), a.statusCommand(), a.killCommand(), a.healCommand(), a.partitionCommand(),
 		a.conflictsCommand(), a.restoreCommand(), a.quarantineCommand(), a.backfillCommand(), a.validateCommand(),
-		a.eventsCommand(), a.verifyCommand(), a.diffCommand(), a.explainCommand(), a.envCommand(), a.dnsCommand(),
+		a.eventsCommand(), a.costCommand(), a.verifyCommand(), a.diffCommand(), a.explainCommand(), a.envCommand(), a.dnsCommand(),
 		a.drillCommand(), a.versionCommand(), a.cloudCommand(), a.nodeCommand(),
 	)
 	return root

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync"
 	"github.com/proa-cloud/proa/internal/supervisor"
 )
 
@@ -28,7 +30,13 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.print(s, func(w io.Writer) { writeStatus(w, s) }); err != nil {
+			if err := a.print(s, func(w io.Writer) {
+				writeStatus(w, s)
+				var d datasync.Status
+				if c.Node(cmd.Context(), http.MethodGet, "/v1/data", nil, &d) == nil { // a dead node has said so above
+					writeData(w, &d)
+				}
+			}); err != nil {
 				return err
 			}
 			if check && degraded(s) {
@@ -92,6 +100,53 @@ func writeStatus(w io.Writer, s supervisor.Status) {
 	for _, p := range s.Processes {
 		fmt.Fprintf(w, "%s\t%d\t%.0f MiB\n", p.Name, p.PID, float64(p.RSSBytes)/(1<<20))
 	}
+}
+
+// writeData says what waits for an operator and what replication costs.
+func writeData(w io.Writer, d *datasync.Status) {
+	waiting := 0
+	for i := range d.Directions {
+		waiting += d.Directions[i].Quarantined
+	}
+	fmt.Fprintf(w, "\nreplication: %d changes applied, %d conflicts, %d in quarantine\n", d.Metrics.Applied,
+		d.Metrics.ConflictsKept, waiting)
+	fmt.Fprintln(w, costText(&d.Cost))
+	for _, text := range d.Warnings {
+		fmt.Fprintf(w, "warning: %s\n", text)
+	}
+}
+
+func costText(c *datasync.Cost) string {
+	units := "request units unknown"
+	if c.RequestUnits != nil {
+		units = fmt.Sprintf("%.0f request units", *c.RequestUnits)
+	}
+	return fmt.Sprintf("cost: %d writes to aws (%d write units), %d to azure (%s), %.1f MiB left aws and %.1f azure",
+		c.Writes[proa.AWS], c.WriteUnits, c.Writes[proa.Azure], units, mib(c.Egress[proa.AWS]), mib(c.Egress[proa.Azure]))
+}
+
+func mib(n uint64) float64 { return float64(n) / (1 << 20) }
+
+func (a *app) costCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "cost",
+		Short:   "Say what replication has cost since the node began, and which budget is spent",
+		Example: "  proa cost\n  proa cost -o json",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var d datasync.Status
+			if err := a.node(cmd, http.MethodGet, "/v1/data", nil, &d); err != nil {
+				return err
+			}
+			return a.print(d.Cost, func(w io.Writer) {
+				fmt.Fprintf(w, "%s\n%.2f writes for each change applied\n", costText(&d.Cost), d.Cost.PerChange)
+				if d.Cost.Spent != "" {
+					fmt.Fprintf(w, "the budget of %s is spent: %d writes have waited for it\n", d.Cost.Spent, d.Cost.Waits)
+				}
+			})
+		},
+	}
+	return a.outputFlag(cmd)
 }
 
 // clock renders a moment of today in local time.

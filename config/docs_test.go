@@ -1,0 +1,26 @@
+package config
+
+import (
+	"os"
+	"regexp"
+	"testing"
+)
+
+// The example of docs/DATASYNC.md is a valid configuration.
+func TestTheExampleInTheDocsIsValid(t *testing.T) {
+	text, err := os.ReadFile("../docs/DATASYNC.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(text)
+	if block == nil {
+		t.Fatal("there is no example")
+	}
+	c, err := Parse("DATASYNC.md", block[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Events) != 1 || len(c.Tables[0].Attributes) != 9 {
+		t.Errorf("%+v", c)
+	}
+}
