@@ -233,7 +233,8 @@ func (t *table) unreadable(c *proa.Change) string {
 	if !c.New.Exists() {
 		return ""
 	}
-	if k, err := t.schema.KeyOf(c.New.Item); err != nil || k.ID() != c.Key.ID() {
+	s := &t.schema
+	if !c.New.Item[s.HashName].Equal(c.Key.Hash) || s.RangeName != "" && !c.New.Item[s.RangeName].Equal(c.Key.Range) {
 		return "its content is of another key"
 	}
 	return ""

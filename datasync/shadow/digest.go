@@ -70,20 +70,24 @@ func (tx *Tx) before(id string, r *Record) {
 	if _, ok := tx.parts[id]; ok {
 		return
 	}
-	st := r.State
-	if r.isNew {
-		st = nil
+	switch {
+	case r.parted:
+		tx.parts[id] = r.part
+	case r.isNew:
+		tx.parts[id] = tx.s.part(id, nil)
+	default:
+		tx.parts[id] = tx.s.part(id, r.State)
 	}
-	tx.parts[id] = tx.s.part(id, st)
 }
 
 // digested puts what the batch changed into the digests.
-func (tx *Tx) digested(id, table string, st *resolve.State) {
-	d := tx.s.digest(table)
+func (tx *Tx) digested(id string, r *Record) {
+	was, now := tx.parts[id], tx.s.part(id, r.State)
+	r.part, r.parted = now, true
+	d := tx.s.digest(r.table)
 	if !d.done && id > d.upTo {
 		return
 	}
-	was, now := tx.parts[id], tx.s.part(id, st)
 	if was != now {
 		d.Remove(was)
 		d.Add(now)

@@ -45,6 +45,8 @@ type Record struct {
 	size   int
 	isNew  bool
 	table  string
+	part   verify.Part // of the digest, as of the last commit
+	parted bool        // part is known
 }
 
 // Store is the database. Its methods may be called from several goroutines.
@@ -247,7 +249,7 @@ func (tx *Tx) flush() error {
 func (tx *Tx) committed() {
 	s := tx.s
 	for id, r := range tx.dirty {
-		tx.digested(id, r.table, r.State)
+		tx.digested(id, r)
 		if r.State == nil {
 			s.cache.drop(id)
 			continue
