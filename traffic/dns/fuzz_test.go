@@ -2,25 +2,28 @@ package dns
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"testing"
 
 	mdns "github.com/miekg/dns"
+
+	"github.com/proa-cloud/proa"
 )
 
 // checkReply holds for every message: the reply, if any, unpacks, repeats the identity, is a
 // response and keeps its limit.
 func checkReply(t *testing.T, s *Snapshot, msg []byte) {
 	t.Helper()
-	for _, r := range []reply{{limit: 1232}, {limit: 512, nsid: []byte("x")}, {tcp: true}} {
+	for _, r := range fuzzReplies(t) {
 		out, rcode, _ := s.respond(make([]byte, 0, 1232), msg, r)
-		if rcode == rcodeDrop {
+		if rcode == rcodeDrop || rcode == rcodeLimited {
 			if len(out) != 0 {
 				t.Fatalf("a reply to a message that may not be answered: %x", out)
 			}
 			continue
 		}
 		limit := max(512, r.limit)
-		if r.tcp {
+		if r.client.stream() {
 			limit = 65535
 		}
 		if len(out) < headerLen || len(out) > limit {
@@ -33,6 +36,26 @@ func checkReply(t *testing.T, s *Snapshot, msg []byte) {
 		if err := res.Unpack(out); err != nil {
 			t.Fatalf("reply does not unpack: %v\nquery %x\nreply %x", err, msg, out)
 		}
+	}
+}
+
+// fuzzReplies are the ways in which a message is answered: bare, with everything on, over a stream.
+func fuzzReplies(t testing.TB) []reply {
+	t.Helper()
+	c, err := newCookies([]proa.Secret{proa.NewSecret("000102030405060708090a0b0c0d0e0f")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLimiter(RateLimit{PerSecond: 2}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := netip.MustParseAddr("192.0.2.1")
+	return []reply{
+		{limit: 1232},
+		{limit: 512, nsid: []byte("x"), client: newClient(addr, 1, overUDP), cookies: c, limiter: l},
+		{limit: 1232, nsid: []byte("x"), client: newClient(addr, 1, overTLS), cookies: c, keepalive: 9},
+		{client: testClient(true)},
 	}
 }
 

@@ -144,6 +144,7 @@ type soaState struct {
 	apexLen int
 	answer  answer
 	denial  answer
+	secure  *secureZone // nil for an unsigned zone
 }
 
 // NewSnapshot compiles zones that depend on no plan.

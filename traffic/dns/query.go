@@ -17,6 +17,7 @@ const (
 	rcodeYXDomain = 6
 	rcodeBadVers  = 16 // its upper bits stand in the OPT record
 	rcodeDrop     = -1 // no reply: the message is none that may be answered
+	rcodeLimited  = -2 // no reply: too many like it
 )
 
 // Bits of a header's second and third word.
@@ -26,9 +27,14 @@ const (
 	bitTC     = 0x0200
 	bitRD     = 0x0100
 	bitDO     = 0x8000 // in the OPT record's TTL
+	bitCO     = 0x4000 // beside it: compact denials are understood (RFC 9824 section 5.1)
 	headerLen = 12
 	optLen    = 11 // an OPT record without options
 )
+
+// typeNXNAME stands in the type bitmap of a signed denial for "no such name" and is never asked for
+// (RFC 9824 section 3.4).
+const typeNXNAME = 128
 
 // query is what was understood of a message. It lives on the stack.
 type query struct {
@@ -42,11 +48,13 @@ type query struct {
 	labels   int           // of the name, without the root's
 	starts   [128]uint8    // where each label begins in name
 	name     [maxName]byte // in lower case
+	empty    bool          // no question, only a cookie: RFC 7873 section 5.4
 	edns     bool          // an OPT record was there
 	version  uint8         // its version
 	do       bool          // DNSSEC OK
-	nsid     bool          // the server's identity is asked for
+	co       bool          // Compact Answers OK
 	udpSize  uint16        // what the sender can take
+	options
 }
 
 // parse reads a message and returns the response code that it calls for before any look at zones:
@@ -69,20 +77,58 @@ func (q *query) parse(msg []byte) int {
 	}
 	qd, an := binary.BigEndian.Uint16(msg[4:]), binary.BigEndian.Uint16(msg[6:])
 	ns, ar := binary.BigEndian.Uint16(msg[8:]), binary.BigEndian.Uint16(msg[10:])
-	if qd != 1 { // RFC 9619
+	if qd > 1 || ar > maxAdditional || an != 0 { // RFC 9619
 		return rcodeFormErr
+	}
+	if qd == 0 { // to learn a cookie, and for nothing else
+		q.empty = true
+		rcode := q.parseAdditional(msg, headerLen, int(ar))
+		if ns != 0 || rcode == rcodeOK && !q.cookie {
+			return rcodeFormErr
+		}
+		return rcode
 	}
 	if !q.parseQuestion(msg[headerLen:]) {
 		return rcodeFormErr
 	}
-	transfer := q.kind == mdns.TypeIXFR || q.kind == mdns.TypeAXFR
-	if an != 0 || ns != 0 && !transfer || ar > maxAdditional {
+	if q.kind == mdns.TypeIXFR || q.kind == mdns.TypeAXFR {
+		return q.parseTransfer(msg, int(ns), int(ar))
+	}
+	if ns != 0 {
 		return rcodeFormErr
 	}
-	if transfer {
-		return rcodeRefused
-	}
 	return q.parseAdditional(msg, headerLen+q.question, int(ar))
+}
+
+// parseTransfer steps over the client's SOA in an IXFR. Transfers are answered elsewhere; here they
+// are refused.
+func (q *query) parseTransfer(msg []byte, ns, ar int) int {
+	at := headerLen + q.question
+	if ns > 1 || ns == 1 && q.kind != mdns.TypeIXFR {
+		return rcodeFormErr
+	}
+	if ns == 1 {
+		if at = skipRecord(msg, at); at == 0 {
+			return rcodeFormErr
+		}
+	}
+	if rcode := q.parseAdditional(msg, at, ar); rcode != rcodeOK {
+		return rcode
+	}
+	return rcodeRefused
+}
+
+// skipRecord returns where the record at a place ends, 0 when it is cut.
+func skipRecord(msg []byte, at int) int {
+	nameLen := skipName(msg[at:])
+	if nameLen == 0 || len(msg) < at+nameLen+10 {
+		return 0
+	}
+	end := at + nameLen + 10 + int(binary.BigEndian.Uint16(msg[at+nameLen+8:]))
+	if len(msg) < end {
+		return 0
+	}
+	return end
 }
 
 // lowerWords lowers ASCII letters eight at a time; len(b) is a multiple of eight. A byte is an
@@ -135,15 +181,12 @@ func (q *query) parseQuestion(b []byte) bool {
 // parseAdditional looks for the OPT record (RFC 6891). Other records are stepped over.
 func (q *query) parseAdditional(msg []byte, at, count int) int {
 	for range count {
+		end := skipRecord(msg, at)
+		if end == 0 {
+			return rcodeFormErr
+		}
 		nameLen := skipName(msg[at:])
-		if nameLen == 0 || len(msg) < at+nameLen+10 {
-			return rcodeFormErr
-		}
 		fixed := msg[at+nameLen:]
-		end := at + nameLen + 10 + int(binary.BigEndian.Uint16(fixed[8:]))
-		if len(msg) < end {
-			return rcodeFormErr
-		}
 		if binary.BigEndian.Uint16(fixed) == mdns.TypeOPT {
 			if q.edns || msg[at] != 0 {
 				return rcodeFormErr
@@ -151,8 +194,9 @@ func (q *query) parseAdditional(msg []byte, at, count int) int {
 			q.edns = true
 			q.udpSize = binary.BigEndian.Uint16(fixed[2:])
 			q.version = fixed[5]
-			q.do = binary.BigEndian.Uint16(fixed[6:])&bitDO != 0
-			if q.version == 0 && !q.parseOptions(msg[at+nameLen+10:end]) {
+			flags := binary.BigEndian.Uint16(fixed[6:])
+			q.do, q.co = flags&bitDO != 0, flags&bitCO != 0
+			if q.version == 0 && !q.options.parse(msg[at+nameLen+10:end]) {
 				return rcodeFormErr
 			}
 		}
@@ -162,24 +206,6 @@ func (q *query) parseAdditional(msg []byte, at, count int) int {
 		return rcodeBadVers
 	}
 	return rcodeOK
-}
-
-// parseOptions notes the options that are known and steps over the others (RFC 6891 section 6.1.2).
-func (q *query) parseOptions(b []byte) bool {
-	for len(b) > 0 {
-		if len(b) < 4 {
-			return false
-		}
-		end := 4 + int(binary.BigEndian.Uint16(b[2:]))
-		if len(b) < end {
-			return false
-		}
-		if binary.BigEndian.Uint16(b) == mdns.EDNS0NSID {
-			q.nsid = true
-		}
-		b = b[end:]
-	}
-	return true
 }
 
 // skipName returns the length of a name that may end in a compression pointer, 0 when it is

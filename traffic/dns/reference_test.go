@@ -210,7 +210,7 @@ func TestServerAgreesWithThePlainReading(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, _, _ := s.respond(nil, msg, reply{tcp: true})
+			out, _, _ := s.respond(nil, msg, reply{client: client{transport: overTCP, proven: true}})
 			got := new(mdns.Msg)
 			if err := got.Unpack(out); err != nil {
 				t.Fatal(err)

@@ -8,31 +8,78 @@ import (
 
 // reply says how an answer is to be put on the wire.
 type reply struct {
-	limit  int    // the longest UDP message that is sent without EDNS having asked for less
-	tcp    bool   // no limit but the protocol's
-	nsid   []byte // the server's identity, nil for none
-	pool   *pool
-	answer *answer
-	soa    *soaState
-	moving *pool // of soa
-	rcode  int
-	prefix int  // a DNAME applies: bytes of the query's name in front of the DNAME's owner
-	hinfo  bool // ANY: the minimal answer of RFC 8482
+	limit     int    // the longest UDP message that is sent without EDNS having asked for less
+	nsid      []byte // the server's identity, nil for none
+	client    client
+	cookies   *cookies // nil: no cookies are given
+	cookieAge int32
+	limiter   *limiter // nil: replies are not limited
+	keepalive uint16   // how long a TCP client may stay, in tenths of a second
+	degraded  *Reason  // what answers that follow the plan say
+	reason    Reason
+
+	pool     *pool
+	answer   *answer
+	home     int32 // the node that the answer is of, or the deepest one that the name is below
+	exists   bool  // the name does, if only by a wildcard
+	soa      *soaState
+	moving   *pool // of soa
+	live     *liveAnswer
+	rcode    int
+	prefix   int  // a DNAME applies: bytes of the query's name in front of the DNAME's owner
+	hinfo    bool // ANY: the minimal answer of RFC 8482
+	compact  bool // a signed denial, whose code says that the name exists (RFC 9824)
+	truncate bool // say only that there is more over TCP
 }
 
 // respond appends to dst the reply to msg, nothing when none is due. dst has room for the longest
-// message of the transport. It does not allocate. rcode and kind are for the counters; rcode is
-// negative when there is no reply.
+// message of the transport. It does not allocate, except to sign. rcode and kind are for the
+// counters; rcode is negative when there is no reply.
 func (s *Snapshot) respond(dst, msg []byte, r reply) (out []byte, rcode int, kind uint16) {
 	var q query
+	r.reason.Code = noReason
 	r.rcode = q.parse(msg)
 	if r.rcode == rcodeDrop {
 		return dst, rcodeDrop, 0
 	}
-	if r.rcode == rcodeOK {
+	if q.cookie && r.cookies != nil && len(q.serverCookie) > 0 {
+		var good bool
+		r.cookieAge, good = r.cookies.check(&q.options, r.client.addr, r.client.now)
+		r.client.proven = r.client.proven || good
+		if !good {
+			q.serverCookie = nil
+		}
+	}
+	if r.rcode == rcodeOK && !q.empty {
 		s.answer(&q, &r)
 	}
+	if r.limiter != nil && !r.client.proven {
+		switch r.limiter.admit(r.client.addr, s.likeness(&q, &r), r.client.now) {
+		case drop:
+			return dst, rcodeLimited, 0
+		case slip:
+			r.truncate, r.answer = true, nil
+		}
+	}
+	r.explain(&q)
+	if q.do && r.answer != nil && r.soa != nil && r.soa.secure != nil {
+		s.secure(&q, &r)
+	}
 	return r.write(dst, msg, &q), r.rcode, q.kind
+}
+
+// likeness tells replies apart for the rate limit: by what they are and the name in our zones that
+// they are about. Denials of all names of a zone are alike, as are failures.
+func (s *Snapshot) likeness(q *query, r *reply) uint64 {
+	switch {
+	case r.answer == nil:
+		return 1<<48 | uint64(r.rcode)
+	case r.answer.flags&flagNXDomain != 0 && r.answer == &noDomain:
+		return 2<<48 | uint64(s.base.nodes[r.home].zone)
+	case r.answer.flags&flagSOA != 0:
+		return 3<<48 | uint64(r.home)
+	}
+	return 4<<48 | uint64(r.home)<<16 | uint64(q.kind)
 }
 
 // answer finds the reply to a well-formed query.
@@ -41,7 +88,7 @@ func (s *Snapshot) answer(q *query, r *reply) {
 	case q.class != mdns.ClassINET && q.class != mdns.ClassANY:
 		r.rcode = rcodeRefused
 		return
-	case q.kind == mdns.TypeOPT || q.kind == mdns.TypeTSIG || q.kind == 0:
+	case q.kind == mdns.TypeOPT || q.kind == mdns.TypeTSIG || q.kind == 0 || q.kind == typeNXNAME:
 		r.rcode = rcodeFormErr
 		return
 	case q.kind == mdns.TypeTKEY || q.kind == mdns.TypeMAILA || q.kind == mdns.TypeMAILB:
@@ -56,9 +103,11 @@ func (s *Snapshot) answer(q *query, r *reply) {
 	}
 	n := &b.nodes[at]
 	if q.kind == mdns.TypeDS && exact && n.parent >= 0 {
-		n = &b.nodes[n.parent]
+		at = n.parent
+		n = &b.nodes[at]
 	}
 	r.soa, r.moving = &s.soas[n.zone], &s.moving
+	r.home, r.exists = at, exact
 	switch {
 	case n.flags&nodeCut != 0:
 		s.pickReferral(n, q, r, exact)
@@ -68,6 +117,7 @@ func (s *Snapshot) answer(q *query, r *reply) {
 		s.pick(n, mdns.TypeDNAME, r)
 		r.prefix = q.nameLen - len(b.nameOf(at))
 	case n.wildcard >= 0:
+		r.home, r.exists = n.wildcard, true
 		s.pick(&b.nodes[n.wildcard], q.kind, r)
 	default:
 		r.answer, r.pool = &noDomain, &noPool
@@ -122,6 +172,9 @@ func (s *Snapshot) pick(n *node, kind uint16, r *reply) {
 	if n.live >= 0 {
 		first, count = s.live[n.live].first, s.live[n.live].count
 		r.pool = &s.moving
+		if r.degraded != nil {
+			r.reason = *r.degraded
+		}
 	}
 	list := r.pool.answers[first : first+uint32(count)]
 	if kind == mdns.TypeANY && len(list) > 0 {
@@ -158,21 +211,28 @@ func (r *reply) write(dst, msg []byte, q *query) []byte {
 		dst = append(dst, msg[headerLen:headerLen+q.question]...)
 		dst[start+5] = 1
 	}
+	if r.truncate {
+		bits |= bitTC
+	}
 	if a := r.answer; a != nil {
 		if a.flags&flagAA != 0 {
 			bits |= bitAA
 		}
-		if a.flags&flagNXDomain != 0 {
+		if a.flags&flagNXDomain != 0 && (!r.compact || q.co) {
 			r.rcode = rcodeNXDomain
 		}
 		var fits bool
-		dst, fits = r.sections(dst, start, q, limit)
+		if r.live != nil {
+			dst, fits = r.live.sections(dst, start, limit-r.optSize(q))
+		} else {
+			dst, fits = r.sections(dst, start, q, limit)
+		}
 		if !fits {
 			bits |= bitTC
 		}
 	}
 	if q.edns {
-		dst = r.opt(dst, q)
+		dst = r.opt(dst, start, limit, q)
 		records := dst[start+10 : start+12]
 		binary.BigEndian.PutUint16(records, binary.BigEndian.Uint16(records)+1)
 	}
@@ -182,12 +242,13 @@ func (r *reply) write(dst, msg []byte, q *query) []byte {
 	return dst
 }
 
-// messageLimit is the longest message that may be sent.
+// messageLimit is the longest message that may be sent. Whoever has not proven to be where it says
+// gets no more than 512 bytes: a forged address is of little use then.
 func (r *reply) messageLimit(q *query) int {
 	switch {
-	case r.tcp:
+	case r.client.stream():
 		return 65535
-	case q.edns:
+	case q.edns && r.client.proven:
 		return min(max(512, int(q.udpSize)), max(512, r.limit))
 	}
 	return 512
@@ -240,10 +301,10 @@ func (r *reply) sections(dst []byte, start int, q *query, limit int) ([]byte, bo
 }
 
 // rename appends the CNAME that a DNAME stands for (RFC 6672 section 3.1). dname is the packed
-// DNAME record, whose owner is a pointer; qname is the query's name in its own case. The new name
-// may be too long: then there is no CNAME.
+// DNAME record, whose owner is a pointer, perhaps with its signature behind it; qname is the query's
+// name in its own case. The new name may be too long: then there is no CNAME.
 func (r *reply) rename(dst, dname, qname []byte) ([]byte, bool) {
-	target := dname[12:]
+	target := dname[12 : 12+int(binary.BigEndian.Uint16(dname[10:]))]
 	size := r.prefix + len(target)
 	if size > maxName {
 		r.rcode = rcodeYXDomain
@@ -254,34 +315,4 @@ func (r *reply) rename(dst, dname, qname []byte) ([]byte, bool) {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(size))
 	dst = append(dst, qname[:r.prefix]...)
 	return append(dst, target...), true
-}
-
-// optSize is what the OPT record of the reply takes.
-func (r *reply) optSize(q *query) int {
-	switch {
-	case !q.edns:
-		return 0
-	case q.nsid && len(r.nsid) > 0:
-		return optLen + 4 + len(r.nsid)
-	}
-	return optLen
-}
-
-// opt appends the OPT record: our size, the upper bits of the code, DO as it came (RFC 3225), the
-// server's identity when asked for.
-func (r *reply) opt(dst []byte, q *query) []byte {
-	dst = append(dst, 0, 0, byte(mdns.TypeOPT))
-	dst = binary.BigEndian.AppendUint16(dst, uint16(max(512, r.limit)))
-	dst = append(dst, byte(r.rcode>>4), 0, 0, 0)
-	if q.do {
-		dst[len(dst)-2] = bitDO >> 8
-	}
-	if !q.nsid || len(r.nsid) == 0 {
-		return append(dst, 0, 0)
-	}
-	size := uint16(len(r.nsid))
-	dst = binary.BigEndian.AppendUint16(dst, 4+size)
-	dst = binary.BigEndian.AppendUint16(dst, mdns.EDNS0NSID)
-	dst = binary.BigEndian.AppendUint16(dst, size)
-	return append(dst, r.nsid...)
 }

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,16 @@ func richSnapshot(t testing.TB) *Snapshot {
 	return s
 }
 
+// testClient is one whose address is proven: over UDP, it has a cookie.
+func testClient(tcp bool) client {
+	c := newClient(netip.MustParseAddr("192.0.2.1"), 1_800_000_000, overUDP)
+	if tcp {
+		c.transport = overTCP
+	}
+	c.proven = true
+	return c
+}
+
 // ask packs a query, answers it and unpacks the reply.
 func ask(t testing.TB, s *Snapshot, q *mdns.Msg, tcp bool) *mdns.Msg {
 	t.Helper()
@@ -76,7 +87,7 @@ func ask(t testing.TB, s *Snapshot, q *mdns.Msg, tcp bool) *mdns.Msg {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, _, _ := s.respond(nil, msg, reply{limit: 1232, tcp: tcp, nsid: []byte("n1")})
+	out, _, _ := s.respond(nil, msg, reply{limit: 1232, client: testClient(tcp), nsid: []byte("n1")})
 	res := new(mdns.Msg)
 	if err := res.Unpack(out); err != nil {
 		t.Fatalf("reply does not unpack: %v\n%x", err, out)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"runtime"
@@ -48,6 +49,13 @@ type Config struct {
 	// TCPTotal and TCPPerClient bound the open TCP connections, altogether and from one address. 0
 	// is 512 and 32.
 	TCPTotal, TCPPerClient int
+	// CookieSecrets make server cookies (RFC 9018): 32 hexadecimal digits each, the same on all
+	// servers of a zone. The first makes cookies, all of them are accepted. None: a random one.
+	CookieSecrets []proa.Secret
+	// RateLimit bounds like replies to one network over UDP.
+	RateLimit RateLimit
+	// Clock tells the time. nil is time.Now.
+	Clock func() time.Time
 	// Logger takes what an operator should know; never a line a query.
 	Logger *slog.Logger
 }
@@ -71,6 +79,10 @@ type Server struct {
 	clients clients
 	refused atomic.Uint64
 	nsid    []byte
+	cookies *cookies
+	limiter *limiter
+	// degraded is the reason that answers which follow the plan carry, nil for none.
+	degraded atomic.Pointer[Reason]
 }
 
 // socket is one bound address.
@@ -100,6 +112,12 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, base: base, nsid: []byte(cfg.NSID)}
+	if s.cookies, err = newCookies(cfg.CookieSecrets); err != nil {
+		return nil, err
+	}
+	if s.limiter, err = newLimiter(cfg.RateLimit, rand.Uint64()); err != nil {
+		return nil, err
+	}
 	s.clients.open = map[netip.Addr]int{}
 	s.current.Store(first)
 	return s, nil
@@ -117,6 +135,9 @@ func (c *Config) complete() error {
 	}
 	if c.TCPIdle == 0 {
 		c.TCPIdle = defaultTCPIdle
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	switch {
 	case len(c.Listen) == 0:
@@ -264,7 +285,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		c := s.workers[w]
 		w++
-		group.Go(func() error { return s.serveTCP(ctx, sock.tcp, c) })
+		group.Go(func() error { return s.serveTCP(ctx, sock.tcp, nil, c) })
 	}
 	s.cfg.Logger.Info("name server listens", "addresses", fmt.Sprint(s.Addrs()), "zones",
 		s.zoneNames())
@@ -279,9 +300,8 @@ func (s *Server) zoneNames() []string {
 	return names
 }
 
-// handle answers one message; a panic costs that message and is counted. Rate limiting by client
-// belongs here, before respond.
-func (s *Server) handle(dst, msg []byte, tcp bool, c *counters) (out []byte) {
+// handle answers one message; a panic costs that message and is counted.
+func (s *Server) handle(dst, msg []byte, from client, c *counters) (out []byte) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.panics.Add(1)
@@ -290,9 +310,9 @@ func (s *Server) handle(dst, msg []byte, tcp bool, c *counters) (out []byte) {
 		}
 	}()
 	out, rcode, kind := s.current.Load().respond(dst, msg, reply{
-		limit: s.cfg.UDPLimit, tcp: tcp,
-		nsid: s.nsid,
+		limit: s.cfg.UDPLimit, nsid: s.nsid, client: from, cookies: s.cookies,
+		limiter: s.limiter, keepalive: s.keepalive(), degraded: s.degraded.Load(),
 	})
-	c.count(rcode, kind, tcp, out)
+	c.count(rcode, kind, from.transport, out)
 	return out
 }

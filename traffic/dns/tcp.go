@@ -3,9 +3,11 @@ package dns
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -17,6 +19,13 @@ type clients struct {
 	mu    sync.Mutex
 	total int
 	open  map[netip.Addr]int
+}
+
+// count is how many connections are open.
+func (c *clients) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.total
 }
 
 // enter takes a place; false when there is none.
@@ -40,14 +49,16 @@ func (c *clients) leave(a netip.Addr) {
 	}
 }
 
-// serveTCP accepts until ctx ends and returns when all its connections have.
-func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, c *counters) error {
+// serveTCP accepts until ctx ends and returns when all its connections have. config is nil for plain
+// TCP.
+func (s *Server) serveTCP(ctx context.Context, l net.Listener, config *tls.Config, c *counters,
+) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	for {
-		conn, err := l.AcceptTCP()
+		conn, err := l.Accept()
 		switch {
 		case ctx.Err() != nil:
 			if err == nil {
@@ -63,17 +74,41 @@ func (s *Server) serveTCP(ctx context.Context, l *net.TCPListener, c *counters) 
 			}
 			continue
 		}
-		from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+		from := remoteAddr(conn)
 		if !s.clients.enter(from, s.cfg.TCPTotal, s.cfg.TCPPerClient) {
 			s.refused.Add(1)
 			_ = conn.Close()
 			continue
 		}
+		over := overTCP
+		if config != nil {
+			conn, over = tls.Server(conn, config), overTLS
+		}
 		wg.Go(func() {
 			defer s.clients.leave(from)
-			s.serveConn(ctx, conn, c)
+			s.serveConn(ctx, conn, from, over, c)
 		})
 	}
+}
+
+func remoteAddr(conn net.Conn) netip.Addr {
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// idle is how long a connection may be silent: less when the places are nearly taken.
+func (s *Server) idle() time.Duration {
+	if s.clients.count()*4 > s.cfg.TCPTotal*3 {
+		return max(s.cfg.TCPIdle/8, 250*time.Millisecond)
+	}
+	return s.cfg.TCPIdle
+}
+
+// keepalive tells a client how long it may stay, in tenths of a second (RFC 7828).
+func (s *Server) keepalive() uint16 {
+	return uint16(min(s.cfg.TCPIdle/(100*time.Millisecond), math.MaxUint16))
 }
 
 // maxTCPQuery bounds a query over TCP; a longer one ends the connection.
@@ -81,7 +116,9 @@ const maxTCPQuery = 8192
 
 // serveConn answers the queries of one connection in their order (RFC 7766: pipelined queries wait
 // in the buffer).
-func (s *Server) serveConn(ctx context.Context, conn *net.TCPConn, c *counters) {
+func (s *Server) serveConn(ctx context.Context, conn net.Conn, from netip.Addr, over transport,
+	c *counters,
+) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	defer func() { _ = conn.Close() }()
@@ -90,14 +127,15 @@ func (s *Server) serveConn(ctx context.Context, conn *net.TCPConn, c *counters) 
 	reply := make([]byte, 0, 2048)
 	for {
 		// One deadline a message: a client that drips bytes does not hold its place.
-		if err := conn.SetDeadline(time.Now().Add(s.cfg.TCPIdle)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(s.idle())); err != nil {
 			return
 		}
 		msg, err := readMessage(in)
 		if err != nil {
 			return
 		}
-		reply = s.handle(append(reply[:0], 0, 0), msg, true, c)
+		reply = s.handle(append(reply[:0], 0, 0), msg,
+			newClient(from, seconds(s.cfg.Clock()), over), c)
 		if len(reply) <= 2 {
 			return // nothing to say to this message: this is not a resolver
 		}

@@ -163,14 +163,15 @@ func (r *rawConn) receive(v *vector) (int, syscall.Errno) {
 
 // answerBatch answers the first n messages of in and returns how many replies are in out.
 func (s *Server) answerBatch(in, out *vector, n int, c *counters) int {
-	k := 0
+	k, now := 0, seconds(s.cfg.Clock())
 	for i := range n {
 		size := int(in.hdrs[i].len)
 		if size > maxQuery {
 			c.dropped.Add(1)
 			continue
 		}
-		reply := s.handle(out.bufs[k][:0], in.bufs[i][:size], false, c)
+		from := newClient(address(&in.addrs[i]), now, overUDP)
+		reply := s.handle(out.bufs[k][:0], in.bufs[i][:size], from, c)
 		if len(reply) == 0 || len(reply) > len(out.bufs[k]) {
 			continue
 		}
@@ -180,6 +181,14 @@ func (s *Server) answerBatch(in, out *vector, n int, c *counters) int {
 		k++
 	}
 	return k
+}
+
+// address reads a sender's address as the kernel wrote it.
+func address(raw *unix.RawSockaddrInet6) netip.Addr {
+	if raw.Family == unix.AF_INET {
+		return netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(raw)).Addr)
+	}
+	return netip.AddrFrom16(raw.Addr)
 }
 
 // send gives the kernel the first k replies. One that it will not take is left out; its client asks

@@ -52,8 +52,12 @@ func (p sharedConn) serve(ctx context.Context, s *Server, c *counters) error {
 			c.dropped.Add(1)
 			continue
 		}
-		if reply := s.handle(out[:0], in[:n], false, c); len(reply) > 0 {
+		if reply := s.answerOne(out[:0], in[:n], from.Addr(), c); len(reply) > 0 {
 			_, _ = p.conn.WriteToUDPAddrPort(reply, from) // a lost reply is asked for again
 		}
 	}
+}
+
+func (s *Server) answerOne(dst, msg []byte, from netip.Addr, c *counters) []byte {
+	return s.handle(dst, msg, newClient(from, seconds(s.cfg.Clock()), overUDP), c)
 }
