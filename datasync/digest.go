@@ -59,6 +59,72 @@ func (s *Service) Compare() (verify.Result, error) {
 	return res, nil
 }
 
+// The bounds of a comparison that is made for a status line: how old it may be, and how many waiting
+// keys it looks at one by one. Where more wait, all of them count as in flight.
+const (
+	lineAge  = time.Second
+	lineKeys = 256
+)
+
+// Line is Compare for a status line: it may be a second old, and costs next to nothing however much
+// waits.
+func (s *Service) Line() (verify.Result, error) {
+	s.mu.Lock()
+	line := s.line
+	s.mu.Unlock()
+	if line != nil && s.clock.now().Sub(line.at) < lineAge {
+		return line.result, nil
+	}
+	waiting := 0
+	for _, t := range s.tables {
+		for _, r := range proa.Regions() {
+			d := s.store.Depth(t.schema.Table, r)
+			waiting += d.Ready + d.Delayed + d.InFlight + d.Parked
+		}
+	}
+	var res verify.Result
+	var err error
+	if waiting <= lineKeys {
+		res, err = s.Compare()
+	} else {
+		res, err = s.busy(waiting)
+	}
+	if err != nil {
+		return res, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.line = &statusLine{res, s.clock.now()}
+	return res, nil
+}
+
+// statusLine is the last status line.
+type statusLine struct {
+	result verify.Result
+	at     time.Time
+}
+
+// busy is a comparison that takes all that waits for in flight.
+func (s *Service) busy(waiting int) (verify.Result, error) {
+	res := verify.Result{Through: s.clock.now(), InFlight: int64(waiting)}
+	for _, t := range s.tables {
+		for _, sd := range t.sides {
+			if fresh := sd.freshness(); fresh.Before(res.Through) {
+				res.Through = fresh
+			}
+		}
+		c := t.store.CompareDigests(t.schema.Table)
+		if !c.Ready {
+			return res, fmt.Errorf("compare: the digest of %s is being built: %w", t.schema.Table, proa.ErrUnavailable)
+		}
+		res.Keys += c.Keys
+	}
+	for _, b := range s.buckets {
+		res.Objects += b.Objects()
+	}
+	return res, nil
+}
+
 func (t *table) compareDigests(res *verify.Result) error {
 	for _, sd := range t.sides {
 		fresh := sd.freshness()

@@ -44,6 +44,7 @@ type Service struct {
 
 	mu       sync.Mutex
 	verified *verify.Result
+	line     *statusLine
 
 	verifying sync.Mutex
 }

@@ -98,7 +98,7 @@ func (a *api) status(*http.Request) (any, error) {
 		}
 		s.Regions[r] = region
 	}
-	if v, err := n.sync.Compare(); err == nil {
+	if v, err := n.sync.Line(); err == nil {
 		s.Verified = verified(v)
 	} else if v := n.sync.Verified(); v != nil {
 		s.Verified = verified(*v)
