@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	mdns "github.com/miekg/dns"
 
@@ -23,6 +25,24 @@ type Base struct {
 	records []Record
 	names   []name // of records
 	homes   []int  // the zone of each record
+
+	signs []*signing // of each zone, nil for an unsigned one
+	renew time.Time  // when to sign again, zero for never
+	live  *liveCache // answers signed for queries, nil without a signed zone
+	ids   atomic.Uint64
+}
+
+// Source is what a Base is compiled from.
+type Source struct {
+	// Zones are what is served.
+	Zones []*Zone
+	// Records are the names whose addresses depend on the plan. A record's name must lie in one of
+	// the zones, outside delegations and not at an alias.
+	Records []Record
+	// Signing has the keys of the zones that are signed.
+	Signing Signing
+	// Now is when signatures are made.
+	Now time.Time
 }
 
 // move is a name to pack again for each plan.
@@ -31,10 +51,17 @@ type move struct {
 	name name
 }
 
-// Compile packs zones and the records whose addresses depend on the plan. A record's name must lie
-// in one of the zones, outside delegations and not at an alias. Errors wrap proa.ErrInvalidConfig.
+// Compile packs zones and records, unsigned.
 func Compile(zones []*Zone, records []Record) (*Base, error) {
-	b := &Base{zones: slices.Clone(zones), records: records}
+	return Source{Zones: zones, Records: records}.Compile()
+}
+
+// Compile packs and signs. Errors wrap proa.ErrInvalidConfig.
+func (c Source) Compile() (*Base, error) {
+	if err := c.Signing.complete(); err != nil {
+		return nil, err
+	}
+	b := &Base{zones: slices.Clone(c.Zones), records: c.Records}
 	slices.SortStableFunc(b.zones, func(x, y *Zone) int {
 		return cmp.Compare(x.apex.labels(), y.apex.labels())
 	})
@@ -50,19 +77,29 @@ func Compile(zones []*Zone, records []Record) (*Base, error) {
 	if err := b.placeRecords(); err != nil {
 		return nil, err
 	}
+	if err := b.prepareSigning(c.Signing, c.Now); err != nil {
+		return nil, err
+	}
+	if !b.renew.IsZero() {
+		b.live = newLiveCache(c.Signing)
+	}
+	return b, b.compileZones()
+}
+
+func (b *Base) compileZones() error {
 	count := 0
-	for _, z := range b.zones {
-		b.views = append(b.views, view{zone: z})
+	for i, z := range b.zones {
+		b.views = append(b.views, view{zone: z, sign: b.signs[i]})
 		count += len(z.owners)
 	}
 	b.index = *newIndex(count)
 	for i := range b.zones {
 		if err := b.compileZone(i); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	b.linkWildcards()
-	return b, nil
+	return b.signRegions()
 }
 
 // maxZones bounds the zones of one server.
@@ -165,7 +202,7 @@ func (b *Base) compileNode(zone int, n name, v *node, referrals map[name]uint32)
 	} else if cut == n {
 		v.flags = nodeCut
 		if ds := o.set(mdns.TypeDS); ds != nil {
-			r := resolution{links: []link{{"", ds}}}
+			r := resolution{links: []link{{set: ds}}}
 			if err := view.pack(&b.static, n, mdns.TypeDS, r); err != nil {
 				return err
 			}

@@ -99,7 +99,7 @@ func planText(plan proa.Plan, ttl uint32) rrset {
 		d.WriteByte(byte(len(s)))
 		d.WriteString(s)
 	}
-	return rrset{kind: mdns.TypeTXT, ttl: ttl, data: []string{d.String()}}
+	return rrset{kind: mdns.TypeTXT, ttl: ttl, data: []string{d.String()}, late: true}
 }
 
 // clip shortens s to limit bytes without cutting a character, and replaces control characters.
@@ -127,6 +127,7 @@ type Snapshot struct {
 	Plan proa.Plan
 
 	base   *Base
+	id     uint64 // among the base's snapshots
 	moving pool
 	live   []liveNode
 	soas   []soaState
@@ -160,7 +161,7 @@ func NewSnapshot(zones ...*Zone) (*Snapshot, error) {
 // only. The SOA serial of a zone with such names is the file's plus the plan's version, so it rises
 // with each plan (RFC 1982).
 func (b *Base) Snapshot(plan proa.Plan) (*Snapshot, error) {
-	s := &Snapshot{Plan: plan, base: b}
+	s := &Snapshot{Plan: plan, base: b, id: b.ids.Add(1)}
 	views := make([]view, len(b.views))
 	for i, v := range b.views {
 		v.live = map[name]*owner{}
@@ -175,7 +176,11 @@ func (b *Base) Snapshot(plan proa.Plan) (*Snapshot, error) {
 		}
 	}
 	for i := range views {
-		s.soas = append(s.soas, s.packSOA(&views[i], plan))
+		soa, err := s.packSOA(&views[i], plan)
+		if err != nil {
+			return nil, err
+		}
+		s.soas = append(s.soas, soa)
 	}
 	for _, m := range b.moves {
 		first := len(s.moving.answers)
@@ -204,7 +209,7 @@ func overlay(v *view, n name, sets []rrset) {
 }
 
 // packSOA packs a zone's SOA, with the plan's serial where the zone has live names.
-func (s *Snapshot) packSOA(v *view, plan proa.Plan) soaState {
+func (s *Snapshot) packSOA(v *view, plan proa.Plan) (soaState, error) {
 	apex := v.zone.apex
 	soa := *v.owner(apex).set(mdns.TypeSOA)
 	serial := v.zone.Serial
@@ -229,7 +234,20 @@ func (s *Snapshot) packSOA(v *view, plan proa.Plan) soaState {
 	k.frozen = true
 	k.set(apex, &soa, negativeTTL(&soa))
 	state.denial = k.done(answer{ns: 1, flags: flagAA})
-	return state
+	if v.sign == nil {
+		return state, nil
+	}
+	sigs, err := v.sign.signatures(apex, &soa)
+	if err != nil {
+		return state, err
+	}
+	k = newPacker(&s.moving, apex, false)
+	k.set("", &soa, soa.ttl)
+	state.secure = &secureZone{
+		apex: apex, sign: v.sign, soaSigs: sigs.data, negative: negativeTTL(&soa),
+		soa: k.done(answer{kind: mdns.TypeSOA, an: 1 + k.set("", sigs, sigs.ttl), flags: flagAA}),
+	}
+	return state, nil
 }
 
 // behind reports whether serial a is before b (RFC 1982).

@@ -110,10 +110,22 @@ func (k *packer) rdata(kind uint16, d string) {
 	}
 }
 
-// done closes the answer and adds it to the pool.
-func (k *packer) done(a answer) answer {
+// close ends the answer.
+func (k *packer) close(a answer) answer {
 	a.body, a.size = uint32(k.start), uint32(k.offset())
 	a.fixups, a.nfix = uint32(k.fixups), uint16(len(k.pool.fixups)-k.fixups)
+	return a
+}
+
+// done closes the answer and adds it to the pool.
+func (k *packer) done(a answer) answer {
+	a = k.close(a)
 	k.pool.answers = append(k.pool.answers, a)
 	return a
+}
+
+// doneSigned closes an answer with signatures and ties it to the plain one before it.
+func (k *packer) doneSigned(a answer) {
+	k.pool.signed = append(k.pool.signed, k.close(a))
+	k.pool.answers[len(k.pool.answers)-1].signed = uint32(len(k.pool.signed))
 }

@@ -2,10 +2,12 @@ package dns
 
 import (
 	"fmt"
+	"slices"
 
 	mdns "github.com/miekg/dns"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/traffic/dns/dnssec"
 )
 
 // maxBody is the most that an answer's records may take: the rest of 65,535 bytes is for header,
@@ -22,10 +24,12 @@ func (v *view) packOwner(p *pool, n name, o *owner) error {
 			continue
 		}
 		if kind == mdns.TypeDNAME {
-			packRenaming(p, n, &o.sets[i])
+			if err := v.packRenaming(p, n, &o.sets[i]); err != nil {
+				return err
+			}
 			continue
 		}
-		if err := v.pack(p, n, kind, resolution{links: []link{{"", &o.sets[i]}}}); err != nil {
+		if err := v.pack(p, n, kind, resolution{links: []link{{set: &o.sets[i]}}}); err != nil {
 			return err
 		}
 	}
@@ -70,26 +74,99 @@ func (v *view) pack(p *pool, n name, kind uint16, r resolution) error {
 	case r.denied:
 		a.flags |= flagSOA
 	case r.cut != "":
-		v.referral(k, &a, r.cut)
+		v.referral(k, &a, r.cut, nil)
 	}
-	return finishPack(k, a, n)
+	if err := finishPack(k, a, n); err != nil || variable || r.denied || r.nxdomain || r.cut != "" {
+		return err
+	}
+	return v.packSigned(p, n, kind, r)
+}
+
+// packSigned packs the same answer with the signatures of its sets. It leaves that to the query
+// when the cap on what is signed ahead is reached, or when it is not worth it.
+func (v *view) packSigned(p *pool, n name, kind uint16, r resolution) error {
+	late := slices.ContainsFunc(r.links, func(l link) bool { return l.set.late })
+	if late || !v.sign.ahead(len(r.links)) {
+		return nil
+	}
+	k := newPacker(p, n, false)
+	a := answer{kind: kind, flags: flagAA}
+	for _, l := range r.links {
+		a.an += k.set(l.owner, l.set, l.set.ttl)
+	}
+	for _, l := range r.links {
+		if l.made {
+			continue // the DNAME's signature is its proof
+		}
+		owner := l.owner
+		if owner == "" {
+			owner = n
+		}
+		sigs, err := v.sign.signatures(owner, l.set)
+		if err != nil {
+			return err
+		}
+		a.an += k.set(l.owner, sigs, sigs.ttl)
+	}
+	if k.offset() > maxBody {
+		return finishPack(k, a, n)
+	}
+	k.doneSigned(a)
+	return nil
 }
 
 // packRenaming packs a DNAME for its own name and for all names below, so with the owner as a
 // pointer to complete.
-func packRenaming(p *pool, n name, set *rrset) {
+func (v *view) packRenaming(p *pool, n name, set *rrset) error {
 	k := newPacker(p, n, true)
 	a := answer{kind: mdns.TypeDNAME, flags: flagAA}
 	a.an = k.set(n, set, set.ttl)
 	k.done(a)
+	if !v.sign.ahead(1) {
+		return nil
+	}
+	sigs, err := v.sign.signatures(n, set)
+	if err != nil {
+		return err
+	}
+	k = newPacker(p, n, true)
+	k.set(n, set, set.ttl)
+	a.an += k.set(n, sigs, sigs.ttl)
+	k.doneSigned(a)
+	return nil
 }
 
 // packReferral packs the referral to a delegation, for its name and all names below.
 func (v *view) packReferral(p *pool, cut name) error {
 	k := newPacker(p, cut, true)
 	a := answer{kind: anyKind}
-	v.referral(k, &a, cut)
-	return finishPack(k, a, cut)
+	v.referral(k, &a, cut, nil)
+	if err := finishPack(k, a, cut); err != nil || !v.sign.ahead(1) {
+		return err
+	}
+	proof, err := v.delegationProof(cut)
+	if err != nil {
+		return err
+	}
+	k = newPacker(p, cut, true)
+	a = answer{kind: anyKind}
+	v.referral(k, &a, cut, proof)
+	k.doneSigned(a)
+	return nil
+}
+
+// delegationProof is what a signed referral says of the child's keys: its DS, or that it has none,
+// with signatures.
+func (v *view) delegationProof(cut name) ([]*rrset, error) {
+	proof := v.zone.owners[cut].set(mdns.TypeDS)
+	if proof == nil {
+		proof = &rrset{
+			kind: mdns.TypeNSEC, ttl: negativeTTL(v.owner(v.zone.apex).set(mdns.TypeSOA)),
+			data: []string{dnssec.Denial(string(cut), true, []uint16{mdns.TypeNS})},
+		}
+	}
+	sigs, err := v.sign.signatures(cut, proof)
+	return []*rrset{proof, sigs}, err
 }
 
 func finishPack(k *packer, a answer, n name) error {
@@ -103,9 +180,12 @@ func finishPack(k *packer, a answer, n name) error {
 
 // referral writes a delegation's name servers and their addresses. Those below the delegation must
 // be in the message (RFC 9471); those elsewhere in the zone go into the droppable tail.
-func (v *view) referral(k *packer, a *answer, cut name) {
+func (v *view) referral(k *packer, a *answer, cut name, proof []*rrset) {
 	ns := v.zone.owners[cut].set(mdns.TypeNS)
 	a.ns += k.set(cut, ns, ns.ttl)
+	for _, set := range proof {
+		a.ns += k.set(cut, set, set.ttl)
+	}
 	for _, below := range []bool{true, false} {
 		before := k.offset()
 		for _, d := range ns.data {

@@ -20,6 +20,9 @@ type answer struct {
 	ar     uint16 // in the additional section
 	tailAR uint16 // of those, in the tail
 	flags  uint8
+	// The same with its signatures: one past its place in the pool's signed answers; 0: it is
+	// signed when it is asked for.
+	signed uint32
 }
 
 // anyKind marks the answer for every query type without an answer of its own. Type 0 is never asked
@@ -44,6 +47,7 @@ const (
 type pool struct {
 	bytes   []byte
 	answers []answer
+	signed  []answer // found through answers
 	fixups  []uint16 // offsets within their body
 }
 

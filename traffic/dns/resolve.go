@@ -11,6 +11,7 @@ const maxChain = 16
 type link struct {
 	owner name
 	set   *rrset
+	made  bool // a CNAME made of the DNAME before it, never signed
 }
 
 // resolution is the answer to one name and type by the algorithm of RFC 1034 section 4.3.2 within
@@ -27,6 +28,7 @@ type resolution struct {
 type view struct {
 	zone *Zone
 	live map[name]*owner
+	sign *signing // nil: the zone is not signed
 }
 
 // owner returns a name's record sets, the live ones in the place of the zone's.
@@ -44,7 +46,7 @@ func (v *view) resolve(start name, o *owner, kind uint16) resolution {
 	at := start
 	for range maxChain {
 		if set := o.set(kind); set != nil {
-			r.links = append(r.links, link{at, set})
+			r.links = append(r.links, link{owner: at, set: set})
 			return r
 		}
 		alias := o.set(mdns.TypeCNAME)
@@ -52,7 +54,7 @@ func (v *view) resolve(start name, o *owner, kind uint16) resolution {
 			r.denied = true
 			return r
 		}
-		r.links = append(r.links, link{at, alias})
+		r.links = append(r.links, link{owner: at, set: alias})
 		at = lowerName(name(alias.data[0]))
 		for range maxChain {
 			renamed := v.rename(&r, at)
@@ -112,7 +114,7 @@ func (v *view) rename(r *resolution, n name) name {
 		if len(target) > maxName {
 			return ""
 		}
-		r.links = append(r.links, link{p, d}, link{n, &rrset{
+		r.links = append(r.links, link{owner: p, set: d}, link{owner: n, made: true, set: &rrset{
 			kind: mdns.TypeCNAME, ttl: d.ttl, data: []string{string(target)},
 		}})
 		return lowerName(target)

@@ -54,6 +54,8 @@ type Config struct {
 	CookieSecrets []proa.Secret
 	// RateLimit bounds like replies to one network over UDP.
 	RateLimit RateLimit
+	// Signing has the keys of the zones that are signed (DNSSEC).
+	Signing Signing
 	// Clock tells the time. nil is time.Now.
 	Clock func() time.Time
 	// Logger takes what an operator should know; never a line a query.
@@ -71,9 +73,9 @@ const (
 // Server is an authoritative name server.
 type Server struct {
 	cfg     Config
-	base    *Base
 	current atomic.Pointer[Snapshot]
 	publish sync.Mutex // orders publishers; queries do not take it
+	base    *Base      // guarded by publish, as is what is compiled into it
 	sockets []socket
 	workers []*counters
 	clients clients
@@ -103,7 +105,8 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	base, err := Compile(cfg.Zones, cfg.Records)
+	s := &Server{cfg: cfg, nsid: []byte(cfg.NSID)}
+	base, err := s.source().Compile()
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +114,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, base: base, nsid: []byte(cfg.NSID)}
+	s.base = base
 	if s.cookies, err = newCookies(cfg.CookieSecrets); err != nil {
 		return nil, err
 	}
@@ -121,6 +124,13 @@ func New(cfg Config) (*Server, error) {
 	s.clients.open = map[netip.Addr]int{}
 	s.current.Store(first)
 	return s, nil
+}
+
+// source is what the server's answers are compiled from, now.
+func (s *Server) source() Source {
+	return Source{
+		Zones: s.cfg.Zones, Records: s.cfg.Records, Signing: s.cfg.Signing, Now: s.cfg.Clock(),
+	}
 }
 
 // complete sets the defaults and refuses what cannot work.
@@ -151,38 +161,6 @@ func (c *Config) complete() error {
 	case c.Logger == nil:
 		return fmt.Errorf("dns: a logger is needed: %w", proa.ErrInvalidConfig)
 	}
-	return nil
-}
-
-// Apply publishes the snapshot of a plan. It fails with proa.ErrStalePlan when a newer plan is in
-// force.
-func (s *Server) Apply(plan proa.Plan) error {
-	next, err := s.base.Snapshot(plan)
-	if err != nil {
-		return err
-	}
-	return s.Publish(next)
-}
-
-// Publish swaps the snapshot; the next query is answered from it. One whose plan, or whose serial
-// of any zone (RFC 1982), is behind the present one is refused with proa.ErrStalePlan.
-func (s *Server) Publish(next *Snapshot) error {
-	s.publish.Lock()
-	defer s.publish.Unlock()
-	was := s.current.Load()
-	if next.Plan.Version < was.Plan.Version {
-		return fmt.Errorf("publish plan %d: plan %d is served: %w", next.Plan.Version,
-			was.Plan.Version, proa.ErrStalePlan)
-	}
-	for i, z := range next.base.zones {
-		for j, o := range was.base.zones {
-			if z.apex == o.apex && behind(next.soas[i].serial, was.soas[j].serial) {
-				return fmt.Errorf("publish zone %s: serial %d is behind %d: %w",
-					z.Origin, next.soas[i].serial, was.soas[j].serial, proa.ErrStalePlan)
-			}
-		}
-	}
-	s.current.Store(next)
 	return nil
 }
 
@@ -287,6 +265,7 @@ func (s *Server) Run(ctx context.Context) error {
 		w++
 		group.Go(func() error { return s.serveTCP(ctx, sock.tcp, nil, c) })
 	}
+	group.Go(func() error { return s.keepSigned(ctx) })
 	s.cfg.Logger.Info("name server listens", "addresses", fmt.Sprint(s.Addrs()), "zones",
 		s.zoneNames())
 	return group.Wait()
@@ -294,7 +273,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) zoneNames() []string {
 	var names []string
-	for _, z := range s.base.zones {
+	for _, z := range s.cfg.Zones {
 		names = append(names, z.Origin)
 	}
 	return names

@@ -34,6 +34,7 @@ type rrset struct {
 	ttl  uint32
 	data []string // uncompressed RDATA
 	size int      // bytes that it takes in an answer at most
+	late bool     // not signed ahead: it changes with each plan
 }
 
 func (o *owner) set(kind uint16) *rrset {

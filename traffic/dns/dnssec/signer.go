@@ -254,9 +254,7 @@ func (s *Signer) sign(k Key, owner string, kind uint16, ttl uint32, text []byte)
 // labels counts the labels of a name without the root's and a wildcard's.
 func labels(owner string) uint8 {
 	count := uint8(0)
-	if strings.HasPrefix(owner, "\x01*") {
-		owner = owner[2:]
-	}
+	owner = strings.TrimPrefix(owner, "\x01*")
 	for len(owner) > 1 {
 		owner = owner[1+int(owner[0]):]
 		count++
