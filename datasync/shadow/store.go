@@ -79,10 +79,10 @@ type Limits struct {
 	AnnouncedValid time.Duration
 }
 
-// DefaultLimits returns the limits of a node: 16 MiB of memory, 1 GiB of log, 4 GiB of journal.
+// DefaultLimits returns the limits of a node: 32 MiB of memory, 1 GiB of log, 4 GiB of journal.
 func DefaultLimits() Limits {
 	return Limits{
-		CacheBytes:     16 << 20,
+		CacheBytes:     32 << 20,
 		LogBytes:       1 << 30,
 		LogAge:         72 * time.Hour,
 		JournalBytes:   4 << 30,
