@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,17 +56,19 @@ func TestDigestsFollowEveryChangeAndSurviveARestart(t *testing.T) {
 
 func TestDigestsNameWhatIsUnderWayAndWhatDiffers(t *testing.T) {
 	w := newWorld(t)
+	var fault atomic.Int64
+	w.az.Fault = func(op string) fake.Fault {
+		if op == "swap" {
+			return fake.Fault(fault.Load())
+		}
+		return fake.None
+	}
 	w.ready()
 	for i := range 300 {
 		w.aws.Put(order(fmt.Sprint("a", i), "x"), 0)
 	}
 	w.quiet()
-	w.az.Fault = func(op string) fake.Fault {
-		if op == "swap" {
-			return fake.Throttle
-		}
-		return fake.None
-	}
+	fault.Store(int64(fake.Throttle))
 	for i := range 5 {
 		w.aws.Put(order(fmt.Sprint("a", i), "y"), 0)
 	}
@@ -73,15 +76,9 @@ func TestDigestsNameWhatIsUnderWayAndWhatDiffers(t *testing.T) {
 	bad := order("bad", "x")
 	bad[proa.EnvelopeAttr] = proa.String("rubbish")
 	w.aws.Put(bad, 0)
-	w.az.Fault = nil
 	// The poisoned key is not judged, so what the side holds of it is not part of the digests; a key
 	// that cannot be stored is.
-	w.az.Fault = func(op string) fake.Fault {
-		if op == "swap" {
-			return fake.Invalid
-		}
-		return fake.None
-	}
+	fault.Store(int64(fake.Invalid))
 	w.aws.Put(order("unfit", "x"), 0)
 	w.until("a difference", func() bool {
 		r := w.compared()
@@ -120,8 +117,9 @@ func TestAScanIsPausedResumedAndOrdered(t *testing.T) {
 		w.aws.Put(order(fmt.Sprint("old", i), "x"), 0)
 	}
 	w.cfg.PageSize = 10
+	var healed atomic.Bool
 	w.aws.Fault = func(op string) fake.Fault {
-		if op == "scan" {
+		if op == "scan" && !healed.Load() {
 			return fake.Down
 		}
 		return fake.None
@@ -130,7 +128,7 @@ func TestAScanIsPausedResumedAndOrdered(t *testing.T) {
 	if err := w.s.PauseScan("orders"); err != nil {
 		t.Fatal(err)
 	}
-	w.aws.Fault = nil
+	healed.Store(true)
 	w.until("the feeds are read", func() bool { d, _ := w.s.Replication(proa.Azure); return d.Known })
 	w.az.Put(order("live", "x"), 0)
 	w.until("changes cross while the scan is paused", func() bool { return w.aws.Item(key("live")) != nil })

@@ -126,7 +126,7 @@ func TestAnEntryIsKeptWholeOverARestart(t *testing.T) {
 func TestRetentionByAgeAndSizeCountsWhatItDrops(t *testing.T) {
 	db, j := open(t, vfs.NewMem())
 	defer db.Close()
-	for i := range 200 {
+	for i := range 100 {
 		fill(t, db, j, entry(i, "t", fmt.Sprint("k", i), "lww"))
 	}
 	dropped, err := j.Trim(began.Add(50*time.Minute), 1<<40)
@@ -136,7 +136,7 @@ func TestRetentionByAgeAndSizeCountsWhatItDrops(t *testing.T) {
 	if found, err := j.Find(Query{KeyID: keyID("k10")}); err != nil || len(found) != 0 {
 		t.Errorf("a dropped entry is found: %v, %v", found, err)
 	}
-	big := entry(200, "t", "big", "lww")
+	big := entry(100, "t", "big", "lww")
 	big.Winner.Item["text"] = proa.String(strings.Repeat("incompressible?", 100_000))
 	fill(t, db, j, big)
 	if err := db.Flush(); err != nil {
@@ -146,10 +146,10 @@ func TestRetentionByAgeAndSizeCountsWhatItDrops(t *testing.T) {
 		t.Fatalf("by size: %d, %v", dropped, err)
 	}
 	_, made, total := j.Stats()
-	if made != 201 || total != 50+dropped {
+	if made != 101 || total != 50+dropped {
 		t.Errorf("%d made, %d dropped in all", made, total)
 	}
-	for range 80 {
+	for range 50 {
 		if _, err := j.Trim(began.Add(1000*time.Hour), 1); err != nil {
 			t.Fatal(err)
 		}
