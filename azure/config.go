@@ -36,6 +36,9 @@ type Config struct {
 	Attempts int
 	// HTTPClient replaces the default client.
 	HTTPClient *http.Client
+	// ExpiryAttribute names the attribute that holds when an item expires, in seconds since 1970 as DynamoDB's time-to-live has it; what
+	// is written then carries Cosmos's own ttl, which counts from the write. "": none. The container must allow it (DefaultTimeToLive).
+	ExpiryAttribute string
 	// Meter adds up the request units that Cosmos DB charges; nil for none.
 	Meter *Meter
 	// Logger gets what has no caller to be returned to; nil discards it.

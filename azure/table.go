@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
@@ -134,7 +135,11 @@ func (t *Table) document(key proa.Key, a address, next proa.Image) ([]byte, erro
 	if got.ID() != key.ID() {
 		return nil, fmt.Errorf("the next image's key is %s: %w", got, proa.ErrInvalid)
 	}
-	return encodeDocument(t.schema, a, next)
+	doc, err := encodeDocument(t.schema, a, next)
+	if err != nil || next.Tombstone() {
+		return doc, err
+	}
+	return withTTL(doc, next.Item[t.config.ExpiryAttribute], time.Now()), nil
 }
 
 // sameAs reads the row and refuses one whose content is not that of seen.

@@ -87,9 +87,12 @@ type Attribute struct {
 
 // TTL says what a removal by a store's time-to-live means.
 type TTL struct {
+	// Attribute holds when an item expires, in seconds since 1970, as DynamoDB's time-to-live has it.
+	// Cosmos DB's own ttl, which counts from the last write, is set from it at each replicated write.
+	Attribute string `yaml:"attribute,omitempty"`
 	// Expire is both (a removal on either side is a delete, the default), ignore (on neither), or
 	// the region whose removals are deletes.
-	Expire string `yaml:"expire"`
+	Expire string `yaml:"expire,omitempty"`
 }
 
 // DataSync are data sync's own settings.
@@ -194,6 +197,9 @@ func (c Config) checkTableData(f *strictyaml.File, path string, t Table) error {
 	}
 	if _, err := t.ResidencyRules(c.DataSync.ResidencyKey); err != nil {
 		return f.Errorf(path+".residency", "never-copied or never-logged", "%s", reason(err))
+	}
+	if name := t.TTL.Attribute; name != "" && (name == t.Hash.Name || name == t.Range.Name) {
+		return f.Errorf(path+".ttl.attribute", "name a number that is not of the key", "%q is of the key", name)
 	}
 	switch t.TTL.Expire {
 	case "", "both", "ignore", string(proa.AWS), string(proa.Azure):

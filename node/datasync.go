@@ -70,7 +70,7 @@ func limits(cfg *datasync.Config, d config.DataSync) {
 func newTable(
 	ctx context.Context, a aws.Config, z azure.Config, t config.Table, key proa.Secret,
 ) (datasync.Table, error) {
-	z.Database = t.Database
+	z.Database, z.ExpiryAttribute = t.Database, t.TTL.Attribute
 	table := datasync.Table{Schema: t.Schema(), Rules: resolve.DefaultRules(t.Schema())}
 	var err error
 	if table.Rules.Policy, err = t.ConflictPolicy(); err != nil {
