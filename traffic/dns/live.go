@@ -131,6 +131,7 @@ type Snapshot struct {
 	moving pool
 	live   []liveNode
 	soas   []soaState
+	over   *index // names put over those of the zones, nil for none
 }
 
 // liveNode is a moving name's answers in the moving pool.
@@ -146,6 +147,7 @@ type soaState struct {
 	answer  answer
 	denial  answer
 	secure  *secureZone // nil for an unsigned zone
+	over    bool        // names are put over the zone's
 }
 
 // NewSnapshot compiles zones that depend on no plan.
@@ -161,12 +163,14 @@ func NewSnapshot(zones ...*Zone) (*Snapshot, error) {
 // only. The SOA serial of a zone with such names is the file's plus the plan's version, so it rises
 // with each plan (RFC 1982).
 func (b *Base) Snapshot(plan proa.Plan) (*Snapshot, error) {
+	return b.With(State{Plan: plan})
+}
+
+// With packs what depends on the state.
+func (b *Base) With(state State) (*Snapshot, error) {
+	plan := state.Plan
 	s := &Snapshot{Plan: plan, base: b, id: b.ids.Add(1)}
-	views := make([]view, len(b.views))
-	for i, v := range b.views {
-		v.live = map[name]*owner{}
-		views[i] = v
-	}
+	views := b.freshViews()
 	for i, r := range b.records {
 		v := &views[b.homes[i]]
 		sets := r.sets(plan)
@@ -183,16 +187,41 @@ func (b *Base) Snapshot(plan proa.Plan) (*Snapshot, error) {
 		s.soas = append(s.soas, soa)
 	}
 	for _, m := range b.moves {
-		first := len(s.moving.answers)
 		v := &views[m.zone]
-		if err := v.packOwner(&s.moving, m.name, v.owner(m.name)); err != nil {
+		if err := s.packLive(v, m.name, v.owner(m.name)); err != nil {
 			return nil, err
 		}
-		s.live = append(s.live, liveNode{
-			first: uint32(first), count: uint16(len(s.moving.answers) - first),
-		})
 	}
-	return s, nil
+	return s, s.putOver(views, state)
+}
+
+// freshViews are the zones' views with room for what is live, and signatures ahead for that alone.
+func (b *Base) freshViews() []view {
+	views := make([]view, len(b.views))
+	for i, v := range b.views {
+		v.live = map[name]*owner{}
+		if v.sign != nil {
+			left := maxLiveAhead
+			v.sign = &signing{signer: v.sign.signer, left: &left}
+		}
+		views[i] = v
+	}
+	return views
+}
+
+// maxLiveAhead bounds the sets that one snapshot signs of each zone.
+const maxLiveAhead = 20_000
+
+// packLive packs one name's answers into the moving pool.
+func (s *Snapshot) packLive(v *view, n name, o *owner) error {
+	first := len(s.moving.answers)
+	if err := v.packOwner(&s.moving, n, o); err != nil {
+		return err
+	}
+	s.live = append(s.live, liveNode{
+		first: uint32(first), count: uint16(len(s.moving.answers) - first),
+	})
+	return nil
 }
 
 // overlay puts sets in the place of the zone's addresses and texts at a name.

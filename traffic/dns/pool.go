@@ -71,6 +71,8 @@ const (
 	nodeCut   = 1 << iota
 	nodeDNAME // names below it are renamed
 	nodeBelow // below a delegation, where even DS is a referral
+	// An alias whose target's addresses are not known yet
+	nodeWaiting
 )
 
 // index finds nodes by name: an open hash table over names in one byte slice.

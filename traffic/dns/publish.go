@@ -3,6 +3,7 @@ package dns
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -13,11 +14,22 @@ import (
 func (s *Server) Apply(plan proa.Plan) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
-	next, err := s.base.Snapshot(plan)
+	state := s.state
+	state.Plan = plan
+	return s.rebuild(s.base, state)
+}
+
+// rebuild publishes a state with the lock held, and keeps it when it was accepted.
+func (s *Server) rebuild(base *Base, state State) error {
+	next, err := base.With(state)
 	if err != nil {
 		return err
 	}
-	return s.swap(next)
+	if err := s.swap(next); err != nil {
+		return err
+	}
+	s.base, s.state = base, state
+	return nil
 }
 
 // Publish swaps the snapshot; the next query is answered from it. One whose plan, or whose serial
@@ -44,7 +56,56 @@ func (s *Server) swap(next *Snapshot) error {
 		}
 	}
 	s.current.Store(next)
+	s.state.Plan = next.Plan
 	return nil
+}
+
+// PutValidation puts a validation record into the answers, in the place of one of the same name and
+// type. It fails with proa.ErrInvalid where the name cannot have it.
+func (s *Server) PutValidation(v Validation) error {
+	n, err := parseName(v.Name)
+	if err != nil {
+		return err
+	}
+	v.Name = n.String()
+	return s.change(func(list []Validation) []Validation {
+		return append(without(list, v.Name, v.Type), v)
+	})
+}
+
+// DeleteValidation takes a validation record out again. It fails with proa.ErrNotFound when there
+// is none.
+func (s *Server) DeleteValidation(owner, kind string) error {
+	n, err := parseName(owner)
+	if err != nil {
+		return err
+	}
+	if len(without(s.Validations(), n.String(), kind)) == len(s.Validations()) {
+		return fmt.Errorf("validation %s %s: %w", kind, owner, proa.ErrNotFound)
+	}
+	return s.change(func(list []Validation) []Validation { return without(list, n.String(), kind) })
+}
+
+// Validations are the validation records that are served.
+func (s *Server) Validations() []Validation {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	return slices.Clone(s.state.Validations)
+}
+
+func (s *Server) change(edit func([]Validation) []Validation) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	state := s.state
+	state.Validations = edit(state.Validations)
+	return s.rebuild(s.base, state)
+}
+
+// without returns a copy of the list without one record.
+func without(list []Validation, owner, kind string) []Validation {
+	return slices.DeleteFunc(slices.Clone(list), func(v Validation) bool {
+		return v.Name == owner && v.Type == kind
+	})
 }
 
 // Resign signs everything again, by the keys that are active now, and publishes it under the plan
@@ -59,15 +120,7 @@ func (s *Server) Resign() error {
 	if err != nil {
 		return err
 	}
-	next, err := base.Snapshot(s.current.Load().Plan)
-	if err != nil {
-		return err
-	}
-	if err := s.swap(next); err != nil {
-		return err
-	}
-	s.base = base
-	return nil
+	return s.rebuild(base, s.state)
 }
 
 // resignCheck is how often the clock is compared with the signatures' age.

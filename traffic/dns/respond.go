@@ -75,7 +75,7 @@ func (s *Snapshot) likeness(q *query, r *reply) uint64 {
 	case r.answer == nil:
 		return 1<<48 | uint64(r.rcode)
 	case r.answer.flags&flagNXDomain != 0 && r.answer == &noDomain:
-		return 2<<48 | uint64(s.base.nodes[r.home].zone)
+		return 2<<48 | uint64(s.node(r.home).zone)
 	case r.answer.flags&flagSOA != 0:
 		return 3<<48 | uint64(r.home)
 	}
@@ -95,16 +95,15 @@ func (s *Snapshot) answer(q *query, r *reply) {
 		r.rcode = rcodeNotImp
 		return
 	}
-	b := s.base
-	at, exact := b.closest(q)
+	at, exact := s.closest(q)
 	if at < 0 {
 		r.rcode = rcodeRefused
 		return
 	}
-	n := &b.nodes[at]
+	n := s.node(at)
 	if q.kind == mdns.TypeDS && exact && n.parent >= 0 {
 		at = n.parent
-		n = &b.nodes[at]
+		n = s.node(at)
 	}
 	r.soa, r.moving = &s.soas[n.zone], &s.moving
 	r.home, r.exists = at, exact
@@ -115,10 +114,10 @@ func (s *Snapshot) answer(q *query, r *reply) {
 		s.pick(n, q.kind, r)
 	case n.flags&nodeDNAME != 0:
 		s.pick(n, mdns.TypeDNAME, r)
-		r.prefix = q.nameLen - len(b.nameOf(at))
+		r.prefix = q.nameLen - len(s.nameOf(at))
 	case n.wildcard >= 0:
 		r.home, r.exists = n.wildcard, true
-		s.pick(&b.nodes[n.wildcard], q.kind, r)
+		s.pick(s.node(n.wildcard), q.kind, r)
 	default:
 		r.answer, r.pool = &noDomain, &noPool
 	}
@@ -131,13 +130,42 @@ var (
 	noDomain = answer{flags: flagAA | flagSOA | flagNXDomain}
 )
 
+// node returns the node at a place: those over the zones' names come behind the base's.
+func (s *Snapshot) node(at int32) *node {
+	if count := int32(len(s.base.nodes)); at >= count {
+		return &s.over.nodes[at-count]
+	}
+	return &s.base.nodes[at]
+}
+
+func (s *Snapshot) nameOf(at int32) []byte {
+	if count := int32(len(s.base.nodes)); at >= count {
+		return s.over.nameOf(at - count)
+	}
+	return s.base.nameOf(at)
+}
+
 // closest returns the node of the query's name or, when there is none, of its closest encloser; -1
 // outside all zones.
-func (x *index) closest(q *query) (at int32, exact bool) {
+func (s *Snapshot) closest(q *query) (at int32, exact bool) {
+	at, exact, labels := s.base.closest(q)
+	if s.over == nil {
+		return at, exact
+	}
+	over, overExact, overLabels := s.over.closest(q)
+	if over >= 0 && (at < 0 || overLabels >= labels) { // it hides what is at the same name
+		return over + int32(len(s.base.nodes)), overExact
+	}
+	return at, exact
+}
+
+// closest returns the node of the query's name or of its closest encloser, and how many labels it
+// has; -1 when there is none.
+func (x *index) closest(q *query) (at int32, exact bool, labels int) {
 	full := q.name[:q.nameLen]
 	if q.labels <= x.depth {
 		if at = x.find(full); at >= 0 {
-			return at, true
+			return at, true, q.labels
 		}
 	}
 	for i := max(1, q.labels-x.depth); i <= q.labels; i++ {
@@ -146,10 +174,10 @@ func (x *index) closest(q *query) (at int32, exact bool) {
 			from = int(q.starts[i])
 		}
 		if at = x.find(full[from:]); at >= 0 {
-			return at, false
+			return at, false, q.labels - i
 		}
 	}
-	return -1, false
+	return -1, false, 0
 }
 
 // pickReferral answers at or below a delegation.
@@ -177,12 +205,24 @@ func (s *Snapshot) pick(n *node, kind uint16, r *reply) {
 		}
 	}
 	list := r.pool.answers[first : first+uint32(count)]
+	if n.flags&nodeWaiting != 0 && (kind == mdns.TypeA || kind == mdns.TypeAAAA) {
+		r.rcode, r.soa = rcodeServFail, nil
+		r.reason = Reason{Code: ReasonNotReady, Text: "the alias's target was not found yet"}
+		return
+	}
 	if kind == mdns.TypeANY && len(list) > 0 {
 		if list[len(list)-1].kind != anyKind {
 			r.hinfo, r.answer, r.pool = true, &minimalANY, &noPool
 			return
 		}
 		kind = mdns.TypeCNAME
+	}
+	if r.soa.over { // a chain may lead to what is put over the zone: the resolver follows it
+		for i := range list {
+			if list[i].kind == mdns.TypeCNAME {
+				kind = mdns.TypeCNAME
+			}
+		}
 	}
 	for i := range list {
 		if a := &list[i]; a.kind == kind || a.kind == anyKind {

@@ -72,7 +72,7 @@ func (s *Snapshot) tooBusyToSign(r *reply) {
 
 // pickFirst chooses the first of a name's own sets.
 func (s *Snapshot) pickFirst(r *reply) {
-	n := &s.base.nodes[r.home]
+	n := s.node(r.home)
 	r.pool = &s.base.static
 	first := n.first
 	if n.live >= 0 {
@@ -86,7 +86,7 @@ func (s *Snapshot) pickFirst(r *reply) {
 
 // kinds lists the types that a name has, for the proof that it has no other.
 func (s *Snapshot) kinds(at int32) []uint16 {
-	n := &s.base.nodes[at]
+	n := s.node(at)
 	list := s.base.static.answers[n.first : n.first+uint32(n.count)]
 	if n.live >= 0 {
 		live := s.live[n.live]

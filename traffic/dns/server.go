@@ -8,6 +8,7 @@ package dns
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -30,10 +32,19 @@ type Config struct {
 	// Listen are the addresses, host:port, each served over UDP and TCP. Name addresses and not
 	// 0.0.0.0 on a machine with several: a reply leaves from the address that the system chooses.
 	Listen []string
+	// ListenTLS and ListenHTTPS are the addresses of DNS over TLS (RFC 7858) and DNS over HTTPS
+	// (RFC 8484, at /dns-query). They need TLS.
+	ListenTLS, ListenHTTPS []string
+	// TLS has the certificates of both.
+	TLS *tls.Config
 	// Zones are what is served.
 	Zones []*Zone
 	// Records are the names in Zones whose addresses follow the plan.
 	Records []Record
+	// Aliases are names with the addresses of others: apex flattening.
+	Aliases []Alias
+	// Resolver finds the targets of Aliases that lie outside Zones. nil is the system's.
+	Resolver Resolver
 	// Plan is in force until another is published.
 	Plan proa.Plan
 	// NSID is the server's identity, told to those who ask (RFC 5001); at most 128 bytes, "" for
@@ -75,9 +86,12 @@ type Server struct {
 	cfg     Config
 	current atomic.Pointer[Snapshot]
 	publish sync.Mutex // orders publishers; queries do not take it
-	base    *Base      // guarded by publish, as is what is compiled into it
+	base    *Base      // guarded by publish, as is state
+	state   State
 	sockets []socket
+	streams []stream
 	workers []*counters
+	extra   []*counters // of handlers inside other servers; guarded by publish
 	clients clients
 	refused atomic.Uint64
 	nsid    []byte
@@ -110,7 +124,8 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	first, err := base.Snapshot(cfg.Plan)
+	s.state = State{Plan: cfg.Plan, Aliases: slices.Clone(cfg.Aliases)}
+	first, err := base.With(s.state)
 	if err != nil {
 		return nil, err
 	}
@@ -146,10 +161,15 @@ func (c *Config) complete() error {
 	if c.TCPIdle == 0 {
 		c.TCPIdle = defaultTCPIdle
 	}
+	if c.Resolver == nil {
+		c.Resolver = net.DefaultResolver
+	}
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
 	switch {
+	case len(c.ListenTLS)+len(c.ListenHTTPS) > 0 && c.TLS == nil:
+		return fmt.Errorf("dns: TLS and HTTPS need a certificate: %w", proa.ErrInvalidConfig)
 	case len(c.Listen) == 0:
 		return fmt.Errorf("dns: no address to listen at: %w", proa.ErrInvalidConfig)
 	case c.UDPLimit < 512 || c.UDPLimit > 4096:
@@ -183,6 +203,9 @@ func (s *Server) Bind() error {
 			s.workers = append(s.workers, &counters{})
 		}
 		s.workers = append(s.workers, &counters{}) // TCP's
+	}
+	if err := s.bindStreams(); err != nil {
+		return errors.Join(err, s.Close())
 	}
 	return nil
 }
@@ -244,7 +267,10 @@ func (s *Server) Close() error {
 			errs = append(errs, u.Close())
 		}
 	}
-	s.sockets = nil
+	for _, l := range s.streams {
+		errs = append(errs, l.listener.Close())
+	}
+	s.sockets, s.streams = nil, nil
 	return errors.Join(errs...)
 }
 
@@ -265,7 +291,11 @@ func (s *Server) Run(ctx context.Context) error {
 		w++
 		group.Go(func() error { return s.serveTCP(ctx, sock.tcp, nil, c) })
 	}
+	for _, l := range s.streams {
+		group.Go(func() error { return l.serve(ctx, s) })
+	}
 	group.Go(func() error { return s.keepSigned(ctx) })
+	group.Go(func() error { return s.keepAliases(ctx) })
 	s.cfg.Logger.Info("name server listens", "addresses", fmt.Sprint(s.Addrs()), "zones",
 		s.zoneNames())
 	return group.Wait()

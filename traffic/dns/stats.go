@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"slices"
 	"sync/atomic"
 
 	mdns "github.com/miekg/dns"
@@ -92,7 +93,10 @@ func rcodeText(rcode int) string {
 // Stats sums up all workers' counters.
 func (s *Server) Stats() Stats {
 	t := Stats{Types: map[string]uint64{}, Rcodes: map[string]uint64{}, Refused: s.refused.Load()}
-	for _, c := range s.workers {
+	s.publish.Lock()
+	extra := s.extra
+	s.publish.Unlock()
+	for _, c := range slices.Concat(s.workers, extra) {
 		c.addTo(&t)
 	}
 	return t
