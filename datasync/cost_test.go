@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/cloud"
 	"github.com/proa-cloud/proa/datasync/bus"
 )
 
@@ -123,3 +124,19 @@ func TestSubscribersGetTheChangesTheyAskedFor(t *testing.T) {
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// deaf is a feed of the latest versions only.
+type deaf struct{ cloud.Feed }
+
+func (deaf) Warning(string) string { return "deletes are not seen" }
+
+func TestAFeedThatCannotShowEverythingIsWarnedOf(t *testing.T) {
+	w := newWorld(t)
+	w.feeds[proa.Azure].NoOld = true
+	w.cfg.Tables[0].Sides[proa.Azure] = TableSide{Table: w.az, Feed: deaf{w.feeds[proa.Azure]}}
+	w.ready()
+	w.until("a warning", func() bool { return len(w.s.Warnings()) == 1 })
+	if got := w.s.Warnings()[0]; got != "orders at azure: deletes are not seen" {
+		t.Errorf("%q", got)
+	}
+}
