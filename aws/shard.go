@@ -185,8 +185,12 @@ func (f *Feed) take(r *shardRead, out *dynamodbstreams.GetRecordsOutput, filter 
 		}
 		change, err := f.change(rec)
 		if err != nil {
-			r.err = fail("read change feed", f.schema.Table, err)
-			return iterator{}
+			// One record that cannot be read must not hold back the shard: it is told as what it is.
+			change = proa.Change{
+				Region: proa.AWS, Key: proa.Key{Table: f.schema.Table}, Time: recordTime(rec).UTC(),
+				Position: proa.Position(*rec.Dynamodb.SequenceNumber),
+				New:      proa.Image{Malformed: fail("read change feed", f.schema.Table, err).Error()},
+			}
 		}
 		r.changes = append(r.changes, change)
 	}

@@ -210,6 +210,7 @@ func TestMalformedChangesAreSetAsideAndHoldNothingUp(t *testing.T) {
 		{Region: proa.AWS, Key: proa.Key{Table: "other", Hash: proa.String("d")}, Position: "4"},
 		{Region: proa.AWS, Key: proa.Key{Table: "orders", Hash: number(1)}, Position: "5"},
 		{Region: proa.AWS, Key: key("e"), Position: proa.Position(strings.Repeat("9", 500))},
+		{Region: proa.AWS, Key: key("f"), Position: "7", New: proa.Image{Malformed: "a type that is not known"}},
 	}}
 	sides := w.cfg.Tables[0].Sides
 	sides[proa.AWS] = TableSide{Table: w.aws, Feed: feed}
@@ -217,7 +218,7 @@ func TestMalformedChangesAreSetAsideAndHoldNothingUp(t *testing.T) {
 	w.aws.Put(order("good", "x"), 0)
 	w.until("the good one crosses", func() bool { return w.az.Item(key("good")) != nil })
 	list, total, err := w.s.Quarantine(100)
-	if err != nil || total != 6 || len(list) != 6 {
+	if err != nil || total != 7 || len(list) != 7 {
 		t.Fatalf("%d %+v, %v", total, list, err)
 	}
 	for _, q := range list {
