@@ -132,6 +132,9 @@ type Snapshot struct {
 	live   []liveNode
 	soas   []soaState
 	over   *index // names put over those of the zones, nil for none
+	// What it was packed from, for transfers
+	views []view
+	overs []overSet
 }
 
 // liveNode is a moving name's answers in the moving pool.
@@ -171,6 +174,7 @@ func (b *Base) With(state State) (*Snapshot, error) {
 	plan := state.Plan
 	s := &Snapshot{Plan: plan, base: b, id: b.ids.Add(1)}
 	views := b.freshViews()
+	s.views = views
 	for i, r := range b.records {
 		v := &views[b.homes[i]]
 		sets := r.sets(plan)

@@ -57,6 +57,7 @@ func (s *Server) swap(next *Snapshot) error {
 	}
 	s.current.Store(next)
 	s.state.Plan = next.Plan
+	s.transfers.remember(next)
 	return nil
 }
 

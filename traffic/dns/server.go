@@ -65,6 +65,8 @@ type Config struct {
 	CookieSecrets []proa.Secret
 	// RateLimit bounds like replies to one network over UDP.
 	RateLimit RateLimit
+	// Transfers let secondaries copy zones. None: transfers are refused.
+	Transfers []Transfer
 	// Signing has the keys of the zones that are signed (DNSSEC).
 	Signing Signing
 	// Clock tells the time. nil is time.Now.
@@ -97,6 +99,8 @@ type Server struct {
 	nsid    []byte
 	cookies *cookies
 	limiter *limiter
+	// transfers is nil when none are allowed.
+	transfers *transfers
 	// degraded is the reason that answers which follow the plan carry, nil for none.
 	degraded atomic.Pointer[Reason]
 }
@@ -136,6 +140,10 @@ func New(cfg Config) (*Server, error) {
 	if s.limiter, err = newLimiter(cfg.RateLimit, rand.Uint64()); err != nil {
 		return nil, err
 	}
+	if s.transfers, err = newTransfers(cfg.Transfers); err != nil {
+		return nil, err
+	}
+	s.transfers.remember(first)
 	s.clients.open = map[netip.Addr]int{}
 	s.current.Store(first)
 	return s, nil
@@ -296,6 +304,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	group.Go(func() error { return s.keepSigned(ctx) })
 	group.Go(func() error { return s.keepAliases(ctx) })
+	group.Go(func() error { return s.keepNotified(ctx) })
 	s.cfg.Logger.Info("name server listens", "addresses", fmt.Sprint(s.Addrs()), "zones",
 		s.zoneNames())
 	return group.Wait()

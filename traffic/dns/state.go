@@ -99,7 +99,7 @@ func (s *Snapshot) putOver(views []view, state State) error {
 	for _, o := range list {
 		s.soas[o.zone].over = true
 	}
-	s.over = over
+	s.over, s.overs = over, list
 	return nil
 }
 

@@ -134,6 +134,12 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, from netip.Addr, 
 		if err != nil {
 			return
 		}
+		if s.transfers != nil && isTransfer(msg) {
+			if out.Flush() != nil || s.transfer(conn, from, msg) != nil {
+				return
+			}
+			continue
+		}
 		reply = s.handle(append(reply[:0], 0, 0), msg,
 			newClient(from, seconds(s.cfg.Clock()), over), c)
 		if len(reply) <= 2 {

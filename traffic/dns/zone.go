@@ -20,6 +20,7 @@ type Zone struct {
 	apex   name
 	owners map[name]*owner
 	file   string
+	lean   bool // only the apex's records are kept
 }
 
 // owner is one name's record sets; without any it is an empty non-terminal.

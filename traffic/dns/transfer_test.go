@@ -1,0 +1,229 @@
+package dns
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	mdns "github.com/miekg/dns"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/traffic/dns/dnssec"
+)
+
+const transferSecret = "c2VjcmV0LW9mLXRoZS10ZXN0LTEyMzQ1Njc4OTA="
+
+func transferConfig(t *testing.T) Config {
+	t.Helper()
+	cfg := overConfig(t)
+	cfg.Transfers = []Transfer{
+		{Zone: "orders.proa.test", Key: "copy.key", Secret: proa.NewSecret(transferSecret)},
+		{Zone: "example.test", Key: "other.key", Secret: proa.NewSecret(transferSecret), Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+	}
+	return cfg
+}
+
+// pull transfers a zone and returns its records.
+func pull(t *testing.T, addr, zone, key, secret string, kind uint16, serial uint32) ([]mdns.RR, error) {
+	t.Helper()
+	m := new(mdns.Msg)
+	if kind == mdns.TypeAXFR {
+		m.SetAxfr(zone)
+	} else {
+		m.SetIxfr(zone, serial, ".", ".")
+	}
+	tr := &mdns.Transfer{}
+	if key != "" {
+		tr.TsigSecret = map[string]string{key: secret}
+		m.SetTsig(key, mdns.HmacSHA256, 300, time.Now().Unix())
+	}
+	in, err := tr.In(m, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []mdns.RR
+	for e := range in {
+		if e.Error != nil {
+			err = e.Error
+			continue
+		}
+		list = append(list, e.RR...)
+	}
+	return list, err
+}
+
+func lines(list []mdns.RR) string {
+	var b strings.Builder
+	for _, rr := range list {
+		b.WriteString(strings.ReplaceAll(rr.String(), "\t", " ") + "\n")
+	}
+	return b.String()
+}
+
+func TestZonesAreTransferredToThoseWithTheKey(t *testing.T) {
+	s, addr := serve(t, transferConfig(t))
+	list, err := pull(t, addr, "orders.proa.test.", "copy.key.", transferSecret, mdns.TypeAXFR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := lines(list)
+	for _, want := range []string{"orders.proa.test. 2 IN A 127.0.64.1\n", "ns1.orders.proa.test. 3600 IN A 127.0.0.1\n", "active=aws"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if first, last := list[0], list[len(list)-1]; first.String() != last.String() || first.Header().Rrtype != mdns.TypeSOA {
+		t.Errorf("not between two SOAs: %s ... %s", first, last)
+	}
+	if err := s.Apply(proa.Plan{Version: 2, Active: proa.Azure}); err != nil {
+		t.Fatal(err)
+	}
+	list, err = pull(t, addr, "orders.proa.test.", "copy.key.", transferSecret, mdns.TypeIXFR, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serials []uint32
+	text = lines(list)
+	for _, rr := range list {
+		if soa, ok := rr.(*mdns.SOA); ok {
+			serials = append(serials, soa.Serial)
+		}
+	}
+	if !slices.Equal(serials, []uint32{2, 1, 2, 2}) || strings.Contains(text, "ns1.orders.proa.test. 3600 IN A") ||
+		strings.Index(text, "127.0.64.1\n") > strings.Index(text, "127.0.64.2\n") || !strings.Contains(text, "127.0.64.1\n") {
+		t.Errorf("serials %v\n%s", serials, text)
+	}
+	for serial, want := range map[uint32]int{2: 1, 77: 9} {
+		if list, err = pull(t, addr, "orders.proa.test.", "copy.key.", transferSecret, mdns.TypeIXFR, serial); err != nil || len(list) > want || len(list) < want-3 {
+			t.Errorf("from serial %d: %d records, %v, want about %d", serial, len(list), err, want)
+		}
+	}
+}
+
+func TestTransfersAreRefusedWithoutTheRightKey(t *testing.T) {
+	_, addr := serve(t, transferConfig(t))
+	for _, c := range []struct{ what, zone, key, secret, want string }{
+		{"no key", "orders.proa.test.", "", "", "REFUSED"},
+		{"unknown key", "orders.proa.test.", "nobody.", transferSecret, "NOTAUTH"},
+		{"wrong secret", "orders.proa.test.", "copy.key.", "YW5vdGhlciBzZWNyZXQgYWx0b2dldGhlcg==", "NOTAUTH"},
+		{"another zone's key", "example.test.", "copy.key.", transferSecret, "REFUSED"},
+		{"from another network", "example.test.", "other.key.", transferSecret, "REFUSED"},
+		{"a zone that is not ours", "nowhere.test.", "copy.key.", transferSecret, "REFUSED"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			m := new(mdns.Msg).SetAxfr(c.zone)
+			dc := &mdns.Conn{Conn: conn}
+			if c.key != "" {
+				m.SetTsig(c.key, mdns.HmacSHA256, 300, time.Now().Unix())
+				dc.TsigSecret = map[string]string{c.key: c.secret}
+			}
+			if err := dc.WriteMsg(m); err != nil {
+				t.Fatal(err)
+			}
+			res, err := dc.ReadMsg()
+			if res == nil {
+				t.Fatal(err)
+			}
+			if got := mdns.RcodeToString[res.Rcode]; got != c.want || len(res.Answer) != 0 {
+				t.Errorf("%s with %d records, want %s", got, len(res.Answer), c.want)
+			}
+		})
+	}
+}
+
+func TestSecondariesAreToldOfEachPlan(t *testing.T) {
+	told := make(chan uint16, 8)
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secondary := &mdns.Server{
+		PacketConn: pc, TsigSecret: map[string]string{"copy.key.": transferSecret},
+		MsgAcceptFunc: func(mdns.Header) mdns.MsgAcceptAction { return mdns.MsgAccept },
+		Handler: mdns.HandlerFunc(func(w mdns.ResponseWriter, m *mdns.Msg) {
+			if m.Opcode == mdns.OpcodeNotify && m.Question[0].Name == "orders.proa.test." && w.TsigStatus() == nil && m.IsTsig() != nil {
+				told <- m.Id
+			}
+			res := new(mdns.Msg).SetReply(m)
+			res.SetTsig("copy.key.", mdns.HmacSHA256, 300, time.Now().Unix())
+			_ = w.WriteMsg(res)
+		}),
+	}
+	go func() { _ = secondary.ActivateAndServe() }()
+	t.Cleanup(func() { _ = secondary.Shutdown() })
+	cfg := transferConfig(t)
+	cfg.Transfers[0].Notify = []string{pc.LocalAddr().String()}
+	s, _ := serve(t, cfg)
+	for version := uint64(2); version < 5; version++ {
+		select {
+		case <-told:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("not told before plan %d", version)
+		}
+		if err := s.Apply(proa.Plan{Version: version, Active: proa.Azure}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestBadTransferKeysAreRefused(t *testing.T) {
+	for _, change := range []func(*Transfer){
+		func(x *Transfer) { x.Secret = proa.NewSecret("short") },
+		func(x *Transfer) { x.Secret = proa.NewSecret("AAAA") },
+		func(x *Transfer) { x.Algorithm = "hmac-md5" },
+		func(x *Transfer) { x.Key = strings.Repeat("x", 64) },
+	} {
+		cfg := transferConfig(t)
+		change(&cfg.Transfers[0])
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%+v is accepted", cfg.Transfers[0])
+		}
+	}
+}
+
+func TestCanonicalOrderIsThatOfRFC4034(t *testing.T) {
+	var want []name
+	for _, s := range []string{"example.", "a.example.", "yljkjljk.a.example.", "Z.a.example.", "zABC.a.EXAMPLE.", "z.example.", "\\001.z.example.", "*.z.example.", "\\200.z.example."} {
+		n, err := parseName(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, n)
+	}
+	got := slices.Clone(want)
+	slices.Reverse(got)
+	slices.SortFunc(got, canonicalOrder)
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestLdnsVerifiesTheSignedZone(t *testing.T) {
+	program := peer(t, "ldns-verify-zone")
+	for _, algorithm := range []uint8{dnssec.ECDSAP256, dnssec.Ed25519} {
+		s := signedRich(t, algorithm, 1000)
+		list, err := s.Records("example.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "signed.zone")
+		if err := os.WriteFile(path, []byte(lines(list)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.CommandContext(t.Context(), program, "-t", signedAt.Format("20060102150405"), path).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "Zone is verified and complete") {
+			t.Errorf("%v\n%s\n%s", err, out, lines(list))
+		}
+	}
+}
