@@ -1,17 +1,14 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 
 	"github.com/spf13/cobra"
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/traffic"
-	"github.com/proa-cloud/proa/traffic/dns"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -70,28 +67,4 @@ func shorten(s string, most int) string {
 		return s
 	}
 	return s[:most] + "…"
-}
-
-func (a *app) dnsCommand() *cobra.Command {
-	var zone, listen string
-	cmd := &cobra.Command{
-		Use:     "dns",
-		Short:   "Run the name server alone, from a standard zone file",
-		Example: "  proa dns --zone db.example.org --listen 127.0.0.1:5300",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if zone == "" {
-				return usage(fmt.Errorf("%s needs --zone FILE", cmd.CommandPath()))
-			}
-			return a.serveZone(cmd.Context(), zone, listen)
-		},
-	}
-	cmd.Flags().StringVar(&zone, "zone", "", "a master file (RFC 1035 section 5)")
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:5300", "address for UDP and TCP")
-	return cmd
-}
-
-func (a *app) serveZone(ctx context.Context, zone, listen string) error {
-	fmt.Fprintf(a.stderr, "serving %s on %s (UDP and TCP) until Ctrl-C\n", zone, listen)
-	return dns.ServeZone(ctx, zone, listen, slog.New(slog.NewTextHandler(a.stderr, nil)))
 }

@@ -261,3 +261,17 @@ func (b *Base) linkWildcards() {
 		}
 	}
 }
+
+// slim lets go of the records of zones that depend on no plan, once they are packed, and returns
+// the zones. The caller's own copies are whole still.
+func (b *Base) slim() []*Zone {
+	for i, z := range b.zones {
+		if slices.Contains(b.homes, i) {
+			continue
+		}
+		lean := *z
+		lean.lean, lean.owners = true, map[name]*owner{z.apex: z.owners[z.apex]}
+		b.zones[i], b.views[i].zone = &lean, &lean
+	}
+	return slices.Clone(b.zones)
+}

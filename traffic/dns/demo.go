@@ -1,9 +1,7 @@
 package dns
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"time"
 
@@ -37,17 +35,4 @@ func DemoZone(origin string, server netip.Addr, ttl time.Duration,
 		return nil, Record{}, err
 	}
 	return z, Record{Name: origin, TTL: ttl, Addresses: regions}, nil
-}
-
-// ServeZone serves one zone file at one address until ctx ends.
-func ServeZone(ctx context.Context, file, listen string, logger *slog.Logger) error {
-	zone, err := LoadZone(file)
-	if err != nil {
-		return err
-	}
-	s, err := New(Config{Listen: []string{listen}, Zones: []*Zone{zone}, Logger: logger})
-	if err != nil {
-		return err
-	}
-	return s.Run(ctx)
 }

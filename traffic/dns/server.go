@@ -134,6 +134,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.base = base
+	if base.renew.IsZero() && len(cfg.Transfers) == 0 {
+		s.cfg.Zones = base.slim() // nothing is compiled or read from them again
+	}
 	if s.cookies, err = newCookies(cfg.CookieSecrets); err != nil {
 		return nil, err
 	}

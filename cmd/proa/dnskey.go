@@ -1,0 +1,213 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/traffic/dns/dnssec"
+)
+
+func (a *app) dnsKeyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "key",
+		Short: "Make, list and roll over DNSSEC keys",
+		Example: "  proa dns key new example.org --keys keys\n  proa dns key list example.org --keys keys\n" +
+			"  proa dns key roll example.org --keys keys\n  proa dns key retire example.org --keys keys",
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var dir string
+	cmd.PersistentFlags().StringVar(&dir, "keys", "keys", "folder with the keys")
+	cmd.AddCommand(a.keyNewCommand(&dir), a.keyListCommand(&dir), a.keyRollCommand(&dir),
+		a.keyRetireCommand(&dir))
+	return cmd
+}
+
+// oneZone checks the argument of the key commands.
+func oneZone(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usage(fmt.Errorf("%s takes one argument: the zone", cmd.CommandPath()))
+	}
+	return nil
+}
+
+func (a *app) keyNewCommand(dir *string) *cobra.Command {
+	var algorithm string
+	cmd := &cobra.Command{
+		Use:   "new ZONE",
+		Short: "Make a key that signs the whole zone, and print the DS for the parent",
+		Args:  oneZone,
+		RunE: func(_ *cobra.Command, args []string) error {
+			number, err := keyAlgorithm(algorithm)
+			if err != nil {
+				return err
+			}
+			k, err := dnssec.Generate(args[0], number, true, time.Now())
+			if err != nil {
+				return err
+			}
+			if err := os.MkdirAll(*dir, 0o700); err != nil {
+				return err
+			}
+			if err := k.Save(*dir); err != nil {
+				return err
+			}
+			return a.printDS(args[0], []dnssec.Key{k})
+		},
+	}
+	cmd.Flags().StringVar(&algorithm, "algorithm", "ecdsa-p256", "ecdsa-p256 or ed25519")
+	return cmd
+}
+
+func keyAlgorithm(name string) (uint8, error) {
+	switch name {
+	case "ecdsa-p256":
+		return dnssec.ECDSAP256, nil
+	case "ed25519":
+		return dnssec.Ed25519, nil
+	}
+	return 0, usage(fmt.Errorf("unknown algorithm %q: want ecdsa-p256 or ed25519", name))
+}
+
+func (a *app) printDS(zone string, keys []dnssec.Key) error {
+	s, err := dnssec.NewSigner(zone, keys, time.Now(), dnssec.Options{})
+	if err != nil {
+		return err
+	}
+	for _, ds := range s.DS() {
+		fmt.Fprintln(a.stdout, ds)
+	}
+	return nil
+}
+
+// keyRow is a key as it is listed.
+type keyRow struct {
+	Tag       uint16       `json:"tag"`
+	Algorithm uint8        `json:"algorithm"`
+	Entry     bool         `json:"entry"`
+	Published bool         `json:"published"`
+	Active    bool         `json:"active"`
+	Times     dnssec.Times `json:"times"`
+}
+
+func (a *app) keyListCommand(dir *string) *cobra.Command {
+	return a.outputFlag(&cobra.Command{
+		Use:   "list ZONE",
+		Short: "List a zone's keys and what they do now",
+		Args:  oneZone,
+		RunE: func(_ *cobra.Command, args []string) error {
+			keys, err := dnssec.LoadDir(*dir, args[0])
+			if err != nil {
+				return err
+			}
+			now := time.Now()
+			rows := []keyRow{}
+			for _, k := range keys {
+				rows = append(rows, keyRow{
+					k.Tag, k.Algorithm, k.Entry, k.Published(now), k.Active(now), k.Times,
+				})
+			}
+			return a.print(rows, func(w io.Writer) {
+				fmt.Fprintln(w, "TAG\tALGORITHM\tPUBLISHED\tACTIVE\tFROM\tUNTIL")
+				for _, r := range rows {
+					fmt.Fprintf(w, "%d\t%d\t%v\t%v\t%s\t%s\n", r.Tag, r.Algorithm, r.Published, r.Active,
+						keyTime(r.Times.Activate), keyTime(r.Times.Inactive))
+				}
+			})
+		},
+	})
+}
+
+func keyTime(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// rollTiming are the waits of a roll-over with an hour of safety in each.
+var rollTiming = dnssec.Timing{
+	KeyTTL: time.Hour, DataTTL: 24 * time.Hour, DSTTL: 48 * time.Hour, Propagation: time.Hour,
+}
+
+func (a *app) keyRollCommand(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "roll ZONE",
+		Short: "Make the present key's successor; CDS asks the parent for it once resolvers know it",
+		Args:  oneZone,
+		RunE: func(_ *cobra.Command, args []string) error {
+			keys, err := dnssec.LoadDir(*dir, args[0])
+			if err != nil {
+				return err
+			}
+			now := time.Now()
+			old, err := present(keys, args[0], now)
+			if err != nil {
+				return err
+			}
+			fresh, err := dnssec.Generate(args[0], old.Algorithm, old.Entry, now)
+			if err != nil {
+				return err
+			}
+			old, fresh = dnssec.Succeed(old, fresh, now, rollTiming)
+			if err := fresh.Save(*dir); err != nil {
+				return err
+			}
+			if err := old.Save(*dir); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stdout, "key %d follows key %d at %s; when the parent has its DS: proa dns key retire %s\n",
+				fresh.Tag, old.Tag, keyTime(fresh.Times.Activate), args[0])
+			return nil
+		},
+	}
+}
+
+// present is the one active key without a successor.
+func present(keys []dnssec.Key, zone string, now time.Time) (dnssec.Key, error) {
+	var found []dnssec.Key
+	for _, k := range keys {
+		if k.Active(now) && k.Entry && k.Times.SyncDelete.IsZero() {
+			found = append(found, k)
+		}
+	}
+	if len(found) != 1 {
+		return dnssec.Key{}, fmt.Errorf("%s has %d present keys, want one: %w", zone, len(found),
+			proa.ErrConflict)
+	}
+	return found[0], nil
+}
+
+func (a *app) keyRetireCommand(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "retire ZONE",
+		Short: "End the old key, now that the parent has its successor's DS",
+		Args:  oneZone,
+		RunE: func(_ *cobra.Command, args []string) error {
+			keys, err := dnssec.LoadDir(*dir, args[0])
+			if err != nil {
+				return err
+			}
+			now := time.Now()
+			fresh, err := present(keys, args[0], now)
+			if err != nil {
+				return err
+			}
+			for _, k := range keys {
+				if k.Tag == fresh.Tag || !k.Entry || k.Times.SyncDelete.IsZero() || !k.Times.Delete.IsZero() {
+					continue
+				}
+				k = dnssec.Retire(k, fresh, now, rollTiming)
+				if err := k.Save(*dir); err != nil {
+					return err
+				}
+				fmt.Fprintf(a.stdout, "key %d ends at %s\n", k.Tag, keyTime(k.Times.Inactive))
+			}
+			return nil
+		},
+	}
+}
