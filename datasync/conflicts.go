@@ -76,23 +76,28 @@ func (s *Service) Restore(id uint64, from proa.Region) (Restored, error) {
 	}
 	t := s.table(c.Table)
 	if t == nil {
-		return Restored{}, fmt.Errorf("restore conflict %d: it is not of a replicated table: %w", id, proa.ErrInvalid)
+		return Restored{}, fmt.Errorf("restore conflict %d: it is not of a replicated table: %w", id,
+			proa.ErrInvalid)
 	}
 	side, err := chosen(&c, from)
 	switch {
 	case err != nil:
 		return Restored{}, fmt.Errorf("restore conflict %d: %w", id, err)
 	case side.Missing:
-		return Restored{}, fmt.Errorf("restore conflict %d: the content is no longer at hand: %w", id, proa.ErrNotFound)
+		return Restored{}, fmt.Errorf("restore conflict %d: the content is no longer at hand: %w", id,
+			proa.ErrNotFound)
 	case len(c.Redacted) > 0:
-		return Restored{}, fmt.Errorf("restore conflict %d: %q are never logged, so the entry is not whole: %w",
-			id, c.Redacted, proa.ErrInvalid)
+		return Restored{}, fmt.Errorf(
+			"restore conflict %d: %q are never logged, so the entry is not whole: %w", id, c.Redacted,
+			proa.ErrInvalid)
 	}
 	key, err := t.schema.KeyOf(c.Key)
 	if err != nil {
 		return Restored{}, fmt.Errorf("restore conflict %d: %w", id, err)
 	}
-	order := resolve.Settle{Region: side.Version.Region, Item: side.Item, Because: fmt.Sprint("conflict ", id)}
+	order := resolve.Settle{
+		Region: side.Version.Region, Item: side.Item, Because: fmt.Sprint("conflict ", id),
+	}
 	return t.settle(key, order)
 }
 
@@ -130,9 +135,11 @@ func (t *table) settle(key proa.Key, order resolve.Settle) (Restored, error) {
 	case err != nil:
 		return Restored{}, err
 	case !settled:
-		return Restored{}, fmt.Errorf("settle %s: the key has changed since it was looked at: %w", key, proa.ErrConflict)
+		return Restored{}, fmt.Errorf("settle %s: the key has changed since it was looked at: %w", key,
+			proa.ErrConflict)
 	}
-	t.log.Info("key settled by an operator", "key", t.keyText(key), "version", out.Version, "because", order.Because)
+	t.log.Info("key settled by an operator", "key", t.keyText(key), "version", out.Version,
+		"because", order.Because)
 	return out, nil
 }
 
@@ -180,7 +187,8 @@ func (s *Service) Settle(key proa.Key, how Settlement) (Restored, error) {
 	}
 	if how.Item != nil {
 		if k, err := t.schema.KeyOf(how.Item); err != nil || k.ID() != key.ID() {
-			return Restored{}, fmt.Errorf("settle %s: the content is not of that key: %w", key, proa.ErrInvalid)
+			return Restored{}, fmt.Errorf("settle %s: the content is not of that key: %w", key,
+				proa.ErrInvalid)
 		}
 	} else if how.Take == "" && !how.Drop {
 		return Restored{}, fmt.Errorf("settle %s: say what to take: %w", key, proa.ErrInvalid)

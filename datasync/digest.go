@@ -59,8 +59,8 @@ func (s *Service) Compare() (verify.Result, error) {
 	return res, nil
 }
 
-// The bounds of a comparison that is made for a status line: how old it may be, and how many waiting
-// keys it looks at one by one. Where more wait, all of them count as in flight.
+// The bounds of a comparison that is made for a status line: how old it may be, and how many
+// waiting keys it looks at one by one. Where more wait, all of them count as in flight.
 const (
 	lineAge  = time.Second
 	lineKeys = 256
@@ -115,7 +115,7 @@ func (s *Service) busy(waiting int) (verify.Result, error) {
 		}
 		c := t.store.CompareDigests(t.schema.Table)
 		if !c.Ready {
-			return res, fmt.Errorf("compare: the digest of %s is being built: %w", t.schema.Table, proa.ErrUnavailable)
+			return res, t.building()
 		}
 		res.Keys += c.Keys
 	}
@@ -125,12 +125,17 @@ func (s *Service) busy(waiting int) (verify.Result, error) {
 	return res, nil
 }
 
+func (t *table) building() error {
+	return fmt.Errorf("compare: the digest of %s is being built: %w", t.schema.Table,
+		proa.ErrUnavailable)
+}
+
 func (t *table) compareDigests(res *verify.Result) error {
 	for _, sd := range t.sides {
 		fresh := sd.freshness()
 		if fresh.IsZero() {
-			return fmt.Errorf("compare: the change feed of %s at %s has not been read yet: %w", t.schema.Table,
-				sd.region, proa.ErrUnavailable)
+			return fmt.Errorf("compare: the change feed of %s at %s has not been read yet: %w",
+				t.schema.Table, sd.region, proa.ErrUnavailable)
 		}
 		if fresh.Before(res.Through) {
 			res.Through = fresh
@@ -138,7 +143,7 @@ func (t *table) compareDigests(res *verify.Result) error {
 	}
 	c := t.store.CompareDigests(t.schema.Table)
 	if !c.Ready {
-		return fmt.Errorf("compare: the digest of %s is being built: %w", t.schema.Table, proa.ErrUnavailable)
+		return t.building()
 	}
 	res.Keys += c.Keys
 	if len(c.Differing) == 0 {
@@ -250,14 +255,15 @@ func (t *table) difference(st *resolve.State) verify.Difference {
 func (e *explanation) walk() error {
 	after := ""
 	for len(e.differing) > 0 {
-		next, err := e.t.store.Walk(e.t.schema.Table, after, 2000, func(id string, st *resolve.State) error {
+		look := func(id string, st *resolve.State) error {
 			p := e.t.store.Part(id, st)
 			if _, ok := e.differing[p.Bucket]; ok && !e.seen[id] {
 				e.seen[id] = true
 				e.one(id, st)
 			}
 			return nil
-		})
+		}
+		next, err := e.t.store.Walk(e.t.schema.Table, after, 2000, look)
 		if err != nil {
 			return err
 		}
@@ -343,7 +349,8 @@ func (t *table) lookAgain(ctx context.Context, key proa.Key) error {
 			return ctx.Err()
 		}
 		err = t.store.Lazy(func(tx *shadow.Tx) error {
-			in := resolve.Observed{Side: sd.region, Row: cloud.Row{Key: key, Image: row.Image, ETag: row.ETag}, Began: began}
+			seen := cloud.Row{Key: key, Image: row.Image, ETag: row.ETag}
+			in := resolve.Observed{Side: sd.region, Row: seen, Began: began}
 			_, err := t.step(tx, key, t.clock.now(), in)
 			return err
 		})

@@ -29,12 +29,13 @@ type Uncrossable struct {
 
 // Preflight is what a look at both sides' data has found. Nothing is written for it.
 type Preflight struct {
-	Rows          map[proa.Region]int64 `json:"rows"`   // that were looked at
-	Total         int64                 `json:"total"`  // keys that cannot cross
-	Listed        []Uncrossable         `json:"listed"` // of those, up to the limit
-	Unreadable    []string              `json:"unreadable,omitempty"`
-	Took          float64               `json:"took_seconds"`
-	NotReplicated []string              `json:"not_replicated,omitempty"` // tables that a rule keeps in their region
+	Rows       map[proa.Region]int64 `json:"rows"`   // that were looked at
+	Total      int64                 `json:"total"`  // keys that cannot cross
+	Listed     []Uncrossable         `json:"listed"` // of those, up to the limit
+	Unreadable []string              `json:"unreadable,omitempty"`
+	Took       float64               `json:"took_seconds"`
+	// NotReplicated are tables that a rule keeps in their region.
+	NotReplicated []string `json:"not_replicated,omitempty"`
 }
 
 // PreflightOptions bound a look at both sides' data.
@@ -69,7 +70,8 @@ func CheckData(ctx context.Context, o PreflightOptions) (Preflight, error) {
 			g.Go(func() error {
 				err := o.side(gctx, t, from, &parts[i])
 				if err != nil && gctx.Err() == nil {
-					parts[i].Unreadable = append(parts[i].Unreadable, fmt.Sprintf("%s at %s: %v", t.Schema.Table, from, err))
+					why := fmt.Sprintf("%s at %s: %v", t.Schema.Table, from, err)
+					parts[i].Unreadable = append(parts[i].Unreadable, why)
 					err = nil
 				}
 				return err

@@ -134,11 +134,15 @@ func (t *table) quarantined(key proa.Key) (*Quarantined, error) {
 	for _, r := range proa.Regions() {
 		sd := st.At(r)
 		h := sd.Current()
-		img := QuarantinedImage{Version: h.Version, Deleted: !h.Exists || h.Tombstone, Malformed: h.Malformed}
+		img := QuarantinedImage{
+			Version: h.Version, Deleted: !h.Exists || h.Tombstone, Malformed: h.Malformed,
+		}
 		img.fill(st, h.Hash)
 		if p := sd.Poison; p != nil {
 			q.Region, q.Kind, q.Reason, q.At = r, QuarantinePoison, p.Reason, p.At
-			img = QuarantinedImage{Item: p.Image.Item, Malformed: p.Image.Malformed, Deleted: !p.Image.Exists()}
+			img = QuarantinedImage{
+				Item: p.Image.Item, Malformed: p.Image.Malformed, Deleted: !p.Image.Exists(),
+			}
 			if p.Image.Envelope != nil {
 				img.Version = p.Image.Envelope.Version
 			}
@@ -229,14 +233,16 @@ func (t *table) unreadable(c *proa.Change) string {
 	case c.Key.Range.Kind != t.schema.RangeKind && t.schema.RangeName != "",
 		c.Key.Range.Kind != proa.KindNone && t.schema.RangeName == "":
 		return fmt.Sprintf("its range key is %q", c.Key.Range.Kind)
-	case c.Position == "" || len(c.Position) > maxPosition || strings.Trim(string(c.Position), "0123456789") != "":
+	case c.Position == "" || len(c.Position) > maxPosition ||
+		strings.Trim(string(c.Position), "0123456789") != "":
 		return fmt.Sprintf("its position %.40q is not a number", string(c.Position))
 	}
 	if !c.New.Exists() {
 		return ""
 	}
 	s := &t.schema
-	if !c.New.Item[s.HashName].Equal(c.Key.Hash) || s.RangeName != "" && !c.New.Item[s.RangeName].Equal(c.Key.Range) {
+	if !c.New.Item[s.HashName].Equal(c.Key.Hash) ||
+		s.RangeName != "" && !c.New.Item[s.RangeName].Equal(c.Key.Range) {
 		return "its content is of another key"
 	}
 	return ""

@@ -16,7 +16,6 @@ type Policy struct {
 	attributes map[string]compiled
 	names      []string // of attributes, sorted
 	keys       map[string]bool
-	counts     bool
 }
 
 type compiled struct {
@@ -33,7 +32,7 @@ func New(schema proa.Schema, table Rule, attributes map[string]Rule) (*Policy, e
 	}
 	p := &Policy{
 		table: compiled{table, program}, attributes: map[string]compiled{},
-		keys: map[string]bool{schema.HashName: true}, counts: table.Kind == Counter,
+		keys: map[string]bool{schema.HashName: true},
 	}
 	if schema.RangeName != "" {
 		p.keys[schema.RangeName] = true
@@ -42,7 +41,6 @@ func New(schema proa.Schema, table Rule, attributes map[string]Rule) (*Policy, e
 		if p.keys[name] {
 			return nil, fmt.Errorf("policy of %s: a key attribute has none: %w", name, proa.ErrInvalid)
 		}
-		p.counts = p.counts || attributes[name].Kind == Counter
 		program, err := attributes[name].compile()
 		if err != nil {
 			return nil, err
@@ -77,10 +75,6 @@ func (p *Policy) NeedsBase() bool {
 	}
 	return needs
 }
-
-// Counts reports whether equal contents may still be two changes: two sides that each add 1 to a
-// counter write the same.
-func (p *Policy) Counts() bool { return p != nil && p.counts }
 
 // String renders the table's rule and, sorted, those of its attributes.
 func (p *Policy) String() string {

@@ -58,7 +58,8 @@ func New(
 	schema proa.Schema, table Mode, attributes map[string]Mode, key proa.Secret,
 ) (*Rules, error) {
 	if table != Open && table != NeverCopied && table != NeverLogged {
-		return nil, fmt.Errorf("residency %.40q is not one of a whole table: %w", string(table), proa.ErrInvalid)
+		return nil, fmt.Errorf("residency %.40q is not one of a whole table: %w", string(table),
+			proa.ErrInvalid)
 	}
 	r := &Rules{
 		table: table, attributes: map[string]Mode{}, key: []byte(key.Reveal()),
@@ -75,7 +76,8 @@ func New(
 		case mode == Open:
 			continue
 		case r.keys[name] && mode != NeverLogged:
-			return nil, fmt.Errorf("attribute %s is of the key, which crosses as it is: %w", name, proa.ErrInvalid)
+			return nil, fmt.Errorf("attribute %s is of the key, which crosses as it is: %w", name,
+				proa.ErrInvalid)
 		case mode == Hashed && len(r.key) == 0:
 			return nil, fmt.Errorf("attribute %s: hashed needs a key: %w", name, proa.ErrInvalid)
 		}
@@ -189,7 +191,7 @@ func (r *Rules) Logged(item proa.Item) (proa.Item, []string) {
 	var left []string
 	out := item
 	for name := range item {
-		if r.attributes[name] != NeverLogged && r.table != NeverLogged || r.keys[name] && r.attributes[name] != NeverLogged {
+		if r.attributes[name] != NeverLogged && (r.table != NeverLogged || r.keys[name]) {
 			continue
 		}
 		if left == nil {

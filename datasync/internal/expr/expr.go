@@ -4,7 +4,6 @@ package expr
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,8 +85,8 @@ func (p *Program) Bool(input map[string]any) (bool, error) {
 	}
 	b, ok := out.Value().(bool)
 	if !ok {
-		return false, fmt.Errorf("expression: want true or false, got %s: %w", out.Type().TypeName(),
-			proa.ErrInvalid)
+		return false, fmt.Errorf("expression: want true or false, got %s: %w",
+			out.Type().TypeName(), proa.ErrInvalid)
 	}
 	return b, nil
 }
@@ -205,7 +204,8 @@ const maxNesting = 32
 
 func fromValue(out ref.Val, depth int) (proa.Value, error) {
 	if depth > maxNesting {
-		return proa.Value{}, fmt.Errorf("expression: nested deeper than %d: %w", maxNesting, proa.ErrInvalid)
+		return proa.Value{}, fmt.Errorf("expression: nested deeper than %d: %w", maxNesting,
+			proa.ErrInvalid)
 	}
 	switch v := out.(type) {
 	case types.String:
@@ -228,8 +228,8 @@ func fromValue(out ref.Val, depth int) (proa.Value, error) {
 	case traits.Lister:
 		return fromList(v, depth)
 	}
-	return proa.Value{}, fmt.Errorf("expression: a %s is no attribute value: %w", out.Type().TypeName(),
-		proa.ErrInvalid)
+	return proa.Value{}, fmt.Errorf("expression: a %s is no attribute value: %w",
+		out.Type().TypeName(), proa.ErrInvalid)
 }
 
 func fromList(l traits.Lister, depth int) (proa.Value, error) {
@@ -281,9 +281,6 @@ func AsMap(out ref.Val) (traits.Mapper, bool) {
 
 // AsString returns an outcome as a string, where it is one.
 func AsString(out ref.Val) (string, bool) {
-	if reflect.TypeOf(out.Value()) == nil {
-		return "", false
-	}
 	s, ok := out.Value().(string)
 	return s, ok
 }
