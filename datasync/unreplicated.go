@@ -103,6 +103,9 @@ func (t *table) unreplicated(from proa.Region, w shadow.Waiting, parked bool) Un
 				u.Reason = f.Reason
 			}
 		}
+		if st.Hold != nil && u.Reason == "" {
+			u.Reason = "a conflict waits to be settled"
+		}
 	})
 	return u
 }
