@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/proa-cloud/proa/internal/stall"
 )
 
 const (
@@ -63,7 +65,7 @@ func orDefault(s, otherwise string) string {
 }
 
 func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout}
+	server := &http.Server{Handler: stall.Default().Wrap(handler), ReadHeaderTimeout: headerTimeout}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/stall"
 )
 
 // Config describes the region. All fields but Ready are required.
@@ -145,7 +146,7 @@ func (s *services) serve(ctx context.Context, api, gateway net.Listener) error {
 
 func (s *services) server(handler http.Handler, maxHeader int) *http.Server {
 	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: stall.Default().Wrap(handler), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}
 }

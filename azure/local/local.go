@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/stall"
 )
 
 // Addresses are where the cloud listens, once it does.
@@ -137,7 +138,7 @@ func (s *services) run(ctx context.Context, data, gateway net.Listener) error {
 // serve answers requests until ctx ends, then lets those under way finish for a while.
 func serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
 	server := &http.Server{
-		Handler: keepMoving(h), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTimeout,
+		Handler: stall.Default().Wrap(h), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTimeout,
 		IdleTimeout: idleTimeout, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan struct{})
