@@ -128,15 +128,15 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if base.renew.IsZero() && len(cfg.Transfers) == 0 {
+		s.cfg.Zones = base.slim() // nothing is compiled or read from them again
+	}
 	s.state = State{Plan: cfg.Plan, Aliases: slices.Clone(cfg.Aliases)}
 	first, err := base.With(s.state)
 	if err != nil {
 		return nil, err
 	}
 	s.base = base
-	if base.renew.IsZero() && len(cfg.Transfers) == 0 {
-		s.cfg.Zones = base.slim() // nothing is compiled or read from them again
-	}
 	if s.cookies, err = newCookies(cfg.CookieSecrets); err != nil {
 		return nil, err
 	}

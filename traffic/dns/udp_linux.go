@@ -18,6 +18,9 @@ import (
 // each other.
 const batch = 32
 
+// busy is how many messages of the last batch make it likely that more are waiting.
+const busy = 4
+
 // pollInterval is how often a blocked worker looks whether it should end.
 const pollInterval = 200 * time.Millisecond
 
@@ -123,8 +126,10 @@ func newVector(size int) *vector {
 func (r *rawConn) serve(ctx context.Context, s *Server, c *counters) error {
 	defer func() { _ = r.Close() }()
 	in, out := newVector(maxQuery+1), newVector(s.cfg.UDPLimit)
+	last := 0
 	for ctx.Err() == nil {
-		n, errno := r.receive(in)
+		n, errno := r.receive(in, last)
+		last = n
 		switch errno {
 		case 0:
 		case syscall.EAGAIN, syscall.EINTR:
@@ -141,16 +146,20 @@ func (r *rawConn) serve(ctx context.Context, s *Server, c *counters) error {
 	return nil
 }
 
-// receive takes what is there, and waits only when there is nothing: the first try is without a
-// word to the scheduler. The blocking call must be announced to it (Syscall6 and not RawSyscall6),
-// or the garbage collector would wait for a query.
-func (r *rawConn) receive(v *vector) (int, syscall.Errno) {
+// receive takes what is there, and waits only when there is nothing. Under load the first try is
+// without a word to the scheduler; where little came last time it would find nothing and be one
+// call too many. The blocking call must be announced to it (Syscall6 and not RawSyscall6), or the
+// garbage collector would wait for a query.
+func (r *rawConn) receive(v *vector, last int) (int, syscall.Errno) {
 	for i := range v.hdrs {
 		v.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
 	}
 	first := uintptr(unsafe.Pointer(&v.hdrs[0]))
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(r.fd), first, batch,
-		unix.MSG_DONTWAIT, 0, 0)
+	n, errno := uintptr(0), unix.EAGAIN
+	if last >= busy {
+		n, _, errno = unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(r.fd), first, batch,
+			unix.MSG_DONTWAIT, 0, 0)
+	}
 	if errno == unix.EAGAIN {
 		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, uintptr(r.fd), first, batch,
 			unix.MSG_WAITFORONE, 0, 0)
