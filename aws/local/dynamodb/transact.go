@@ -18,6 +18,7 @@ import (
 
 const (
 	maxTransact   = 100
+	maxTxBytes    = 4 << 20        // of all items that a transaction reads or writes
 	tokenLifeMS   = 10 * 60 * 1000 // how long a ClientRequestToken makes a request idempotent
 	maxTokenBytes = 36
 )
@@ -244,7 +245,7 @@ func (s *Server) transactLocked(tx *transaction) (u usage, c *commitment, err er
 	}
 	changes := make([]change, len(tx.mutations))
 	reasons := make([]cancelReason, len(tx.mutations))
-	bad := false
+	bad, bytes := false, 0
 	for i, m := range tx.mutations {
 		t := tx.tables[m.table]
 		old, err := readItem(s.db, itemKey(t.meta.ID, tx.keys[i]))
@@ -271,6 +272,7 @@ func (s *Server) transactLocked(tx *transaction) (u usage, c *commitment, err er
 			return u, nil, err
 		}
 		bad = bad || reasons[i].Code != "None"
+		bytes += m.payload(next)
 		changes[i] = change{table: t, key: tx.keys[i], old: old, new: next}
 	}
 	switch {
@@ -278,9 +280,23 @@ func (s *Server) transactLocked(tx *transaction) (u usage, c *commitment, err er
 		return u, nil, nil
 	case bad:
 		return u, nil, cancelled(reasons)
+	case bytes > maxTxBytes:
+		return u, nil, payloadTooLarge(bytes)
 	}
 	c, err = s.commit(changes, func(b *pebble.Batch) error { return s.remember(b, tx) })
 	return u, c, err
+}
+
+// payload is what the mutation adds to its transaction's size: the item that it writes, else the key.
+func (m *mutation) payload(next proa.Item) int {
+	if m.kind == mutatePut || m.kind == mutateUpdate {
+		return itemSize(next)
+	}
+	return itemSize(m.key)
+}
+
+func payloadTooLarge(bytes int) error {
+	return invalid("Transaction payload size cannot exceed 4MB. Payload Size: %d", bytes)
 }
 
 // replayed reports whether the transaction's token was used for this very request in the last ten
@@ -357,7 +373,7 @@ func (s *Server) getAll(
 	responses := make([]map[string]proa.Item, len(in.TransactItems))
 	reasons := make([]cancelReason, len(in.TransactItems))
 	seen := map[string]bool{}
-	bad := false
+	bad, bytes := false, 0
 	for i, it := range in.TransactItems {
 		if it.Get == nil {
 			return nil, u, constraint("null", fmt.Sprintf("transactItems.%d.member.get", i+1),
@@ -378,6 +394,9 @@ func (s *Server) getAll(
 		bad = bad || reasons[i].Code != "None"
 		if responses[i] = map[string]proa.Item{}; item != nil {
 			responses[i]["Item"] = item
+		}
+		if bytes += itemSize(item); bytes > maxTxBytes {
+			return nil, u, payloadTooLarge(bytes)
 		}
 	}
 	if bad {

@@ -146,16 +146,16 @@ func parseRange(header string, whole span) (span, error) {
 	if !ok || !dash || strings.Contains(spec, ",") {
 		return whole, nil
 	}
-	from, ferr := strconv.ParseInt(first, 10, 64)
-	to, terr := strconv.ParseInt(last, 10, 64)
+	from, fok := offset(first)
+	to, tok := offset(last)
 	switch {
-	case first == "" && terr == nil && to >= 0: // the last bytes
+	case first == "" && tok: // the last bytes
 		from, to = max(whole.length-to, 0), whole.length-1
 		if from > to {
 			return whole, invalidRange(header, whole.length)
 		}
-	case ferr != nil || from < 0 || last != "" && (terr != nil || to < from):
-		return whole, nil //nolint:nilerr // no range of bytes: ignored
+	case !fok || last != "" && (!tok || to < from):
+		return whole, nil
 	case last == "" || to >= whole.length:
 		to = whole.length - 1
 	}
@@ -163,6 +163,15 @@ func parseRange(header string, whole span) (span, error) {
 		return whole, invalidRange(header, whole.length)
 	}
 	return span{from, to - from + 1, true}, nil
+}
+
+// offset reads a number of bytes, digits alone. Numbers past 2^63-1 are that: past every object's end.
+func offset(text string) (int64, bool) {
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil || errors.Is(err, strconv.ErrRange)
 }
 
 // partSpan finds one part of a multipart object; an object put whole has one part.

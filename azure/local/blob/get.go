@@ -239,17 +239,26 @@ func parseRange(text string, size int64) span {
 	if !ok || !dash {
 		return whole
 	}
-	from, err := strconv.ParseInt(first, 10, 64)
-	if err != nil || from < 0 {
+	from, ok := offset(first)
+	if !ok {
 		return whole
 	}
 	to := size - 1
 	if last != "" {
-		n, err := strconv.ParseInt(last, 10, 64)
-		if err != nil || n < from {
+		n, ok := offset(last)
+		if !ok || n < from {
 			return whole
 		}
 		to = min(n, to)
 	}
 	return span{from: from, length: to - from + 1, ranged: true}
+}
+
+// offset reads a number of bytes, digits alone. Numbers past 2^63-1 are that: past every blob's end.
+func offset(text string) (int64, bool) {
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil || errors.Is(err, strconv.ErrRange)
 }
