@@ -120,6 +120,9 @@ func (r *reply) optSize(q *query) int {
 	if q.keepalive && r.client.stream() {
 		size += keepaliveLen
 	}
+	if len(r.agent) > 0 {
+		size += 4 + len(r.agent)
+	}
 	return size
 }
 
@@ -148,6 +151,9 @@ func (r *reply) opt(dst []byte, start, limit int, q *query) []byte {
 	if q.keepalive && r.client.stream() {
 		dst = option(dst, mdns.EDNS0TCPKEEPALIVE, 2)
 		dst = binary.BigEndian.AppendUint16(dst, r.keepalive)
+	}
+	if len(r.agent) > 0 {
+		dst = append(option(dst, mdns.EDNS0REPORTING, len(r.agent)), r.agent...)
 	}
 	if size := edeLen + len(r.reason.Text); r.reason.Code != noReason &&
 		len(dst)-start+size <= limit {

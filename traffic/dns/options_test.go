@@ -287,6 +287,13 @@ func reasonOf(m *mdns.Msg) (uint16, string) {
 	return noReason, ""
 }
 
+func TestErrorsAreReportedToTheAgent(t *testing.T) { // RFC 9567
+	o := optionAsk(t, reply{agent: "\x06report\x07example\x03net\x00"}).IsEdns0().Option
+	if len(o) != 1 || o[0].(*mdns.EDNS0_REPORTING).AgentDomain != "report.example.net." {
+		t.Errorf("options %v", o)
+	}
+}
+
 func TestFailuresSayWhy(t *testing.T) {
 	s := richSnapshot(t)
 	for _, c := range []struct {

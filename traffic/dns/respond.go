@@ -10,6 +10,7 @@ import (
 type reply struct {
 	limit     int    // the longest UDP message that is sent without EDNS having asked for less
 	nsid      []byte // the server's identity, nil for none
+	agent     name   // who takes reports of errors, "" for nobody
 	client    client
 	cookies   *cookies // nil: no cookies are given
 	cookieAge int32

@@ -60,6 +60,9 @@ type Config struct {
 	// TCPTotal and TCPPerClient bound the open TCP connections, altogether and from one address. 0
 	// is 512 and 32.
 	TCPTotal, TCPPerClient int
+	// ReportAgent is the domain to which resolvers report what they find wrong, as queries (RFC
+	// 9567). "" for none.
+	ReportAgent string
 	// CookieSecrets make server cookies (RFC 9018): 32 hexadecimal digits each, the same on all
 	// servers of a zone. The first makes cookies, all of them are accepted. None: a random one.
 	CookieSecrets []proa.Secret
@@ -97,6 +100,7 @@ type Server struct {
 	clients clients
 	refused atomic.Uint64
 	nsid    []byte
+	agent   name
 	cookies *cookies
 	limiter *limiter
 	// transfers is nil when none are allowed.
@@ -137,6 +141,11 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.base = base
+	if cfg.ReportAgent != "" {
+		if s.agent, err = parseName(cfg.ReportAgent); err != nil {
+			return nil, fmt.Errorf("dns: report agent: %w", err)
+		}
+	}
 	if s.cookies, err = newCookies(cfg.CookieSecrets); err != nil {
 		return nil, err
 	}
@@ -331,7 +340,7 @@ func (s *Server) handle(dst, msg []byte, from client, c *counters) (out []byte) 
 		}
 	}()
 	out, rcode, kind := s.current.Load().respond(dst, msg, reply{
-		limit: s.cfg.UDPLimit, nsid: s.nsid, client: from, cookies: s.cookies,
+		limit: s.cfg.UDPLimit, nsid: s.nsid, agent: s.agent, client: from, cookies: s.cookies,
 		limiter: s.limiter, keepalive: s.keepalive(), degraded: s.degraded.Load(),
 	})
 	c.count(rcode, kind, from.transport, out)
