@@ -81,7 +81,7 @@ func (e event) request(ctx context.Context, v2 bool) (*http.Request, error) {
 		method, path, query, source = e.Context.HTTP.Method, e.path(), e.RawQueryString, e.Context.HTTP.SourceIP
 	}
 	u := &url.URL{Path: path, RawQuery: query}
-	if unescaped, err := url.PathUnescape(path); err == nil {
+	if unescaped, err := url.PathUnescape(path); err == nil && e.pathIsEscaped(v2) {
 		u.Path, u.RawPath = unescaped, path
 	}
 	r := (&http.Request{
@@ -99,6 +99,12 @@ func (e event) request(ctx context.Context, v2 bool) (*http.Request, error) {
 		r.Header.Set("Cookie", strings.Join(e.Cookies, "; "))
 	}
 	return r, nil
+}
+
+// pathIsEscaped tells REST APIs and function URLs, whose paths come as they were sent, from HTTP APIs, which have decoded them: decoding
+// once more would take %2541 for A.
+func (e event) pathIsEscaped(v2 bool) bool {
+	return !v2 || strings.Contains(e.Context.DomainName, ".lambda-url.")
 }
 
 // path is the raw path without the stage, which the default endpoint of a named stage puts before it.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -14,15 +16,19 @@ import (
 )
 
 // FromJSON reads a JSON object as an item: strings, numbers, booleans, null, arrays and objects become S, N, BOOL, NULL, L and M. Numbers are
-// exact up to 38 digits and lose only trailing zeros. Errors wrap proa.ErrInvalid and say where.
+// exact up to 38 digits and lose only trailing zeros. Text that is not UTF-8 is refused: the decoder would put U+FFFD in its place. Errors
+// wrap proa.ErrInvalid and say where.
 func FromJSON(text []byte) (proa.Item, error) {
+	if !utf8.Valid(text) {
+		return nil, fmt.Errorf("malformed JSON: not UTF-8: %w", proa.ErrInvalid)
+	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var raw any
 	if err := decoder.Decode(&raw); err != nil {
 		return nil, fmt.Errorf("malformed JSON: %w: %w", proa.ErrInvalid, err)
 	}
-	if decoder.More() {
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("malformed JSON: more than one value: %w", proa.ErrInvalid)
 	}
 	object, ok := raw.(map[string]any)

@@ -293,3 +293,33 @@ func TestThePlatformDecidesWhereToListen(t *testing.T) {
 		t.Errorf("outside a Functions app: %v", err)
 	}
 }
+
+func TestPathsAreDecodedOnce(t *testing.T) {
+	for _, tt := range []struct{ name, event, want string }{
+		{
+			"HTTP API", `{"version":"2.0","rawPath":"/orders/%41 é/b","requestContext":{
+			"domainName":"x.execute-api.eu-west-1.amazonaws.com","stage":"$default","http":{"method":"GET"}}}`,
+			"/orders/%41 é/b|/orders/%2541%20%C3%A9/b",
+		},
+		{
+			"function URL", `{"version":"2.0","rawPath":"/orders/%2541%2Fb","requestContext":{
+			"domainName":"x.lambda-url.eu-west-1.on.aws","http":{"method":"GET"}}}`,
+			"/orders/%41/b|/orders/%2541%2Fb",
+		},
+		{"REST API", `{"path":"/orders/%2541%2Fb","httpMethod":"GET"}`, "/orders/%41/b|/orders/%2541%2Fb"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e, v2, err := parseEvent([]byte(tt.event))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := e.request(t.Context(), v2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := r.URL.Path + "|" + r.URL.EscapedPath(); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}

@@ -318,7 +318,7 @@ func TestJSONNumbersAreExact(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	for _, bad := range []string{
-		``, `[]`, `null`, `{`, `{} {}`, `{"a":1e400}`, `{"a":1234567890123456789012345678901234567890.5}`,
+		``, `[]`, `null`, `{`, `{} {}`, `{}}`, `{}]`, `{"a":"` + "\xff" + `"}`, `{"a":1e400}`, `{"a":1234567890123456789012345678901234567890.5}`,
 		`{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
 	} {
 		if _, err := FromJSON([]byte(bad)); !errors.Is(err, proa.ErrInvalid) {

@@ -33,6 +33,7 @@ type environment struct {
 
 	mu          sync.Mutex
 	initialised bool
+	asking      bool // a call for work is open
 	initFailure *failure
 	current     *invocation
 	killOnce    sync.Once

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +51,8 @@ func initialize(how string) {
 		os.Exit(7)
 	case "hang":
 		time.Sleep(time.Minute)
+	case "twice":
+		askTwice("http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/invocation/")
 	case "error":
 		api := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/init/error"
 		r, err := http.Post(api, "application/json",
@@ -58,6 +61,35 @@ func initialize(how string) {
 			r.Body.Close()
 		}
 		os.Exit(1)
+	}
+}
+
+// askTwice is a runtime that asks for work while it is asking for work, and answers with what it was told then.
+func askTwice(api string) {
+	second := make(chan int, 1)
+	go func() {
+		time.Sleep(100 * time.Millisecond) // the first one must be first; too early or late fails the test
+		r, err := http.Get(api + "next")
+		if err != nil {
+			os.Exit(1)
+		}
+		r.Body.Close()
+		second <- r.StatusCode
+	}()
+	for {
+		r, err := http.Get(api + "next")
+		if err != nil {
+			os.Exit(1)
+		}
+		r.Body.Close()
+		status := <-second
+		second <- status
+		answer, err := http.Post(api+r.Header.Get("Lambda-Runtime-Aws-Request-Id")+"/response", "application/json",
+			strings.NewReader(strconv.Itoa(status)))
+		if err != nil {
+			os.Exit(1)
+		}
+		answer.Body.Close()
 	}
 }
 

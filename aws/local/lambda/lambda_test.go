@@ -520,3 +520,13 @@ func TestPermissionsTagsAndConcurrencyAreListed(t *testing.T) {
 	_, err = c.client.ListAliases(t.Context(), &sdk.ListAliasesInput{FunctionName: f})
 	wantCode(t, err, "UnknownOperationException")
 }
+
+func TestARuntimeThatAsksTwiceAtOnceGetsOneRequestAtATime(t *testing.T) {
+	c := start(t, nil)
+	c.create(t, "f", withEnv(map[string]string{"INIT": "twice"}))
+	for range 3 {
+		if out := c.invoke(t, "f", task{}); string(out.Payload) != "403" {
+			t.Errorf("the second call was answered %s", out.Payload)
+		}
+	}
+}

@@ -59,8 +59,10 @@ func transitionRefused(w http.ResponseWriter) {
 // next tells the runtime what to do, when there is something to do.
 func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
-	busy, first := e.current != nil, !e.initialised
+	// A second call while one is open would offer the environment twice, and it would get two requests at once.
+	busy, first := e.current != nil || e.asking, !e.initialised
 	e.initialised = true
+	e.asking = e.asking || !busy
 	e.mu.Unlock()
 	switch {
 	case busy:
@@ -74,7 +76,7 @@ func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 	select {
 	case inv := <-e.work:
 		e.mu.Lock()
-		e.current = inv
+		e.current, e.asking = inv, false
 		e.mu.Unlock()
 		e.dispatch(w, inv)
 	case <-e.dead:

@@ -49,6 +49,8 @@ func handler(w http.ResponseWriter, r *http.Request) {
 		}
 	case "/go":
 		goOn <- struct{}{}
+	case "/headers":
+		_ = r.Header.Write(w)
 	case "/wrapped":
 		wrapped(w, r)
 	case "/refuses":
@@ -437,5 +439,16 @@ func TestPackagesThatCannotWorkSayWhy(t *testing.T) {
 	}
 	if err := functions.Check(folder(t, proxied, anything())); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCallersCannotSayWhoTheyAre(t *testing.T) {
+	url, _ := run(t, functions.App{Name: "app", Package: folder(t, proxied, anything())})
+	_, got, _ := do(t, "GET", url("app")+"/headers", nil, "X-MS-CLIENT-PRINCIPAL", "forged",
+		"x-ms-client-principal-id", "forged", "X-MS-TOKEN-AAD-ACCESS-TOKEN", "forged",
+		"X-Azure-Functions-Future", "forged", "CLIENT-IP", "forged", "X-Forwarded-Host", "forged",
+		"X-Own", "kept")
+	if strings.Contains(got, "forged") || !strings.Contains(got, "kept") {
+		t.Errorf("the function got\n%s", got)
 	}
 }

@@ -56,6 +56,7 @@ func (a *app) invoke(
 }
 
 func (a *app) wrap(r *http.Request, f *function, params map[string]string, body []byte) invocation {
+	setHostHeaders(r.Header, r)
 	query := map[string]string{}
 	for name, values := range r.URL.Query() {
 		query[name] = values[0]

@@ -185,7 +185,15 @@ func (a *app) proxy(
 	proxy.ServeHTTP(w, r)
 }
 
+// setHostHeaders adds what the platform tells a function, and takes away what only the platform may tell: callers cannot say who they
+// are (https://learn.microsoft.com/azure/app-service/configure-authentication-user-identities).
 func setHostHeaders(h http.Header, in *http.Request) {
+	for name := range h {
+		if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-ms-client-principal") ||
+			strings.HasPrefix(lower, "x-ms-token-") || strings.HasPrefix(lower, "x-azure-functions-") {
+			delete(h, name)
+		}
+	}
 	h.Set("X-Azure-Functions-InvocationId", newID())
 	h.Set("X-Azure-Functions-HostVersion", hostVersion)
 	h.Set("X-ARR-LOG-ID", newID())
