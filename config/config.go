@@ -33,6 +33,8 @@ type Config struct {
 	Buckets []Bucket `yaml:"buckets"`
 	// Traffic decides when to fail over and back.
 	Traffic Traffic `yaml:"traffic"`
+	// DNS is what the name server does besides answering for the zone.
+	DNS DNS `yaml:"dns,omitempty"`
 	// Objectives are what a drill is judged by and what failback waits for.
 	Objectives Objectives `yaml:"objectives"`
 	// DataSync bounds what data sync keeps and costs.

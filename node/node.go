@@ -160,10 +160,14 @@ func (n *node) newDNS() error {
 	if plan.Plan.Version == 0 {
 		plan.Plan.Active = n.cfg.Primary
 	}
-	n.dns, err = dns.New(dns.Config{
+	c := dns.Config{
 		Listen: n.cfg.Node.DNS, Zones: []*dns.Zone{zone}, Records: []dns.Record{record},
-		Plan: plan.Plan, NSID: n.cfg.Node.Name, Logger: n.logger,
-	})
+		Plan: plan.Plan, NSID: n.cfg.Node.Name, Clock: n.clock, Logger: n.logger,
+	}
+	if err := extendDNS(&c, n.cfg.DNS); err != nil {
+		return err
+	}
+	n.dns, err = dns.New(c)
 	return err
 }
 

@@ -1,0 +1,75 @@
+package node
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/netip"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/traffic/dns"
+	"github.com/proa-cloud/proa/traffic/dns/dnssec"
+)
+
+// extendDNS adds to the name server's configuration what the dns section asks for.
+func extendDNS(c *dns.Config, d config.DNS) error {
+	c.ListenTLS, c.ListenHTTPS = d.TLS, d.HTTPS
+	c.CookieSecrets, c.ReportAgent = d.CookieSecrets, d.ReportAgent
+	exempt, err := networks(d.RateLimit.Exempt)
+	if err != nil {
+		return err
+	}
+	c.RateLimit = dns.RateLimit{
+		PerSecond: d.RateLimit.PerSecond, Slip: d.RateLimit.Slip, Exempt: exempt,
+	}
+	if d.Certificate != "" {
+		pair, err := tls.LoadX509KeyPair(d.Certificate, d.PrivateKey)
+		if err != nil {
+			return fmt.Errorf("dns.certificate: %w: %w", proa.ErrInvalidConfig, err)
+		}
+		c.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	}
+	for _, file := range d.Zones {
+		z, err := dns.LoadZone(file)
+		if err != nil {
+			return err
+		}
+		c.Zones = append(c.Zones, z)
+	}
+	if d.Keys != "" {
+		for _, z := range c.Zones {
+			keys, err := dnssec.LoadDir(d.Keys, z.Origin)
+			if err != nil {
+				return err
+			}
+			c.Signing.Keys = append(c.Signing.Keys, keys...)
+		}
+	}
+	for _, a := range d.Aliases {
+		c.Aliases = append(c.Aliases, dns.Alias{Name: a.Name, Target: a.Target, TTL: a.TTL.D()})
+	}
+	for _, t := range d.Transfers {
+		from, err := networks(t.Networks)
+		if err != nil {
+			return err
+		}
+		c.Transfers = append(c.Transfers, dns.Transfer{
+			Zone: t.Zone, Key: t.Key, Secret: t.Secret, Algorithm: t.Algorithm, Networks: from,
+			Notify: t.Notify,
+		})
+	}
+	return nil
+}
+
+// networks is nil for an empty list.
+func networks(list []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range list {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("network %q: %w: %w", text, proa.ErrInvalidConfig, err)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
