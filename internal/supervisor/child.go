@@ -88,7 +88,7 @@ func (c *child) spawnLocked() (*os.File, error) {
 	}
 	defer w.Close()
 	cmd := exec.Command(c.exe, c.argv...)
-	cmd.Env = append(os.Environ(), EnvReady+"=3")
+	cmd.Env = append(childEnviron(os.Environ()), EnvReady+"=3")
 	cmd.ExtraFiles = []*os.File{w}
 	tail := &tailWriter{next: c.out}
 	cmd.Stdout, cmd.Stderr = tail, tail
@@ -136,20 +136,24 @@ func (c *child) reap(cmd *exec.Cmd, exited chan struct{}, tail *tailWriter) {
 	if !again {
 		return
 	}
-	time.AfterFunc(wait, func() {
-		c.mu.Lock()
-		if !c.wanted || c.runningLocked() {
-			c.mu.Unlock()
-			return
-		}
-		ready, err := c.spawnLocked()
-		c.mu.Unlock()
-		if err != nil {
-			c.logger.Error("process restart failed", "name", c.name, "err", err)
-			return
-		}
-		ready.Close()
-	})
+	time.AfterFunc(wait, c.respawn)
+}
+
+// respawn starts the process again after its back-off, and tries anew later where that fails.
+func (c *child) respawn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.wanted || c.runningLocked() {
+		return
+	}
+	ready, err := c.spawnLocked()
+	if err != nil {
+		c.lastErr = err.Error()
+		c.logger.Error("process restart failed", "name", c.name, "err", err)
+		time.AfterFunc(maxBackoff, c.respawn)
+		return
+	}
+	ready.Close()
 }
 
 func (c *child) runningLocked() bool {

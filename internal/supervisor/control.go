@@ -40,15 +40,12 @@ func (s *Supervisor) listenControl() (*controlServer, error) {
 	}))
 	mux.HandleFunc("POST /v1/stop", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, struct{}{}, nil)
-		select {
-		case <-s.stop:
-		default:
-			close(s.stop)
-		}
+		s.stopOnce.Do(func() { close(s.stop) })
 	})
 	return &controlServer{ln: ln, http: &http.Server{
 		Handler:           requireToken(s.state.Token, mux),
 		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 	}}, nil
 }

@@ -78,7 +78,10 @@ func ReadState(dir string) (State, error) {
 		return s, fmt.Errorf("read state: %w", err)
 	}
 	if err := json.Unmarshal(data, &s); err != nil {
-		return s, fmt.Errorf("read state %s: %w", statePath(dir), err)
+		return s, &proa.Error{
+			Op: "read " + statePath(dir), Err: fmt.Errorf("%w: %w", proa.ErrInvalid, err),
+			Hint: "it was damaged or edited: restore it, or start anew with another --dir; what the clouds stored stays in " + dir,
+		}
 	}
 	return s, nil
 }

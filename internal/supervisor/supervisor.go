@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,14 +40,15 @@ type Config struct {
 
 // Supervisor owns the running system.
 type Supervisor struct {
-	cfg     Config
-	state   State
-	lock    *os.File
-	clouds  map[proa.Region]*child
-	node    *child
-	logs    []*logFile
-	proxies map[proa.Region]*netfault.Proxy
-	stop    chan struct{} // closed by the control socket's stop
+	cfg      Config
+	state    State
+	lock     *os.File
+	clouds   map[proa.Region]*child
+	node     *child
+	logs     []*logFile
+	proxies  map[proa.Region]*netfault.Proxy
+	stop     chan struct{} // closed by the control socket's stop
+	stopOnce sync.Once
 }
 
 // Layout of the folder.
