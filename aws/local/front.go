@@ -18,7 +18,11 @@ import (
 type front struct {
 	services  *services
 	verifiers verifiers
+	bodies    *wire.Budget // of requests whose signature is not verified yet
 }
+
+// maxUnverified is how much of bodies may be in memory before their signatures are verified, in bytes.
+const maxUnverified = 512 << 20
 
 // verifiers differ only in how large a body they read into memory.
 type verifiers struct{ usual, lambda *sigv4.Verifier }
@@ -40,8 +44,12 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(r.Header.Get("Authorization"), "/lambda/aws4_request") {
 		verifier = f.verifiers.lambda // nothing is believed yet, only more is read
 	}
-	identity, err := verifier.Verify(r)
-	if err != nil {
+	identity, err := f.verify(verifier, r)
+	switch {
+	case errors.Is(err, wire.ErrBudget):
+		tooBusyAPI(w, r)
+		return
+	case err != nil:
 		refuse(w, r, err)
 		return
 	}
@@ -51,6 +59,21 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	writeRefusal(w, r, sigv4.ProtocolOf(identity.Service), wire.Errorf(http.StatusBadRequest,
 		"UnknownOperationException", "The service %q does not exist here.", identity.Service))
+}
+
+// verify verifies a request. The bodies of all services but S3 are read whole for that; S3's stream.
+func (f *front) verify(verifier *sigv4.Verifier, r *http.Request) (sigv4.Identity, error) {
+	if r.Body == nil || claimedService(r) == "s3" {
+		return verifier.Verify(r)
+	}
+	counted := f.bodies.Body(r.Body)
+	r.Body = counted
+	defer counted.Release()
+	identity, err := verifier.Verify(r)
+	if counted.Exhausted {
+		return identity, wire.ErrBudget
+	}
+	return identity, err
 }
 
 func (f *front) handler(service string) http.Handler {

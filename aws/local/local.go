@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/aws/local/wire"
 	"github.com/proa-cloud/proa/internal/stall"
 )
 
@@ -110,7 +111,9 @@ func lockFolder(dir string) (io.Closer, error) {
 
 // serve answers until ctx ends and closes everything in the reverse order of its opening.
 func (s *services) serve(ctx context.Context, api, gateway net.Listener) error {
-	front := newGate(&front{services: s, verifiers: newVerifiers(s.cfg)}, tooBusyAPI)
+	front := newGate(&front{
+		services: s, verifiers: newVerifiers(s.cfg), bodies: &wire.Budget{Limit: maxUnverified},
+	}, tooBusyAPI)
 	public := newGate(s.apigateway.Gateway(), tooBusyGateway)
 	apiServer := s.server(front, maxHeaderBytes)
 	gatewayServer := s.server(public, maxHeaderBytes)

@@ -22,6 +22,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/proa-cloud/proa/aws/local/lambda"
+	"github.com/proa-cloud/proa/aws/local/wire"
 	"github.com/proa-cloud/proa/internal/store"
 )
 
@@ -56,6 +57,7 @@ type Server struct {
 	domains map[string]*domain
 
 	serving atomic.Pointer[serving] // what the gateway answers from
+	bodies  *wire.Budget            // of the gateway
 }
 
 // New opens the store and loads the APIs. It starts nothing.
@@ -71,6 +73,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("apigateway: %w", err)
 	}
 	s := &Server{cfg: cfg, db: db, apis: map[string]*api{}, domains: map[string]*domain{}}
+	s.bodies = &wire.Budget{Limit: maxBodies}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("apigateway: load: %w", err), db.Close())
 	}

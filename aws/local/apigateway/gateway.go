@@ -20,6 +20,9 @@ const (
 	MaxHeaderBytes = 10240 // request line and headers together
 )
 
+// maxBodies is how much of all bodies may be in memory at once, in bytes; past it the answer is 429. Anyone may send some.
+const maxBodies = 256 << 20
+
 const namespace = "AWS/ApiGateway"
 
 // Gateway returns the handler of the gateway's own listener, which serves the APIs' callers.
@@ -83,10 +86,14 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, x *exchange) int
 	case r.ContentLength > MaxBody:
 		return refuse(w, http.StatusRequestEntityTooLarge, "Request Entity Too Large")
 	}
+	counted := s.bodies.Body(r.Body)
+	defer counted.Release()
 	var err error
-	x.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	x.body, err = io.ReadAll(http.MaxBytesReader(w, counted, MaxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.Is(err, wire.ErrBudget):
+		return refuse(w, http.StatusTooManyRequests, "Too Many Requests")
 	case errors.As(err, &tooLarge):
 		return refuse(w, http.StatusRequestEntityTooLarge, "Request Entity Too Large")
 	case err != nil:
