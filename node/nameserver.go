@@ -8,7 +8,6 @@ import (
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/config"
 	"github.com/proa-cloud/proa/traffic/dns"
-	"github.com/proa-cloud/proa/traffic/dns/dnssec"
 )
 
 // extendDNS adds to the name server's configuration what the dns section asks for.
@@ -36,15 +35,7 @@ func extendDNS(c *dns.Config, d config.DNS) error {
 		}
 		c.Zones = append(c.Zones, z)
 	}
-	if d.Keys != "" {
-		for _, z := range c.Zones {
-			keys, err := dnssec.LoadDir(d.Keys, z.Origin)
-			if err != nil {
-				return err
-			}
-			c.Signing.Keys = append(c.Signing.Keys, keys...)
-		}
-	}
+	c.Signing.Dir = d.Keys
 	for _, a := range d.Aliases {
 		c.Aliases = append(c.Aliases, dns.Alias{Name: a.Name, Target: a.Target, TTL: a.TTL.D()})
 	}

@@ -135,7 +135,8 @@ var rollTiming = dnssec.Timing{
 }
 
 func (a *app) keyRollCommand(dir *string) *cobra.Command {
-	return &cobra.Command{
+	var algorithm string
+	cmd := &cobra.Command{
 		Use:   "roll ZONE",
 		Short: "Make the present key's successor; CDS asks the parent for it once resolvers know it",
 		Args:  oneZone,
@@ -149,11 +150,20 @@ func (a *app) keyRollCommand(dir *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fresh, err := dnssec.Generate(args[0], old.Algorithm, old.Entry, now)
+			number, succeed := old.Algorithm, dnssec.Succeed
+			if algorithm != "" {
+				if number, err = keyAlgorithm(algorithm); err != nil {
+					return err
+				}
+			}
+			if number != old.Algorithm {
+				succeed = dnssec.SucceedAlgorithm
+			}
+			fresh, err := dnssec.Generate(args[0], number, old.Entry, now)
 			if err != nil {
 				return err
 			}
-			old, fresh = dnssec.Succeed(old, fresh, now, rollTiming)
+			old, fresh = succeed(old, fresh, now, rollTiming)
 			if err := fresh.Save(*dir); err != nil {
 				return err
 			}
@@ -161,17 +171,19 @@ func (a *app) keyRollCommand(dir *string) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(a.stdout, "key %d follows key %d at %s; when the parent has its DS: proa dns key retire %s\n",
-				fresh.Tag, old.Tag, keyTime(fresh.Times.Activate), args[0])
+				fresh.Tag, old.Tag, keyTime(fresh.Times.SyncPublish), args[0])
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&algorithm, "algorithm", "", "change to ecdsa-p256 or ed25519")
+	return cmd
 }
 
 // present is the one active key without a successor.
 func present(keys []dnssec.Key, zone string, now time.Time) (dnssec.Key, error) {
 	var found []dnssec.Key
 	for _, k := range keys {
-		if k.Active(now) && k.Entry && k.Times.SyncDelete.IsZero() {
+		if k.Active(now) && k.Synced(now) && k.Times.SyncDelete.IsZero() {
 			found = append(found, k)
 		}
 	}

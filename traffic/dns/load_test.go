@@ -12,6 +12,7 @@ func TestBadZonesAreRefusedWithLineAndColumn(t *testing.T) {
 	const head = "$ORIGIN example.test.\n$TTL 60\n@ SOA ns hostmaster 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n"
 	for _, c := range []struct{ name, zone, want string }{
 		{"empty", "; nothing\n", "bad.zone: no SOA"},
+		{"no owner", " SOA a. b. 1 1 1 1 1\n NS a.\n", "bad.zone:1:2: the first record has no owner"},
 		{"no SOA first", "example.test. 60 NS a.\n", "bad.zone:1:1: the first record must be the zone's SOA"},
 		{"no NS", "example.test. 60 SOA a. b. 1 1 1 1 1\n", "bad.zone:1:1: no NS record"},
 		{"second SOA", head + "@ SOA ns x 1 1 1 1 1\n", "bad.zone:6:1: a second SOA"},

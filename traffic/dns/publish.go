@@ -114,21 +114,23 @@ func without(list []Validation, owner, kind string) []Validation {
 func (s *Server) Resign() error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
-	if s.base.renew.IsZero() {
+	stamp := s.cfg.Signing.stamp()
+	if s.base.renew.IsZero() && stamp == s.keyStamp {
 		return nil
 	}
 	base, err := s.source().Compile()
 	if err != nil {
 		return err
 	}
+	s.keyStamp = stamp
 	return s.rebuild(base, s.state)
 }
 
-// resignCheck is how often the clock is compared with the signatures' age.
+// resignCheck is how often keys and clock are looked at.
 const resignCheck = 30 * time.Second
 
-// keepSigned signs again before signatures end and when keys change their part, until ctx ends. Each
-// server does so by itself.
+// keepSigned signs again before signatures end, when keys change their part and when the folder of
+// keys changes, until ctx ends. Each server does so by itself.
 func (s *Server) keepSigned(ctx context.Context) error {
 	tick := time.NewTicker(resignCheck)
 	defer tick.Stop()
@@ -138,16 +140,20 @@ func (s *Server) keepSigned(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		s.publish.Lock()
-		due := s.base.renew
-		s.publish.Unlock()
-		if due.IsZero() || s.cfg.Clock().Before(due) {
+		if !s.mustResign() {
 			continue
 		}
 		if err := s.Resign(); err != nil { // the old signatures serve on, and it is tried again
-			s.cfg.Logger.Error("zones cannot be signed again", "error", err, "due", due)
+			s.cfg.Logger.Error("zones cannot be signed again", "error", err)
 			continue
 		}
 		s.cfg.Logger.Info("zones signed again")
 	}
+}
+
+func (s *Server) mustResign() bool {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	due := s.base.renew
+	return !due.IsZero() && !s.cfg.Clock().Before(due) || s.cfg.Signing.stamp() != s.keyStamp
 }

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -384,6 +385,49 @@ func TestServerSignsAgainByItself(t *testing.T) {
 	}
 	if s.Current().Plan.Version != 2 {
 		t.Error("the plan was lost")
+	}
+}
+
+func TestKeysAreRolledOverByTheirFiles(t *testing.T) {
+	dir := t.TempDir()
+	k := testKey(t, "orders.proa.test.", dnssec.ECDSAP256)
+	if err := k.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	cfg := demoConfig(t)
+	now := signedAt
+	cfg.Clock = func() time.Time { return now }
+	cfg.Signing.Dir = dir
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(keysOf(t, s.Current(), "orders.proa.test.")); n != 1 || s.mustResign() {
+		t.Fatalf("%d keys, due %v", n, s.mustResign())
+	}
+	old, fresh := dnssec.Succeed(k, testKey(t, "orders.proa.test.", dnssec.ECDSAP256), now, dnssec.Timing{KeyTTL: time.Hour})
+	if err := errors.Join(old.Save(dir), fresh.Save(dir)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		after time.Duration
+		tag   uint16
+	}{{0, old.Tag}, {time.Hour, fresh.Tag}} {
+		now = signedAt.Add(c.after)
+		if !s.mustResign() {
+			t.Errorf("after %s: not due", c.after)
+		}
+		if err := s.Resign(); err != nil {
+			t.Fatal(err)
+		}
+		res := signedAsk(t, s.Current(), "orders.proa.test.", mdns.TypeA)
+		i := slices.IndexFunc(res.Answer, func(rr mdns.RR) bool { return rr.Header().Rrtype == mdns.TypeRRSIG })
+		if got := res.Answer[i].(*mdns.RRSIG).KeyTag; got != c.tag || len(keysOf(t, s.Current(), "orders.proa.test.")) != 2 {
+			t.Errorf("after %s: signed by %d, want %d", c.after, got, c.tag)
+		}
+	}
+	if s.mustResign() {
+		t.Error("due again at once")
 	}
 }
 

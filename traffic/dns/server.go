@@ -93,16 +93,18 @@ type Server struct {
 	publish sync.Mutex // orders publishers; queries do not take it
 	base    *Base      // guarded by publish, as is state
 	state   State
-	sockets []socket
-	streams []stream
-	workers []*counters
-	extra   []*counters // of handlers inside other servers; guarded by publish
-	clients clients
-	refused atomic.Uint64
-	nsid    []byte
-	agent   name
-	cookies *cookies
-	limiter *limiter
+	// keyStamp tells the state of the folder of keys that the base was signed by.
+	keyStamp string
+	sockets  []socket
+	streams  []stream
+	workers  []*counters
+	extra    []*counters // of handlers inside other servers; guarded by publish
+	clients  clients
+	refused  atomic.Uint64
+	nsid     []byte
+	agent    name
+	cookies  *cookies
+	limiter  *limiter
 	// transfers is nil when none are allowed.
 	transfers *transfers
 	// degraded is the reason that answers which follow the plan carry, nil for none.
@@ -127,12 +129,12 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, nsid: []byte(cfg.NSID)}
+	s := &Server{cfg: cfg, nsid: []byte(cfg.NSID), keyStamp: cfg.Signing.stamp()}
 	base, err := s.source().Compile()
 	if err != nil {
 		return nil, err
 	}
-	if base.renew.IsZero() && len(cfg.Transfers) == 0 {
+	if base.renew.IsZero() && len(cfg.Transfers) == 0 && cfg.Signing.Dir == "" {
 		s.cfg.Zones = base.slim() // nothing is compiled or read from them again
 	}
 	s.state = State{Plan: cfg.Plan, Aliases: slices.Clone(cfg.Aliases)}

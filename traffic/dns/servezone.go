@@ -37,10 +37,12 @@ func newZoneServer(file, keys string, cfg Config) (*Server, error) {
 	}
 	cfg.Zones = []*Zone{zone}
 	if keys != "" {
-		if cfg.Signing.Keys, err = dnssec.LoadDir(keys, zone.Origin); err != nil {
+		cfg.Signing.Dir = keys
+		list, err := dnssec.LoadDir(keys, zone.Origin)
+		if err != nil {
 			return nil, err
 		}
-		if len(cfg.Signing.Keys) == 0 {
+		if len(list) == 0 {
 			return nil, fmt.Errorf("no keys of %s in %s: make one with `proa dns key new`: %w",
 				zone.Origin, keys, proa.ErrInvalidConfig)
 		}

@@ -97,6 +97,9 @@ func (b *zoneBuilder) fail(at position, format string, args ...any) error {
 // add takes one record. The first one must be the SOA, whose owner is the zone.
 func (b *zoneBuilder) add(rr mdns.RR, at position) error {
 	h := rr.Header()
+	if h.Name == "" {
+		return b.fail(at, "the first record has no owner")
+	}
 	n, err := parseName(h.Name)
 	if err != nil {
 		return b.fail(at, "%v", err)

@@ -219,6 +219,36 @@ func TestRollOverNeverLeavesDataWithoutAKeyInCaches(t *testing.T) {
 	}
 }
 
+func TestNewAlgorithmsSignaturesComeBeforeItsKeyAndGoAfterIt(t *testing.T) {
+	timing := Timing{KeyTTL: time.Hour, DataTTL: 2 * time.Hour, DSTTL: 24 * time.Hour}
+	old, fresh := SucceedAlgorithm(key(t, ECDSAP256, true, start.Add(-time.Hour)), key(t, Ed25519, true, start), start, timing)
+	retired := Retire(old, fresh, start.Add(10*time.Hour), timing)
+	type state struct{ data, published, synced int }
+	for _, c := range []struct {
+		after time.Duration
+		old   Key
+		want  state // bits: 1 the old key, 2 the fresh one
+	}{
+		{time.Minute, old, state{3, 1, 1}},
+		{2 * time.Hour, old, state{3, 3, 1}},
+		{3 * time.Hour, old, state{3, 3, 2}},
+		{33 * time.Hour, retired, state{3, 3, 2}},
+		{34 * time.Hour, retired, state{3, 2, 2}}, // the key goes first: nobody misses its signatures
+		{35 * time.Hour, retired, state{2, 2, 2}},
+	} {
+		s := signer(t, start.Add(c.after), c.old, fresh)
+		bits := func(list []Key) (sum int) {
+			for _, k := range list {
+				sum |= map[uint16]int{old.Tag: 1, fresh.Tag: 2}[k.Tag]
+			}
+			return sum
+		}
+		if got := (state{bits(s.data), bits(s.published), bits(s.synced)}); got != c.want {
+			t.Errorf("after %s: %+v, want %+v", c.after, got, c.want)
+		}
+	}
+}
+
 func TestSeparateKeysHaveSeparateWork(t *testing.T) {
 	ksk, zsk := key(t, Ed25519, true, start), key(t, Ed25519, false, start)
 	s := signer(t, start, ksk, zsk)

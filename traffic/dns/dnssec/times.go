@@ -110,12 +110,29 @@ func Succeed(old, fresh Key, now time.Time, t Timing) (Key, Key) {
 	return old, fresh
 }
 
+// SucceedAlgorithm plans a roll-over to a key of another algorithm: its signatures come first, the
+// key once no cache holds data without them, and only then is the parent asked (RFC 6781 section
+// 4.1.4). Both are entry keys.
+func SucceedAlgorithm(old, fresh Key, now time.Time, t Timing) (Key, Key) {
+	now = now.UTC().Truncate(time.Second)
+	fresh.Times.Activate = now
+	fresh.Times.Publish = now.Add(t.DataTTL + t.Propagation)
+	fresh.Times.SyncPublish = fresh.Times.Publish.Add(t.KeyTTL + t.Propagation)
+	old.Times.SyncDelete = fresh.Times.SyncPublish
+	return old, fresh
+}
+
 // Retire ends a key whose successor's DS was seen in the parent zone at a time: once no resolver
 // can hold the old DS, nor anything that the old key signed.
 func Retire(old, fresh Key, seen time.Time, t Timing) Key {
 	gone := seen.Add(t.DSTTL + t.Propagation)
 	if last := fresh.Times.Activate.Add(t.DataTTL + t.Propagation); gone.Before(last) {
 		gone = last
+	}
+	if old.Algorithm != fresh.Algorithm { // its signatures stay as long as its key may be known
+		old.Times.Delete = gone.UTC().Truncate(time.Second)
+		old.Times.Inactive = old.Times.Delete.Add(t.KeyTTL + t.Propagation)
+		return old
 	}
 	old.Times.Inactive = gone.UTC().Truncate(time.Second)
 	old.Times.Delete = old.Times.Inactive.Add(t.KeyTTL + t.Propagation)
