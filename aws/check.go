@@ -67,7 +67,7 @@ func depthOf(v proa.Value) int {
 }
 
 func sizeOf(v proa.Value) int {
-	n := 1
+	var n int
 	switch v.Kind {
 	case proa.KindN:
 		n = (len(v.Str)+1)/2 + 1

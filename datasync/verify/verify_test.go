@@ -18,8 +18,6 @@ import (
 
 var schema = proa.Schema{Table: "t", HashName: "id", HashKind: proa.KindS}
 
-func key(id string) proa.Key { return proa.Key{Table: "t", Hash: proa.String(id)} }
-
 func stored(id, text string, ms int64) proa.Item {
 	item := proa.Item{"id": proa.String(id), "x": proa.String(text)}
 	e := proa.Envelope{Version: proa.Version{Time: hlc.At(time.UnixMilli(ms)), Region: proa.AWS, Hash: proa.ContentHash(item)}}
