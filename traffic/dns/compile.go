@@ -93,6 +93,8 @@ func (b *Base) compileZones() error {
 		count += len(z.owners)
 	}
 	b.index = *newIndex(count)
+	b.nodes = make([]node, 0, count)
+	b.static.answers = make([]answer, 0, count)
 	for i := range b.zones {
 		if err := b.compileZone(i); err != nil {
 			return err

@@ -42,9 +42,13 @@ func originOf(path string) string {
 
 // ParseZone reads a master file from r. origin stands for relative names; file names the source in
 // errors.
-func ParseZone(r io.Reader, origin, file string) (z *Zone, err error) {
+func ParseZone(r io.Reader, origin, file string) (*Zone, error) {
+	return parseZone(r, origin, file, maxRecords)
+}
+
+func parseZone(r io.Reader, origin, file string, limit int) (z *Zone, err error) {
 	src := &lineReader{r: bufio.NewReaderSize(r, 64<<10), at: position{1, 0}}
-	b := &zoneBuilder{zone: &Zone{file: file, owners: map[name]*owner{}}}
+	b := &zoneBuilder{zone: &Zone{file: file, owners: map[name]*owner{}}, limit: limit}
 	defer func() {
 		if v := recover(); v != nil { // the master file parser is not ours
 			z, err = nil, b.fail(src.start(), "the zone parser failed: %v", v)

@@ -19,7 +19,12 @@ var signedAt = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func testKey(t testing.TB, zone string, algorithm uint8) dnssec.Key {
 	t.Helper()
-	k, err := dnssec.Generate(zone, algorithm, true, signedAt)
+	return testKeyAt(t, zone, algorithm, signedAt)
+}
+
+func testKeyAt(t testing.TB, zone string, algorithm uint8, now time.Time) dnssec.Key {
+	t.Helper()
+	k, err := dnssec.Generate(zone, algorithm, true, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,13 +33,18 @@ func testKey(t testing.TB, zone string, algorithm uint8) dnssec.Key {
 
 func signedRich(t testing.TB, algorithm uint8, ahead int) *Snapshot {
 	t.Helper()
+	return signedRichAt(t, algorithm, ahead, signedAt)
+}
+
+func signedRichAt(t testing.TB, algorithm uint8, ahead int, now time.Time) *Snapshot {
+	t.Helper()
 	z, err := ParseZone(strings.NewReader(fmt.Sprintf(richZone, strings.Repeat("x", 250))), "example.test", "rich.zone")
 	if err != nil {
 		t.Fatal(err)
 	}
 	b, err := Source{
-		Zones: []*Zone{z}, Now: signedAt,
-		Signing: Signing{Keys: []dnssec.Key{testKey(t, "example.test.", algorithm)}, Ahead: ahead},
+		Zones: []*Zone{z}, Now: now,
+		Signing: Signing{Keys: []dnssec.Key{testKeyAt(t, "example.test.", algorithm, now)}, Ahead: ahead},
 	}.Compile()
 	if err != nil {
 		t.Fatal(err)

@@ -82,6 +82,7 @@ func NewZone(origin string, records ...string) (*Zone, error) {
 type zoneBuilder struct {
 	zone  *Zone
 	count int
+	limit int // of records
 }
 
 // maxRecords bounds a zone.
@@ -113,8 +114,8 @@ func (b *zoneBuilder) add(rr mdns.RR, at position) error {
 	if h.Ttl > 1<<31-1 {
 		return b.fail(at, "TTL %d is over 2147483647 (RFC 2181 section 8)", h.Ttl)
 	}
-	if b.count++; b.count > maxRecords {
-		return b.fail(at, "more than %d records", maxRecords)
+	if b.count++; b.count > b.limit {
+		return b.fail(at, "more than %d records", b.limit)
 	}
 	if b.zone.apex == "" {
 		if h.Rrtype != mdns.TypeSOA {
