@@ -31,6 +31,9 @@ type DNS struct {
 	CookieSecrets []proa.Secret `yaml:"cookie_secrets,omitempty"`
 	// RateLimit bounds like replies to one network over UDP.
 	RateLimit RateLimit `yaml:"rate_limit,omitempty"`
+	// QueryLog is a file that gets a line a query, at most 64 MiB and once as much in a second file;
+	// left out: none is kept.
+	QueryLog string `yaml:"query_log,omitempty"`
 	// ReportAgent is the domain to which resolvers report errors (RFC 9567).
 	ReportAgent string `yaml:"report_agent,omitempty"`
 	// Aliases give names the addresses of others, such as the zone's apex those of a distribution.

@@ -14,6 +14,7 @@ import (
 func extendDNS(c *dns.Config, d config.DNS) error {
 	c.ListenTLS, c.ListenHTTPS = d.TLS, d.HTTPS
 	c.CookieSecrets, c.ReportAgent = d.CookieSecrets, d.ReportAgent
+	c.QueryLog.Path = d.QueryLog
 	exempt, err := networks(d.RateLimit.Exempt)
 	if err != nil {
 		return err

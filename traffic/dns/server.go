@@ -60,6 +60,8 @@ type Config struct {
 	// TCPTotal and TCPPerClient bound the open TCP connections, altogether and from one address. 0
 	// is 512 and 32.
 	TCPTotal, TCPPerClient int
+	// QueryLog writes a line a query. It is off without a path.
+	QueryLog QueryLog
 	// ReportAgent is the domain to which resolvers report what they find wrong, as queries (RFC
 	// 9567). "" for none.
 	ReportAgent string
@@ -105,6 +107,8 @@ type Server struct {
 	agent    name
 	cookies  *cookies
 	limiter  *limiter
+	// queries is nil when no log is kept.
+	queries *queryLog
 	// transfers is nil when none are allowed.
 	transfers *transfers
 	// degraded is the reason that answers which follow the plan carry, nil for none.
@@ -152,6 +156,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	if s.limiter, err = newLimiter(cfg.RateLimit, rand.Uint64()); err != nil {
+		return nil, err
+	}
+	if s.queries, err = newQueryLog(cfg.QueryLog); err != nil {
 		return nil, err
 	}
 	if s.transfers, err = newTransfers(cfg.Transfers); err != nil {
@@ -317,6 +324,7 @@ func (s *Server) Run(ctx context.Context) error {
 		group.Go(func() error { return l.serve(ctx, s) })
 	}
 	group.Go(func() error { return s.keepSigned(ctx) })
+	group.Go(func() error { return s.queries.run(ctx) })
 	group.Go(func() error { return s.keepAliases(ctx) })
 	group.Go(func() error { return s.keepNotified(ctx) })
 	s.cfg.Logger.Info("name server listens", "addresses", fmt.Sprint(s.Addrs()), "zones",
@@ -346,5 +354,8 @@ func (s *Server) handle(dst, msg []byte, from client, c *counters) (out []byte) 
 		limiter: s.limiter, keepalive: s.keepalive(), degraded: s.degraded.Load(),
 	})
 	c.count(rcode, kind, from.transport, out)
+	if s.queries != nil && rcode >= 0 {
+		s.queries.add(msg, &from, rcode, kind, len(out))
+	}
 	return out
 }

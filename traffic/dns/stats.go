@@ -18,6 +18,8 @@ type Stats struct {
 	Panics    uint64 `json:"panics"`  // bugs that cost one message each
 	Truncated uint64 `json:"truncated"`
 	Refused   uint64 `json:"refused_connections"` // TCP connections past a limit
+	// Queries that the query log could not take
+	Unlogged uint64 `json:"unlogged,omitempty"`
 	// By query type; "other" for types from 256 up
 	Types  map[string]uint64 `json:"types"`
 	Rcodes map[string]uint64 `json:"rcodes"`
@@ -93,6 +95,9 @@ func rcodeText(rcode int) string {
 // Stats sums up all workers' counters.
 func (s *Server) Stats() Stats {
 	t := Stats{Types: map[string]uint64{}, Rcodes: map[string]uint64{}, Refused: s.refused.Load()}
+	if s.queries != nil {
+		t.Unlogged = s.queries.lost.Load()
+	}
 	s.publish.Lock()
 	extra := s.extra
 	s.publish.Unlock()
