@@ -1,7 +1,6 @@
 package dns
 
 import (
-	"context"
 	"encoding/pem"
 	"fmt"
 	"net"
@@ -84,22 +83,7 @@ func TestNSDCopiesAZoneAndFollowsPlans(t *testing.T) {
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, program, "-d", "-V", "2", "-c", path)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
-	out := &strings.Builder{}
-	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = cmd.Wait() // it was interrupted
-		if t.Failed() {
-			t.Log(out.String())
-		}
-	})
+	startPeer(t, program, "-d", "-V", "2", "-c", path)
 	wait := func(want string) {
 		t.Helper()
 		last := ""

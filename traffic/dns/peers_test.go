@@ -108,8 +108,45 @@ func startNSD(t *testing.T, zones map[string]string) string {
 	if err := os.WriteFile(path, []byte(conf.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	startPeer(t, program, "-d", "-c", path)
+	return awaitPeer(t, "nsd", port)
+}
+
+// startKnot serves zone files and returns the server's address.
+func startKnot(t *testing.T, zones map[string]string) string {
+	t.Helper()
+	program := peer(t, "knotd")
+	dir := t.TempDir()
+	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := probe.Addr().(*net.TCPAddr).Port
+	_ = probe.Close()
+	var conf strings.Builder
+	fmt.Fprintf(&conf, "server:\n  listen: 127.0.0.1@%d\n  rundir: %q\n  udp-workers: 1\n  tcp-workers: 1\n"+
+		"database:\n  storage: %q\ntemplate:\n  - id: default\n    semantic-checks: off\n    zonefile-load: whole\n"+
+		"    journal-content: none\nzone:\n", port, dir, dir)
+	for origin, text := range zones {
+		path := filepath.Join(dir, origin+".zone")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&conf, "  - domain: %s\n    file: %q\n", origin, path)
+	}
+	path := filepath.Join(dir, "knot.conf")
+	if err := os.WriteFile(path, []byte(conf.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	startPeer(t, program, "-c", path)
+	return awaitPeer(t, "knot", port)
+}
+
+// startPeer runs a program until the test has ended.
+func startPeer(t *testing.T, program string, args ...string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, program, "-d", "-c", path)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	out := &strings.Builder{}
@@ -124,18 +161,30 @@ func startNSD(t *testing.T, zones map[string]string) string {
 			t.Log(out.String())
 		}
 	})
+}
+
+// awaitPeer waits until a peer answers for the first of the random zones.
+func awaitPeer(t *testing.T, program string, port int) string {
+	t.Helper()
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		q := new(mdns.Msg).SetQuestion("z0.", mdns.TypeSOA)
-		if _, _, err := new(mdns.Client).ExchangeContext(t.Context(), q, addr); err == nil {
+		res, _, err := new(mdns.Client).ExchangeContext(t.Context(), q, addr)
+		if err == nil && res.Rcode == mdns.RcodeSuccess {
 			return addr
 		}
 	}
-	t.Fatal("nsd does not answer")
+	t.Fatal(program + " does not answer")
 	return ""
 }
 
-func TestServerAgreesWithNSD(t *testing.T) {
+func TestServerAgreesWithNSD(t *testing.T) { compareServers(t, "nsd", startNSD) }
+
+func TestServerAgreesWithKnot(t *testing.T) { compareServers(t, "knot", startKnot) }
+
+// compareServers asks another server and ours the same of random zones.
+func compareServers(t *testing.T, other string, start func(*testing.T, map[string]string) string) {
+	t.Helper()
 	const count = 60
 	texts := map[string]string{}
 	var zones []*Zone
@@ -148,7 +197,7 @@ func TestServerAgreesWithNSD(t *testing.T) {
 		}
 		zones, texts[origin] = append(zones, z), text
 	}
-	addr := startNSD(t, texts)
+	addr := start(t, texts)
 	snapshot, err := NewSnapshot(zones...)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +220,7 @@ func TestServerAgreesWithNSD(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want.Rcode == mdns.RcodeServerFailure {
-			refused++ // NSD did not load the zone
+			refused++ // it did not load the zone
 			continue
 		}
 		got := ask(t, snapshot, q, true)
@@ -180,13 +229,13 @@ func TestServerAgreesWithNSD(t *testing.T) {
 		}
 		compared++
 		if diff := cmp.Diff(summary(want), summary(got)); diff != "" {
-			t.Errorf("%s %s (-nsd +proa)\n%s\nzone:\n%s", qname, mdns.Type(q.Question[0].Qtype), diff, texts[origin])
+			t.Errorf("%s %s (-%s +proa)\n%s\nzone:\n%s", qname, mdns.Type(q.Question[0].Qtype), other, diff, texts[origin])
 			if compared > 10 && t.Failed() {
 				return
 			}
 		}
 	}
-	t.Logf("%d queries compared, %d in zones that NSD refuses", compared, refused)
+	t.Logf("%d queries compared, %d in zones that %s refuses", compared, refused, other)
 	if compared < 3000 {
 		t.Errorf("only %d queries could be compared", compared)
 	}
