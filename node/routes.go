@@ -214,17 +214,24 @@ func (a *api) verify(r *http.Request) (any, error) {
 	return reply, nil
 }
 
-// compare waits for the digests of a node that has just started.
+// compareWithin bounds how long a comparison waits for what was written before it.
+const compareWithin = 5 * time.Second
+
+// compare answers from digests: of a moment after the request came, where both feeds can be read that far within compareWithin, with
+// nothing in flight; else of the last moment that is known, which the answer's through tells.
 func (a *api) compare(ctx context.Context) (verify.Result, error) {
+	began := a.node.clock()
 	for {
 		result, err := a.node.sync.Compare()
-		if !errors.Is(err, proa.ErrUnavailable) {
+		settled := err == nil && result.InFlight == 0 && result.Through.After(began)
+		late := a.node.clock().Sub(began) > compareWithin && !errors.Is(err, proa.ErrUnavailable)
+		if settled || late || err != nil && !errors.Is(err, proa.ErrUnavailable) {
 			return result, err
 		}
 		select {
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
-			return result, err
+			return result, ctx.Err()
 		}
 	}
 }

@@ -168,9 +168,9 @@ func (d drilled) Conflicts(ctx context.Context, since time.Time) ([]string, erro
 	return ids, nil
 }
 
-// Verify asks the node to compare both sides.
+// Verify asks the node to compare both sides, whole: digests tell of a moment ago.
 func (d drilled) Verify(ctx context.Context) (keys, differences, inFlight int64, err error) {
 	var v node.VerifyReply
-	err = d.Node(ctx, http.MethodPost, "/v1/verify", nil, &v)
+	err = d.Node(ctx, http.MethodPost, "/v1/verify?deep=1", nil, &v)
 	return v.Keys, v.Differences, v.InFlight, err
 }
