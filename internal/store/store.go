@@ -5,10 +5,13 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -26,7 +29,7 @@ type Options struct {
 }
 
 // Open opens or creates the database, folders included (mode 0700). Errors name the folder; a database that another process
-// holds is reported by Pebble's file lock.
+// holds is waited for, for five seconds, and then an error that says so.
 func Open(o Options) (*pebble.DB, error) {
 	fs := o.FS
 	if fs == nil {
@@ -53,11 +56,32 @@ func Open(o Options) (*pebble.DB, error) {
 		// Most keys that are asked for and are not in the cache are new ones: a filter says so without reading a table.
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
-	db, err := pebble.Open(o.Dir, options)
+	lock, err := lockWithin(o.Dir, fs, lockWait)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
 	}
-	return db, nil
+	options.Lock = lock
+	db, err := pebble.Open(o.Dir, options)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", o.Dir, errors.Join(err, lock.Close()))
+	}
+	return db, lock.Close() // the database has taken it over
+}
+
+// lockWait is how long Open waits for a process that holds the folder: one whose supervisor was killed drains for two seconds.
+const lockWait = 5 * time.Second
+
+// lockWithin locks the folder, and waits while another process has it.
+func lockWithin(dir string, fs vfs.FS, wait time.Duration) (*pebble.Lock, error) {
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		lock, err := pebble.LockDirectory(dir, fs)
+		if !errors.Is(err, syscall.EAGAIN) {
+			return lock, err
+		}
+		if time.Since(began) > wait {
+			return nil, fmt.Errorf("another process has it open: %w", err)
+		}
+	}
 }
 
 type quietLogger struct{ *slog.Logger }
