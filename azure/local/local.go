@@ -60,7 +60,7 @@ const (
 	maxConcurrent   = 1024 // requests of the data plane in flight
 	headerTimeout   = 10 * time.Second
 	idleTimeout     = 2 * time.Minute
-	stopTimeout     = 5 * time.Second
+	stopTimeout     = 2 * time.Second
 	fileCheckEvery  = time.Second
 	gatewayInFlight = 2048
 )

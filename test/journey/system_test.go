@@ -117,6 +117,9 @@ func (s *system) stop() {
 		if err != nil {
 			s.t.Errorf("proa up ended with %v\n%s", err, s.out)
 		}
+		if out := s.out.String(); strings.Contains(out, "did not stop") {
+			s.t.Errorf("a process had to be killed at the end:\n%s", out)
+		}
 	case <-time.After(20 * time.Second):
 		_ = s.cmd.Process.Kill()
 		s.t.Errorf("proa up did not stop within 20 s\n%s", s.out)
