@@ -1,0 +1,191 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/hlc"
+)
+
+var attributes = [...]string{"x", "y", "z"}
+
+// content is an item whose attributes name the write that set them.
+func content(key int, names []string, text proa.Value) proa.Item {
+	item := proa.Item{"id": theKeys[key].Hash}
+	for _, name := range names {
+		item[name] = text
+	}
+	return item
+}
+
+// apply is one write of an application.
+func (w *world) apply(a *action) {
+	s, k := w.sites[a.side], a.key
+	if a.kind == appRead {
+		r := s.rows[k]
+		w.seen[a.side][k] = &r
+		return
+	}
+	before := len(s.events[k])
+	stored := s.rows[k]
+	bit := uint64(1) << max(a.op, 0)
+	text := proa.String(fmt.Sprint("op", a.op))
+	o := op{side: a.side, event: -1}
+	put := func(img proa.Image) { s.set(k, img, stored.ghost|bit, a.op, false) }
+	switch a.kind {
+	case appPut:
+		put(proa.Image{Item: content(k, attributes[:1+w.dice.n(3)], text)})
+	case appUpdate:
+		w.update(s, k, text, bit, a.op)
+	case appStale:
+		if stored.img.Exists() {
+			item := maps.Clone(stored.img.Item)
+			item["x"] = text
+			put(proa.Image{Item: item, Envelope: stored.img.Envelope})
+		}
+	case appDelete, appExpire:
+		if stored.img.Exists() {
+			s.set(k, proa.Image{}, stored.ghost|bit, a.op, a.kind == appExpire)
+		}
+	case appPutBack:
+		if before > 0 {
+			if old := s.events[k][w.dice.n(before)].new; old.Exists() {
+				put(old)
+			}
+		}
+	case tablePut:
+		put(w.stamped(s, stored.img, content(k, attributes[:1+w.dice.n(2)], text), false))
+	case twoStepDelete:
+		if stored.img.Exists() {
+			put(w.stamped(s, stored.img, content(k, nil, text), true))
+		}
+	case tableDelete:
+		if stored.img.Exists() && !stored.img.Tombstone() {
+			s.purge(k, s.get(k), a.op, bit)
+		}
+	case appCAS:
+		if seen := w.seen[a.side][k]; seen != nil && same(seen.img, stored.img) &&
+			(!s.cosmos || seen.etag == stored.etag) {
+			put(w.stamped(s, stored.img, content(k, attributes[:1], text), false))
+			w.reach(LockTaken)
+		} else if seen != nil {
+			w.reach(LockRefused)
+		}
+		w.seen[a.side][k] = nil
+	case appPoison:
+		w.poisoned[k] = true
+		item := content(k, attributes[:1], text)
+		if w.dice.one(2) {
+			put(proa.Image{Item: item, Malformed: "version \"?\""})
+		} else {
+			v := proa.Version{
+				Time: hlc.At(w.now.Add(48 * time.Hour)), Region: s.region, Hash: proa.ContentHash(item),
+			}
+			put(proa.Image{Item: item, Envelope: &proa.Envelope{Version: v}})
+		}
+	case appUnfit:
+		w.poisoned[k] = true
+		o.unfit = true
+		item := content(k, attributes[1:2], text)
+		item["x"] = proa.String("!")
+		if !s.cosmos {
+			put(proa.Image{Item: item})
+		}
+	}
+	// a tombstone image is nothing to delete
+	void := (a.kind == appDelete || a.kind == appExpire) && stored.img.Tombstone() &&
+		len(stored.img.Item) == 1
+	if len(s.events[k]) > before && !void {
+		o.event = before
+	}
+	for len(w.ops[k]) <= a.op {
+		w.ops[k] = append(w.ops[k], op{event: -1})
+	}
+	w.ops[k][a.op] = o
+	w.say("%s key %d op%d %s → %s", s.region, k, a.op, kindNames[a.kind], show(s.rows[k].img))
+}
+
+// update is a partial update: of some attributes, on DynamoDB; Cosmos DB's writers replace what they
+// read.
+func (w *world) update(s *site, k int, text proa.Value, bit uint64, op int) {
+	stored := s.rows[k]
+	item := maps.Clone(stored.img.Item)
+	if item == nil {
+		item = content(k, nil, text)
+	}
+	item[attributes[w.dice.n(3)]] = text
+	img := proa.Image{Item: item, Envelope: stored.img.Envelope, Malformed: stored.img.Malformed}
+	s.set(k, img, stored.ghost|bit, op, false)
+}
+
+// stamped is what function.Table stores: content and an envelope by the instance's own clock.
+func (w *world) stamped(s *site, was proa.Image, item proa.Item, tombstone bool) proa.Image {
+	skew := w.cfg.writers[sideOf(s)][w.dice.n(2)]
+	at := hlc.At(w.now.Add(skew)) + hlc.Timestamp(w.dice.n(1<<16)) //nolint:gosec // positive
+	var parent proa.Version
+	if was.Exists() {
+		parent = versionOf(was, s.region)
+		at = max(at, parent.Time.Next())
+	}
+	e := proa.Envelope{
+		Version:   proa.Version{Time: at, Region: s.region, Hash: proa.ContentHash(item)},
+		Parent:    parent,
+		Tombstone: tombstone,
+	}
+	if tombstone {
+		e.Version.Hash = proa.Hash{}
+	}
+	return proa.Image{Item: item, Envelope: &e}
+}
+
+func sideOf(s *site) int {
+	if s.region == proa.Azure {
+		return 1
+	}
+	return 0
+}
+
+// versionOf is function.Table's name of an image.
+func versionOf(img proa.Image, region proa.Region) proa.Version {
+	hash := proa.ContentHash(img.Item)
+	switch {
+	case img.Tombstone():
+		return img.Envelope.Version
+	case img.Envelope == nil:
+		return proa.Version{Region: region, Hash: hash}
+	case img.Envelope.Version.Hash != hash:
+		return proa.Version{Time: img.Envelope.Version.Time, Region: region, Hash: hash}
+	}
+	return img.Envelope.Version
+}
+
+// show renders an image for the printed history.
+func show(i proa.Image) string {
+	if !i.Exists() {
+		return "nothing"
+	}
+	s := ""
+	for _, name := range attributes {
+		if v, ok := i.Item[name]; ok {
+			s += name + "=" + v.Str + " "
+		}
+	}
+	if i.Malformed != "" {
+		s += "(malformed)"
+	}
+	if e := i.Envelope; e != nil {
+		s += fmt.Sprintf("@%s.%s", e.Version.Time, e.Version.Region)
+		switch {
+		case e.Tombstone:
+			s += " tombstone"
+		case e.Version.Hash != proa.ContentHash(i.Item):
+			s += " (stale)"
+		}
+		if e.Write != 0 {
+			s += fmt.Sprintf(" write %d", e.Write)
+		}
+	}
+	return s
+}

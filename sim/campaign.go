@@ -1,0 +1,140 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrFailed says that a promise was broken; what and how is in the output.
+var ErrFailed = errors.New("a promise was broken")
+
+// Campaign plays many histories and reports to Out.
+type Campaign struct {
+	First, Seeds uint64
+	Workers      int    // cores; at least 1
+	Bug          string // the name of a planted bug; "" for none
+	Whole        bool   // replays are not shrunk
+	Out          io.Writer
+}
+
+// tally is what a campaign has come to.
+type tally struct {
+	Reach
+	mu       sync.Mutex
+	played   atomic.Uint64
+	next     atomic.Uint64
+	stop     atomic.Bool
+	failures map[uint64]error
+}
+
+// maxFailures is how many failing histories end a campaign.
+const maxFailures = 10
+
+// Run plays the histories and prints how many a second, what they came to, and the first that failed,
+// shrunk.
+func (c Campaign) Run() error {
+	bug, err := BugNamed(c.Bug)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	t := c.play(bug, maxFailures)
+	took := time.Since(began)
+	n := t.played.Load()
+	fmt.Fprintf(c.Out, "%d histories from seed %d in %s: %.0f a second on %d cores, %d failed\n", n, c.First,
+		took.Round(time.Millisecond), float64(n)/took.Seconds(), max(c.Workers, 1), len(t.failures))
+	t.print(c.Out)
+	if len(t.failures) == 0 {
+		return nil
+	}
+	least := ^uint64(0)
+	for seed, err := range t.failures {
+		fmt.Fprintf(c.Out, "seed %d: %v\n", seed, err)
+		least = min(least, seed)
+	}
+	return c.Replay(least)
+}
+
+// play runs until there are that many failures.
+func (c Campaign) play(bug Bug, most int) *tally {
+	t := &tally{failures: map[uint64]error{}}
+	var running sync.WaitGroup
+	for range max(c.Workers, 1) {
+		running.Go(func() {
+			var sum Reach
+			for !t.stop.Load() {
+				i := t.next.Add(1) - 1
+				if i >= c.Seeds {
+					break
+				}
+				r := Run(c.First+i, bug)
+				t.played.Add(1)
+				for s, n := range r.Reach {
+					sum[s] += n
+				}
+				if r.Err != nil {
+					t.failed(c.First+i, r.Err, most)
+				}
+			}
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			for s, n := range sum {
+				t.Reach[s] += n
+			}
+		})
+	}
+	running.Wait()
+	return t
+}
+
+func (t *tally) failed(seed uint64, err error, most int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failures[seed] = err
+	if len(t.failures) >= most {
+		t.stop.Store(true)
+	}
+}
+
+// print writes in how many histories each situation came up.
+func (t *tally) print(out io.Writer) {
+	for s, n := range t.Reach {
+		fmt.Fprintf(out, "%10d  %s\n", n, Situation(s))
+	}
+}
+
+// Replay plays one history and, where it fails, prints it shrunk, with what happened and the command
+// that plays it again.
+func (c Campaign) Replay(seed uint64) error {
+	bug, err := BugNamed(c.Bug)
+	if err != nil {
+		return err
+	}
+	p := Generate(seed)
+	r := p.Play(bug, true)
+	if r.Err == nil {
+		fmt.Fprintf(c.Out, "%sseed %d: all promises hold\n", r.Trace, seed)
+		return nil
+	}
+	if !c.Whole {
+		p = p.Shrink(bug)
+		r = p.Play(bug, true)
+	}
+	fmt.Fprintf(c.Out, "\nseed %d, %d actions, %+v:\n", seed, len(p.actions), p.cfg)
+	for _, a := range p.actions {
+		fmt.Fprintf(c.Out, "  %s\n", a)
+	}
+	fmt.Fprintf(c.Out, "\n%s\n%v\nreplay: make sim SEED=%d", r.Trace, r.Err, seed)
+	if c.Bug != "" {
+		fmt.Fprintf(c.Out, " BUG=%q", c.Bug)
+	}
+	fmt.Fprintln(c.Out)
+	return fmt.Errorf("seed %d: %w", seed, ErrFailed)
+}
+
+// FindBugs plants each bug in turn and looks for a history that finds it.
+func (c Campaign) FindBugs() error { return nil }

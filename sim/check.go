@@ -1,0 +1,286 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/resolve"
+)
+
+// Failure is a promise that a history broke.
+type Failure struct {
+	Check string // its name
+	Text  string
+}
+
+// Error says what did not hold.
+func (f *Failure) Error() string { return f.Check + ": " + f.Text }
+
+// maxRounds bounds how long the world may take to come to rest.
+const maxRounds = 400
+
+// end repairs everything, lets the world come to rest, and checks the promises.
+func (w *world) end() {
+	w.dice, w.quiet = dice{state: 1}, true
+	w.owner.stuck = time.Time{}
+	for len(w.old) > 0 {
+		w.thaw()
+	}
+	for _, s := range w.sites {
+		s.deaf, s.mute = false, false
+		for len(s.late) > 0 {
+			s.land(0)
+		}
+	}
+	w.calm()
+	for side, s := range w.sites {
+		if s.latest { // its feed hides deletes, which only a scan can find
+			w.owner.rescan(side)
+			w.calm()
+		}
+	}
+	for k := range w.cfg.keys {
+		if !w.poisonedNow(k) {
+			w.check(k) // one key's poison delays no other
+		}
+	}
+	w.retry()
+	for k := range w.cfg.keys {
+		if w.broken == nil {
+			w.check(k)
+		}
+	}
+	if w.broken == nil {
+		w.still()
+	}
+}
+
+func (w *world) poisonedNow(k int) bool {
+	st := w.owner.states[k]
+	return st.Sides[0].Poison != nil || st.Sides[1].Poison != nil
+}
+
+// retry has the operator release what is quarantined.
+func (w *world) retry() {
+	some := false
+	for k := range w.cfg.keys {
+		if w.poisonedNow(k) {
+			some = true
+			w.reach(PoisonReleased)
+			w.owner.step(k, w.owner.clock(), resolve.Retry{}, 0)
+		}
+	}
+	if some {
+		w.calm()
+	}
+}
+
+// calm lets everything be done that there is to do.
+func (w *world) calm() {
+	for rounds, still := 0, 0; still < 3 && w.broken == nil; rounds++ {
+		if rounds == maxRounds {
+			w.fail("rest", "it does not come to rest")
+			return
+		}
+		w.now = w.now.Add(700 * time.Millisecond)
+		w.settle()
+		still++
+		if w.busy() != "" {
+			still = 0
+		}
+	}
+}
+
+// busy says what is still to be done.
+func (w *world) busy() string {
+	for side, s := range w.sites {
+		if w.owner.scans[side].due {
+			return "a scan of " + string(s.region)
+		}
+		for k := range w.cfg.keys {
+			if due, _ := w.rules.Due(w.owner.states[k], s.region); due {
+				return fmt.Sprintf("key %d at %s", k, s.region)
+			}
+		}
+	}
+	if len(w.owner.flying) > 0 {
+		return "a write"
+	}
+	return ""
+}
+
+// settle does everything that there is to do now, once.
+func (w *world) settle() {
+	n := w.owner
+	for side, s := range w.sites {
+		n.scan(side)
+		n.capture(side)
+		for n.ready[side] && n.cursors[side] != s.end() && w.broken == nil {
+			n.capture(side)
+		}
+		n.capture(side)
+		n.scan(side)
+		for k := range w.cfg.keys {
+			n.dispatch(side, k)
+		}
+		for len(n.flying) > 0 {
+			n.fly()
+		}
+	}
+}
+
+// check holds the end of a key's history against the promises.
+func (w *world) check(k int) {
+	if w.poisonedNow(k) || w.broken != nil {
+		return
+	}
+	if !w.converged(k) {
+		return
+	}
+	st := w.owner.states[k]
+	knows := w.ghosts[k][st.Winner.Version]
+	for i, o := range w.ops[k] {
+		if o.event < 0 || knows&(1<<i) != 0 {
+			continue
+		}
+		if w.excused(k, o) || w.excusedBy(k, i) {
+			continue
+		}
+		ghost := w.sites[o.side].events[k][o.event].ghost
+		if ghost&knows == knows && !w.doubtful(k, i) {
+			w.fail("causality", "key %d: op%d saw all that the end knows, and is lost", k, i)
+			return
+		}
+		if !w.journaled(k, i) {
+			w.fail("journal", "key %d: op%d is lost and not in the journal", k, i)
+			return
+		}
+	}
+}
+
+// excused reports whether a write's loss is by design: a delete that no feed showed, or only to a node
+// whose disk is gone, leaves nothing behind; the item is then kept and reported. What a restore undid
+// before it was captured is gone. An expiry that the rules ignore is none. The latest-version feed
+// hides deletes and what was there in between.
+func (w *world) excused(k int, o op) bool {
+	s := w.sites[o.side]
+	e := &s.events[k][o.event]
+	switch {
+	case e.gone, e.expired && w.rules.Expiry.Ignore[o.side], s.latest && !e.captured:
+		return true
+	case e.new.Exists() && !e.new.Tombstone():
+		return false
+	}
+	return !e.captured || e.lost && w.unions[k]
+}
+
+// excusedBy reports whether a write was seen by one whose loss is by design.
+func (w *world) excusedBy(k, i int) bool {
+	for _, o := range w.ops[k] {
+		if o.event >= 0 {
+			ghost := w.sites[o.side].events[k][o.event].ghost
+			if ghost&(1<<i) != 0 && w.excused(k, o) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (w *world) doubtful(k, i int) bool {
+	for v := range w.doubts[k] {
+		if w.ghosts[k][v]&(1<<i) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// journaled reports whether a lost write, or one that saw it, is in the journal.
+func (w *world) journaled(k, i int) bool {
+	for _, e := range w.owner.journal {
+		if e.key == k && w.ghosts[k][e.version]&(1<<i) != 0 {
+			return true
+		}
+	}
+	for v := range w.losers[k] {
+		if w.ghosts[k][v]&(1<<i) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// converged checks that both sides hold the winner and nothing is left to do.
+func (w *world) converged(k int) bool {
+	st := w.owner.states[k]
+	for side, s := range w.sites {
+		sd := &st.Sides[side]
+		if due, _ := w.rules.Due(st, s.region); due || sd.InFlight != 0 {
+			w.fail("rest", "key %d is still due at %s", k, s.region)
+			return false
+		}
+		if n := len(sd.Intents); n > 16 {
+			w.fail("rest", "key %d: %d intents are remembered at %s", k, n, s.region)
+			return false
+		}
+		if sd.Unfit != nil && sd.Unfit.Version == st.Winner.Version || sd.Current().Lapsed {
+			if w.poisoned[k] || w.rules.Expiry.Ignore[side] {
+				continue
+			}
+		}
+		if why := holds(&st.Winner, s.rows[k].img); why != "" {
+			w.fail("convergence", "key %d: %s has %s: %s (winner %s)", k, s.region,
+				show(s.rows[k].img), why, st.Winner.Version)
+			return false
+		}
+	}
+	return true
+}
+
+// holds says why an image is not the winner, "" when it is.
+func holds(win *resolve.Winner, img proa.Image) string {
+	switch e := img.Envelope; {
+	case win.Version.IsZero() || win.Tombstone:
+		if img.Exists() {
+			return "something is stored that is not the winner"
+		}
+	case !img.Exists():
+		return "nothing is stored"
+	case proa.ContentHash(img.Item) != win.Version.Hash:
+		return "another content"
+	case e == nil || e.Version != win.Version:
+		return "another version"
+	}
+	return ""
+}
+
+// still checks that nothing is written any more, now or in the days in which deletes are forgotten.
+func (w *world) still() {
+	writes := w.sites[0].writes + w.sites[1].writes
+	ops := 0
+	for k := range w.cfg.keys {
+		ops += len(w.ops[k])
+	}
+	if most := 6*ops + 10 + 12*(w.disksLost+w.restored)*w.cfg.keys; writes > most {
+		w.fail("writes", "%d writes for %d operations", writes, ops)
+		return
+	}
+	for _, pause := range []time.Duration{time.Minute, time.Hour, 9 * retention, 9 * retention} {
+		w.now = w.now.Add(pause)
+		w.settle()
+		for k := range w.cfg.keys {
+			w.owner.tick(k)
+		}
+		w.settle()
+	}
+	if n := w.sites[0].writes + w.sites[1].writes - writes; n > 0 {
+		w.fail("writes", "%d writes after all was quiet", n)
+	}
+	for k := range w.cfg.keys {
+		if st := w.owner.states[k]; st.Winner.Tombstone {
+			w.fail("rest", "the delete of key %d is never forgotten", k)
+		}
+	}
+}

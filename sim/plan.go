@@ -1,0 +1,230 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+)
+
+// kind is what an action does.
+type kind int
+
+// The actions.
+const (
+	appPut kind = iota
+	appUpdate
+	appStale   // a put that leaves an envelope beside other content
+	appDelete  // by the vendor's SDK
+	appPutBack // a former image verbatim, envelope and all
+	tablePut   // function.Table: read, compare-and-set, stamped
+	tableDelete
+	twoStepDelete // a stamped tombstone image
+	appRead       // the first half of a conditional write
+	appCAS        // the second half: take the lock
+	capture
+	dispatch
+	fly
+	scan
+	tick
+	land
+	appExpire // the store's time-to-live
+	appPoison // an envelope that cannot be read, or one of the far future
+	appUnfit  // content that the other side refuses
+	crash
+	loseDisk // a node without memory takes over
+	freeze   // and the former one lives on, frozen
+	thaw
+	cut
+	mend
+	stepClock
+	stopClock
+	restore // one side goes back to yesterday
+	jump    // hours pass
+	away    // days pass
+	rescan
+	kinds
+)
+
+var kindNames = [kinds]string{
+	appPut: "put", appUpdate: "update", appStale: "stale put", appDelete: "delete",
+	appPutBack: "put back", tablePut: "table put", tableDelete: "table delete",
+	twoStepDelete: "two-step delete", appRead: "read", appCAS: "conditional put",
+	capture: "capture", dispatch: "dispatch", fly: "fly", scan: "scan", tick: "tick", land: "land",
+	appExpire: "expire", appPoison: "poison", appUnfit: "unfit", crash: "crash",
+	loseDisk: "lose disk", freeze: "freeze", thaw: "thaw", cut: "cut", mend: "mend",
+	stepClock: "step clock", stopClock: "stop clock", restore: "restore", jump: "jump",
+	away: "away", rescan: "rescan",
+}
+
+// action is one thing that happens, after a pause.
+type action struct {
+	kind  kind
+	pause time.Duration
+	side  int
+	key   int
+	arg   uint64 // what it chooses comes from this
+	op    int    // its bit among the key's writes; -1: it is none
+}
+
+func (a action) String() string {
+	return fmt.Sprintf("+%-10s %-15s side %d key %d arg %x", a.pause, kindNames[a.kind], a.side, a.key,
+		a.arg)
+}
+
+// Plan is a history before it is played.
+type Plan struct {
+	Seed    uint64
+	cfg     config
+	actions []action
+}
+
+// config is what stays the same during a history.
+type config struct {
+	keys     int
+	faults   int // one write of a node in so many meets one; 0: none
+	noOld    bool
+	noETag   bool
+	latest   bool
+	ignore   [2]bool // expiry at this side is no delete
+	skew     [2]time.Duration
+	nodeSkew time.Duration
+	writers  [2][2]time.Duration // skews of two function instances at each side
+	tight    bool                // bursts within one second
+}
+
+const second = time.Second
+
+// spread draws from -most to +most.
+func (d *dice) spread(most time.Duration) time.Duration {
+	return time.Duration(d.n(int(2*most/time.Millisecond)))*time.Millisecond - most
+}
+
+// Generate makes the history of a seed. Which faults a history may have, and how often, is drawn
+// first, so that the rare come together often enough (swarm testing).
+func Generate(seed uint64) Plan {
+	d := dice{state: seed * 0x2545f4914f6cdd1d}
+	p := Plan{Seed: seed, cfg: generateConfig(&d)}
+	weights := swarm(&d)
+	total := 0
+	for _, w := range weights {
+		total += w
+	}
+	n := 24 + d.n(50)
+	if d.one(5) {
+		n += 60
+	}
+	ops := [maxKeys]int{}
+	rare := 0
+	for len(p.actions) < n {
+		a := action{op: -1, side: d.n(2), key: d.n(p.cfg.keys), arg: d.next()}
+		if p.cfg.keys > 1 && d.one(2) {
+			a.key = 0
+		}
+		for at := d.n(total); ; a.kind++ {
+			if at < weights[a.kind] {
+				break
+			}
+			at -= weights[a.kind]
+		}
+		if a.kind == loseDisk || a.kind == freeze || a.kind == away {
+			if rare++; rare > 2 {
+				continue
+			}
+		}
+		a.pause = pause(&d, p.cfg.tight)
+		if a.kind.writes() {
+			if ops[a.key] == maxOps {
+				continue
+			}
+			a.op = ops[a.key]
+			ops[a.key]++
+		}
+		p.actions = append(p.actions, a)
+	}
+	return p
+}
+
+// writes reports whether the action is one write of an application.
+func (k kind) writes() bool {
+	return k <= twoStepDelete || k == appCAS || k == appExpire || k == appPoison || k == appUnfit
+}
+
+func pause(d *dice, tight bool) time.Duration {
+	switch n := d.n(20); {
+	case tight:
+		return time.Duration(d.n(40)) * time.Millisecond
+	case n < 12:
+		return time.Duration(d.n(100)) * time.Millisecond
+	case n < 19:
+		return time.Duration(d.n(1500)) * time.Millisecond
+	}
+	return time.Duration(d.n(8000)) * time.Millisecond
+}
+
+func generateConfig(d *dice) config {
+	c := config{keys: 1}
+	switch n := d.n(10); {
+	case n >= 9:
+		c.keys = 4
+	case n >= 6:
+		c.keys = 2
+	}
+	c.faults = []int{0, 3, 6, 12}[d.n(4)]
+	c.noOld, c.noETag, c.latest, c.tight = d.one(6), d.one(2), d.one(12), d.one(4)
+	c.ignore[d.n(2)] = d.one(12)
+	switch d.n(4) {
+	case 0: // none
+	case 1:
+		c.skew = [2]time.Duration{d.spread(15 * time.Minute), d.spread(15 * time.Minute)}
+		c.nodeSkew = d.spread(15 * time.Minute)
+	default:
+		c.skew = [2]time.Duration{d.spread(2 * second), d.spread(2 * second)}
+		c.nodeSkew = d.spread(2 * second)
+	}
+	for side := range c.writers {
+		if d.one(2) {
+			c.writers[side] = [2]time.Duration{d.spread(5 * time.Minute), d.spread(5 * time.Minute)}
+		} else {
+			c.writers[side] = [2]time.Duration{d.spread(second), d.spread(second)}
+		}
+	}
+	return c
+}
+
+// swarm draws the weights of all actions.
+func swarm(d *dice) [kinds]int {
+	w := [kinds]int{
+		appPut: 8, appUpdate: 5, appDelete: 5, capture: 45, dispatch: 40, fly: 55, land: 4, scan: 6,
+		tick: 1,
+	}
+	maybe := func(k kind, weight, odds int) {
+		if d.one(odds) {
+			w[k] = weight
+		}
+	}
+	maybe(appStale, 4, 3)
+	maybe(appPutBack, 5, 3)
+	maybe(tablePut, 10, 2)
+	maybe(tableDelete, 5, 3)
+	maybe(twoStepDelete, 5, 3)
+	if d.one(3) {
+		w[appRead], w[appCAS] = 6, 6
+	}
+	maybe(appExpire, 5, 5)
+	maybe(appPoison, 3, 12)
+	maybe(appUnfit, 3, 20)
+	maybe(crash, 5, 2)
+	maybe(loseDisk, 2, 12)
+	if d.one(12) {
+		w[freeze], w[thaw] = 2, 3
+	}
+	if d.one(4) {
+		w[cut], w[mend] = 4, 5
+	}
+	maybe(stepClock, 3, 8)
+	maybe(stopClock, 2, 12)
+	maybe(restore, 3, 1<<20)
+	maybe(jump, 2, 6)
+	maybe(away, 1, 25)
+	maybe(rescan, 2, 10)
+	return w
+}

@@ -1,0 +1,180 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/resolve"
+)
+
+// step runs the core with one input, takes what it puts out, and returns the I/O that it asks for.
+// ghost is what the input's state knows.
+func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []resolve.Output {
+	w := n.w
+	in, ok := w.bug.input(n, key, in)
+	if !ok {
+		return nil
+	}
+	st := n.states[key].Clone()
+	n.states[key] = st
+	was := st.Winner
+	last := [2]proa.Version{}
+	for i := range last {
+		last[i].Time = st.Sides[i].LastAssigned
+	}
+	switch in := in.(type) {
+	case resolve.Applied:
+		ghost = n.lastGhost(resolve.Index(in.Side), key, true)
+	case resolve.Retry:
+		for side := range st.Sides {
+			if st.Sides[side].Poison != nil {
+				ghost |= n.lastGhost(side, key, false)
+			}
+		}
+	}
+	outs := w.bug.outputs(w.rules.Step(st, now, in))
+	w.bug.state(st, in)
+	if st.Winner.Version.Compare(was.Version) < 0 {
+		w.fail("order", "key %d: the winner went back from %s to %s", key, was.Version,
+			st.Winner.Version)
+	}
+	sameAgain := false
+	for _, o := range outs {
+		if o == resolve.Output(resolve.NoteSameAgain) {
+			sameAgain = true
+		}
+	}
+	var todo []resolve.Output
+	for _, o := range outs {
+		if w.told != nil {
+			w.told(o)
+		}
+		switch o := o.(type) {
+		case resolve.Write:
+			w.sending(o)
+			todo = append(todo, o)
+		case resolve.Observe:
+			w.reach(RowReadAgain)
+			todo = append(todo, o)
+		case resolve.Append:
+			n.appended(key, o, in, ghost, &last)
+			if sameAgain {
+				w.reach(SameContent)
+				loser := o.Version
+				if o.Won {
+					loser = was.Version
+				}
+				n.journal = append(n.journal, entry{key, loser})
+			}
+		case resolve.Clash:
+			n.clash(key, o)
+		case resolve.Note:
+			w.noted(key, o)
+		case resolve.Quarantined:
+			w.reach(KeyQuarantined)
+			w.say("    quarantined: %s", o.Reason)
+			if !w.poisoned[key] && w.told == nil {
+				w.fail("poison", "key %d is quarantined without cause: %s", key, o.Reason)
+			}
+		case resolve.Forget:
+			w.reach(TombstoneForgotten)
+			n.states[key] = &resolve.State{Key: theKeys[key]}
+		}
+	}
+	return todo
+}
+
+func (w *world) sending(o resolve.Write) {
+	switch {
+	case o.Purge:
+		w.reach(TombstonePurged)
+	case o.Next.Envelope.Tombstone:
+		w.reach(TombstoneWritten)
+	}
+}
+
+// appended checks a local write of the log and keeps what its version knows.
+func (n *node) appended(
+	key int, o resolve.Append, in resolve.Input, ghost uint64, last *[2]proa.Version,
+) {
+	w := n.w
+	w.say("    %s is %s (parent %s) won %t", o.Region, o.Version, o.Parent, o.Won)
+	i := resolve.Index(o.Region)
+	if o.Version.Time <= last[i].Time && w.disksLost == 0 {
+		w.fail("order", "key %d: version %s of %s is not after its last one, %s", key, o.Version,
+			o.Region, last[i].Time)
+	}
+	last[i].Time = max(last[i].Time, o.Version.Time)
+	if want := proa.ContentHash(o.Image.Item); o.Version.Hash != want {
+		w.fail("content", "key %d: version %s is given to content %s", key, o.Version, want)
+	}
+	old, given := w.ghosts[key][o.Version]
+	switch {
+	case !given:
+		w.ghosts[key][o.Version] = ghost
+	case old == ghost:
+	case w.disksLost+w.restored > 0:
+		w.ghosts[key][o.Version] = old | ghost
+	default:
+		w.fail("content", "key %d: version %s was given twice", key, o.Version)
+	}
+	if c, ok := in.(resolve.Captured); ok && c.Change.New.Exists() {
+		if e := c.Change.New.Envelope; e != nil && e.Version.Hash == o.Version.Hash &&
+			e.Write != 0 {
+			w.reach(PutBackVerbatim)
+		}
+	}
+}
+
+func (n *node) clash(key int, o resolve.Clash) {
+	w := n.w
+	w.reach(ConflictJournaled)
+	if l := o.Loser; !l.Tombstone && l.Item == nil {
+		w.fail("journal", "key %d: loser %s is in the journal without its content", key, l.Version)
+	}
+	w.say("    conflict (%s): %s beats %s", o.Reason, o.Winner.Version, o.Loser.Version)
+	n.journal = append(n.journal, entry{key, o.Loser.Version})
+	if o.Reason != resolve.ReasonConcurrent {
+		w.doubts[key][o.Loser.Version] = true
+	}
+	switch o.Reason {
+	case resolve.ReasonDoubt:
+		w.reach(RemovalInDoubt)
+	case resolve.ReasonUnknownAge:
+		w.reach(UnknownAge)
+	}
+	if o.Winner.Tombstone != o.Loser.Tombstone {
+		w.reach(DeleteAgainstWrite)
+	}
+}
+
+var noted = map[resolve.Note]Situation{
+	resolve.NoteEcho: EchoSeen, resolve.NoteLate: LateEcho, resolve.NoteMerged: MergedUnder,
+	resolve.NoteClamped: StampClamped, resolve.NoteUnion: AbsenceUnexplained,
+	resolve.NoteLapsed: ExpiryIgnored, resolve.NoteRepeated: ChangeRepeated,
+	resolve.NoteUnknown: RowUnexplained,
+}
+
+func (w *world) noted(key int, n resolve.Note) {
+	if s, ok := noted[n]; ok {
+		w.reach(s)
+	}
+	if n == resolve.NoteUnion {
+		w.unions[key] = true
+	}
+	if n != resolve.NoteRepeated {
+		w.say("    note: %s", n)
+	}
+}
+
+// lastGhost is what the last change (or the last removal) of a key that was captured at a side knows:
+// what an answer to a purge, or an operator's retry, judges anew.
+func (n *node) lastGhost(side, key int, removal bool) uint64 {
+	events := n.w.sites[side].events[key]
+	for i := min(n.judged[side][key], len(events)) - 1; i >= 0; i-- {
+		if !removal || !events[i].new.Exists() {
+			return events[i].ghost
+		}
+	}
+	return 0
+}

@@ -1,0 +1,265 @@
+package sim
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/resolve"
+)
+
+var start = time.Unix(1_700_000_000, 0).UTC()
+
+// world is one history under way.
+type world struct {
+	cfg   config
+	bug   Bug
+	rules resolve.Rules
+	now   time.Time
+	sites [2]*site
+	owner *node
+	old   []*node // frozen former owners
+	nodes int
+	dice  dice // of the action under way
+	quiet bool // all is repaired: no more faults
+
+	// What only the checkers know.
+	ghosts [maxKeys]map[proa.Version]uint64 // what a version knows
+	losers [maxKeys]map[proa.Version]bool   // in a journal that is gone with its disk, or known to be safe
+	doubts [maxKeys]map[proa.Version]bool   // losers whose age was not known
+	ops    [maxKeys][]op
+	seen   [2][maxKeys]*row // what a conditional writer has read
+	unions [maxKeys]bool    // something was missing and was written again
+
+	reached   Reach
+	trace     *strings.Builder // nil: none
+	told      func(resolve.Output)
+	broken    error
+	disksLost int
+	restored  int
+	poisoned  [maxKeys]bool
+}
+
+// op is one write of an application.
+type op struct {
+	side  int
+	event int // its event in its side's feed of its key; -1: it changed nothing
+	gone  bool
+	// unfit says that the other side refuses its content
+	unfit bool
+}
+
+func newWorld(cfg config, bug Bug) *world {
+	w := &world{cfg: cfg, bug: bug, now: start, rules: resolve.DefaultRules(schema)}
+	w.rules.Expiry.Ignore = cfg.ignore
+	bug.rules(&w.rules)
+	for i, region := range proa.Regions() {
+		w.sites[i] = &site{
+			w: w, region: region, cosmos: i == 1, latest: i == 1 && cfg.latest,
+			noOld: i == 1 && cfg.noOld, noETag: cfg.noETag, skew: cfg.skew[i],
+		}
+	}
+	for k := range cfg.keys {
+		w.ghosts[k], w.losers[k] = map[proa.Version]uint64{}, map[proa.Version]bool{}
+		w.doubts[k] = map[proa.Version]bool{}
+	}
+	w.owner = w.newNode()
+	for i := range w.sites { // the first node has been there from the beginning
+		w.owner.capture(i)
+		w.owner.scans[i] = scanning{}
+	}
+	w.owner.commit(true)
+	return w
+}
+
+func (w *world) say(format string, args ...any) {
+	if w.trace == nil {
+		return
+	}
+	fmt.Fprintf(w.trace, "%12.3f  ", w.now.Sub(start).Seconds())
+	fmt.Fprintf(w.trace, format+"\n", args...)
+}
+
+// fail records the first promise that was broken.
+func (w *world) fail(check, format string, args ...any) {
+	if w.broken == nil {
+		w.broken = &Failure{Check: check, Text: fmt.Sprintf(format, args...)}
+		w.say("BROKEN %v", w.broken)
+	}
+}
+
+// play runs the actions and then the end.
+func (w *world) play(actions []action) error {
+	for i := range actions {
+		w.act(&actions[i])
+		if w.broken != nil {
+			return w.broken
+		}
+	}
+	w.end()
+	return w.broken
+}
+
+// act does one action.
+func (w *world) act(a *action) {
+	w.now = w.now.Add(a.pause)
+	w.dice = dice{state: a.arg}
+	n, s := w.owner, w.sites[a.side]
+	switch a.kind {
+	case capture:
+		n.capture(a.side)
+	case dispatch:
+		n.dispatch(a.side, a.key)
+	case fly:
+		n.fly()
+	case scan:
+		n.scan(a.side)
+	case tick:
+		n.tick(a.key)
+	case land:
+		if len(s.late) > 0 {
+			s.land(w.dice.n(len(s.late)))
+		}
+	case crash:
+		n.crash()
+	case loseDisk:
+		w.replace(false)
+	case freeze:
+		w.replace(true)
+	case thaw:
+		w.thaw()
+	case cut:
+		switch w.dice.n(3) {
+		case 0:
+			s.deaf, s.mute = true, true
+		case 1:
+			s.deaf = true
+		default:
+			s.mute = true
+		}
+		w.say("%s: deaf %t, mute %t", s.region, s.deaf, s.mute)
+	case mend:
+		s.deaf, s.mute = false, false
+	case stepClock:
+		w.stepClock(s)
+	case stopClock:
+		w.stopClock(s)
+	case restore:
+		w.restore(s)
+	case jump:
+		n.stuck = time.Time{}
+		w.now = w.now.Add(time.Duration(1+w.dice.n(2000)) * time.Minute)
+	case away:
+		n.stuck = time.Time{}
+		w.now = w.now.Add(time.Duration(1+w.dice.n(10)) * retention)
+	case rescan:
+		n.rescan(a.side)
+	default:
+		w.apply(a)
+	}
+}
+
+// stepClock moves a clock, as a correction does: a side's by up to fifteen minutes from the truth, a
+// node's by up to two minutes.
+func (w *world) stepClock(s *site) {
+	if w.dice.one(2) {
+		s.skew = w.dice.spread(15 * time.Minute)
+		w.say("%s's clock is off by %s", s.region, s.skew)
+		return
+	}
+	n := w.owner
+	n.skew = min(max(n.skew+w.dice.spread(2*time.Minute), -15*time.Minute), 15*time.Minute)
+	w.say("the node's clock is off by %s", n.skew)
+}
+
+// stopClock stops a clock, or lets it go on.
+func (w *world) stopClock(s *site) {
+	switch w.dice.n(3) {
+	case 0:
+		if s.stuck.IsZero() {
+			s.stuck = s.clock()
+		} else {
+			s.stuck = time.Time{}
+		}
+	case 1:
+		w.owner.stuck = w.owner.wall()
+	default:
+		w.owner.stuck = time.Time{}
+	}
+}
+
+// restore puts a side back to what it held at its last save, in a new table with a new feed; what was
+// under way to the old one is refused.
+func (w *world) restore(s *site) {
+	if w.dice.one(3) {
+		for k := range w.cfg.keys {
+			s.yesterday[k] = s.rows[k]
+		}
+		w.say("%s is saved", s.region)
+		return
+	}
+	w.reach(SideRestored)
+	w.restored++
+	w.say("%s is restored", s.region)
+	for k := range w.cfg.keys {
+		s.rows[k] = s.yesterday[k]
+		if s.cosmos && s.rows[k].img.Exists() {
+			s.etags++
+			s.rows[k].etag = strconv.Itoa(s.etags)
+		}
+		s.trim[k], s.epoch[k] = len(s.events[k])+1, len(s.events[k])
+		s.events[k] = append(s.events[k], event{at: w.now, op: -1, lost: true, new: s.rows[k].img})
+	}
+	s.late = nil
+}
+
+// replace lets a node without memory take over; the former owner is dead, or frozen.
+func (w *world) replace(frozen bool) {
+	old := w.owner
+	w.disksLost++
+	if frozen {
+		w.reach(OwnerFrozen)
+		w.old = append(w.old, old)
+		w.say("the owner is frozen; another takes over")
+	} else {
+		w.reach(DiskLost)
+		old.halfSent()
+		w.say("the owner is gone with its disk; another takes over")
+	}
+	for k := range w.cfg.keys {
+		for _, v := range old.saved[0].journal {
+			if v.key == k {
+				w.losers[k][v.version] = true
+			}
+		}
+		for i := range w.sites {
+			for e := range w.sites[i].events[k] {
+				w.sites[i].events[k][e].lost = true
+			}
+		}
+		w.unions[k] = true
+	}
+	w.owner = w.newNode()
+}
+
+// thaw lets the frozen owner go on with what it was doing, until it notices that it is no longer the
+// owner.
+func (w *world) thaw() {
+	if len(w.old) == 0 {
+		return
+	}
+	n := w.old[0]
+	w.old = w.old[1:]
+	w.reach(OwnerThawed)
+	w.say("the former owner thaws")
+	for side := range w.sites {
+		for k := range w.cfg.keys {
+			if w.dice.one(2) {
+				n.dispatch(side, k)
+			}
+		}
+	}
+	n.halfSent()
+}
