@@ -243,7 +243,21 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 		m.adoptHeld(c.Region, sd, next, e, w.origin())
 		return
 	}
+	prev := sd.Feed
 	m.local(sd, w)
+	if fits && e.Write != 0 && !prev.Exists && !prev.Gone && !prev.Version.IsZero() {
+		m.again(prev)
+	}
+}
+
+// again journals a delete that an earlier write of ours, byte for byte, came after. It may be an item
+// that was put back, which wins; or that very write, sent twice by an SDK that had not got the answer
+// to its first attempt.
+func (m *machine) again(prev Held) {
+	m.emit(Clash{
+		Reason: ReasonDoubt, Winner: m.candidate(m.s.Winner),
+		Loser: Candidate{Version: prev.Version, Tombstone: true},
+	})
 }
 
 // descends reports whether an envelope's parent is what the feed says was there before.

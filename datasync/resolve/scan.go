@@ -19,6 +19,19 @@ func (m *machine) observed(in Observed) {
 	m.observe(in.Side, sd, in.Row, m.physical(in.Row.Image, hash, in.Row.ETag))
 }
 
+// Unmet reports whether a complete scan of a side that began at a time should have met the key, if
+// it was not.
+func (s *State) Unmet(side proa.Region, began time.Time) bool {
+	sd := s.At(side)
+	return sd.Current().Exists && began.After(sd.Touched)
+}
+
+// Superseded reports whether a write that waited must not be sent any more: it is no longer the
+// winner. A nil State is one that was forgotten.
+func (s *State) Superseded(w Write) bool {
+	return !w.Purge && (s == nil || s.Winner.Version != w.Next.Envelope.Version)
+}
+
 // observe judges a stored state that no change explains.
 func (m *machine) observe(side proa.Region, sd *Side, row cloud.Row, h Held) {
 	cur := sd.Current()
@@ -106,6 +119,7 @@ func (m *machine) retry() {
 // tick lets go of what nothing can ask for any more.
 func (m *machine) tick(in Tick) {
 	for i := range m.s.Sides {
+		m.hidden(&m.s.Sides[i], in.Fresh[i])
 		m.prune(&m.s.Sides[i], in.Fresh[i])
 	}
 	w := &m.s.Winner
@@ -117,5 +131,16 @@ func (m *machine) tick(in Tick) {
 	}
 	if old && m.s.settled() {
 		m.emit(Forget{})
+	}
+}
+
+// hidden takes a purge of ours as shown once the feed has been read past the last moment at which it
+// could have landed: Cosmos DB's latest-version feed shows no removals.
+func (m *machine) hidden(sd *Side, fresh time.Time) {
+	if sd.Ahead == nil || sd.Ahead.Exists {
+		return
+	}
+	if in := m.intent(sd, sd.AheadBy); in == nil || fresh.After(in.Sent.Add(m.InFlightMax)) {
+		sd.Feed, sd.Ahead, sd.AheadBy = *sd.Ahead, nil, 0
 	}
 }
