@@ -32,7 +32,7 @@ func (w *world) apply(a *action) {
 	stored := s.rows[k]
 	bit := uint64(1) << max(a.op, 0)
 	text := proa.String(fmt.Sprint("op", a.op))
-	o := op{side: a.side, event: -1}
+	o := op{side: a.side, event: -1, back: a.kind == appPutBack, poison: a.kind == appPoison}
 	put := func(img proa.Image) { s.set(k, img, stored.ghost|bit, a.op, false) }
 	switch a.kind {
 	case appPut:
@@ -87,7 +87,6 @@ func (w *world) apply(a *action) {
 		}
 	case appUnfit:
 		w.poisoned[k] = true
-		o.unfit = true
 		item := content(k, attributes[1:2], text)
 		item["x"] = proa.String("!")
 		if !s.cosmos {

@@ -19,6 +19,7 @@ const (
 	BugScanDoesNotDrain
 	BugNoRestarted
 	BugNotFenced
+	BugWriteBeforeFeed
 )
 
 func (b Bug) is(o Bug) bool { return b == o }

@@ -139,16 +139,20 @@ func (w *world) check(k int) {
 		return
 	}
 	st := w.owner.states[k]
+	if st.Sides[0].Unfit != nil || st.Sides[1].Unfit != nil {
+		return // what that side has is compared when the winner fits
+	}
 	knows := w.ghosts[k][st.Winner.Version]
 	for i, o := range w.ops[k] {
 		if o.event < 0 || knows&(1<<i) != 0 {
 			continue
 		}
-		if w.excused(k, o) || w.excusedBy(k, i) {
+		if w.excused(k, o) || w.excusedBy(k, i) || w.prevails(k, o) {
 			continue
 		}
 		ghost := w.sites[o.side].events[k][o.event].ghost
-		if ghost&knows == knows && !w.doubtful(k, i) {
+		if ghost&knows == knows && !w.doubtful(k, i) && w.disksLost == 0 &&
+			!w.sites[o.side].latest {
 			w.fail("causality", "key %d: op%d saw all that the end knows, and is lost", k, i)
 			return
 		}
@@ -159,28 +163,39 @@ func (w *world) check(k int) {
 	}
 }
 
+// prevails reports whether what a write left is what the end is, whoever wrote it.
+func (w *world) prevails(k int, o op) bool {
+	img, win := w.sites[o.side].events[k][o.event].new, &w.owner.states[k].Winner
+	if win.Tombstone || win.Version.IsZero() {
+		return !img.Exists() || img.Tombstone()
+	}
+	return img.Exists() && proa.ContentHash(img.Item) == win.Version.Hash
+}
+
 // excused reports whether a write's loss is by design: a delete that no feed showed, or only to a node
 // whose disk is gone, leaves nothing behind; the item is then kept and reported. What a restore undid
 // before it was captured is gone. An expiry that the rules ignore is none. The latest-version feed
-// hides deletes and what was there in between.
+// hides deletes and what was there in between. An item put back in a gap leaves what a scan knows. What was
+// quarantined is superseded by any later write, and its delete is the state before it.
 func (w *world) excused(k int, o op) bool {
 	s := w.sites[o.side]
 	e := &s.events[k][o.event]
 	switch {
-	case e.gone, e.expired && w.rules.Expiry.Ignore[o.side], s.latest && !e.captured:
+	case e.gone, o.poison, o.back && w.reached[FeedGap] > 0, e.expired && w.rules.Expiry.Ignore[o.side],
+		!e.captured && (s.latest || o.back), s.latest && o.back:
 		return true
 	case e.new.Exists() && !e.new.Tombstone():
 		return false
 	}
-	return !e.captured || e.lost && w.unions[k]
+	return !e.captured || e.lost && w.unions[k] || w.poisoned[k]
 }
 
-// excusedBy reports whether a write was seen by one whose loss is by design.
+// excusedBy reports whether a write was seen by one whose loss is by design, or that is the end.
 func (w *world) excusedBy(k, i int) bool {
 	for _, o := range w.ops[k] {
 		if o.event >= 0 {
 			ghost := w.sites[o.side].events[k][o.event].ghost
-			if ghost&(1<<i) != 0 && w.excused(k, o) {
+			if ghost&(1<<i) != 0 && (w.excused(k, o) || w.prevails(k, o)) {
 				return true
 			}
 		}
@@ -197,15 +212,17 @@ func (w *world) doubtful(k, i int) bool {
 	return false
 }
 
-// journaled reports whether a lost write, or one that saw it, is in the journal.
+// journaled reports whether a lost write, or one that saw it, or its content, is in the journal.
 func (w *world) journaled(k, i int) bool {
+	o := w.ops[k][i]
+	hash := proa.ContentHash(w.sites[o.side].events[k][o.event].new.Item)
 	for _, e := range w.owner.journal {
-		if e.key == k && w.ghosts[k][e.version]&(1<<i) != 0 {
+		if e.key == k && (w.ghosts[k][e.version]&(1<<i) != 0 || e.version.Hash == hash) {
 			return true
 		}
 	}
 	for v := range w.losers[k] {
-		if w.ghosts[k][v]&(1<<i) != 0 {
+		if w.ghosts[k][v]&(1<<i) != 0 || v.Hash == hash {
 			return true
 		}
 	}
@@ -279,7 +296,7 @@ func (w *world) still() {
 		w.fail("writes", "%d writes after all was quiet", n)
 	}
 	for k := range w.cfg.keys {
-		if st := w.owner.states[k]; st.Winner.Tombstone {
+		if st := w.owner.states[k]; st.Winner.Tombstone && !w.poisonedNow(k) {
 			w.fail("rest", "the delete of key %d is never forgotten", k)
 		}
 	}

@@ -148,7 +148,7 @@ func (n *node) capture(side int) {
 	at := n.clock()
 	for _, c := range changes {
 		e := &s.events[c.key][c.index]
-		e.captured = true
+		e.captured = e.captured || c.index >= n.judged[side][c.key]
 		w.say("capture %s #%s key %d %s", s.region, c.change.Position, c.key, show(c.change.New))
 		n.step(c.key, at, resolve.Captured{Change: c.change}, e.ghost)
 		n.judged[side][c.key] = max(n.judged[side][c.key], c.index+1)
@@ -181,8 +181,8 @@ func (n *node) missed(side int) {
 func (n *node) dispatch(side, key int) {
 	region := n.w.sites[side].region
 	due, at := n.w.rules.Due(n.states[key], region)
-	if !due {
-		return
+	if !due || !n.ready[side] && !n.w.bug.is(BugWriteBeforeFeed) {
+		return // without a cursor, its feed might not show the write
 	}
 	now := n.clock()
 	if at.After(now) {

@@ -101,7 +101,7 @@ func (n *node) write(key int, o resolve.Write) resolve.Applied {
 		if ok {
 			in.Outcome = resolve.Done
 		}
-		if fate == echoed && !o.Seen.Image.Exists() {
+		if fate == echoed && s.cosmos && o.Seen.Image.Exists() {
 			n.delay(s, key, do)
 		}
 	case throttled:

@@ -104,6 +104,11 @@ func Generate(seed uint64) Plan {
 	d := dice{state: seed * 0x2545f4914f6cdd1d}
 	p := Plan{Seed: seed, cfg: generateConfig(&d)}
 	weights := swarm(&d)
+	if p.cfg.noOld { // what a gap hides can then not be told
+		for _, k := range []kind{jump, away, loseDisk, freeze, restore} {
+			weights[k] = 0
+		}
+	}
 	total := 0
 	for _, w := range weights {
 		total += w
@@ -170,6 +175,8 @@ func generateConfig(d *dice) config {
 	}
 	c.faults = []int{0, 3, 6, 12}[d.n(4)]
 	c.noOld, c.noETag, c.latest, c.tight = d.one(6), d.one(2), d.one(12), d.one(4)
+	c.noETag = c.noETag && !c.latest
+	c.noOld = c.noOld && !c.latest
 	c.ignore[d.n(2)] = d.one(12)
 	switch d.n(4) {
 	case 0: // none

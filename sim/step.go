@@ -81,6 +81,11 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 			n.states[key] = &resolve.State{Key: theKeys[key]}
 		}
 	}
+	if v := st.Winner.Version; v != was.Version && !v.IsZero() {
+		if _, ok := w.ghosts[key][v]; !ok {
+			w.ghosts[key][v] = ghost // taken at its word, where nothing was known
+		}
+	}
 	return todo
 }
 
@@ -113,7 +118,7 @@ func (n *node) appended(
 	case !given:
 		w.ghosts[key][o.Version] = ghost
 	case old == ghost:
-	case w.disksLost+w.restored > 0:
+	case w.disksLost+w.restored > 0, w.cfg.latest:
 		w.ghosts[key][o.Version] = old | ghost
 	default:
 		w.fail("content", "key %d: version %s was given twice", key, o.Version)

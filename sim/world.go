@@ -45,10 +45,10 @@ type world struct {
 // op is one write of an application.
 type op struct {
 	side  int
-	event int // its event in its side's feed of its key; -1: it changed nothing
-	gone  bool
-	// unfit says that the other side refuses its content
-	unfit bool
+	event int  // its event in its side's feed of its key; -1: it changed nothing
+	back  bool // an item is put back as it was
+	// poison says that what it stores is to be quarantined
+	poison bool
 }
 
 func newWorld(cfg config, bug Bug) *world {
@@ -228,12 +228,8 @@ func (w *world) replace(frozen bool) {
 		old.halfSent()
 		w.say("the owner is gone with its disk; another takes over")
 	}
+	w.keepJournal(old)
 	for k := range w.cfg.keys {
-		for _, v := range old.saved[0].journal {
-			if v.key == k {
-				w.losers[k][v.version] = true
-			}
-		}
 		for i := range w.sites {
 			for e := range w.sites[i].events[k] {
 				w.sites[i].events[k][e].lost = true
@@ -262,4 +258,12 @@ func (w *world) thaw() {
 		}
 	}
 	n.halfSent()
+	w.keepJournal(n)
+}
+
+// keepJournal keeps what is in the journal of a node's disk.
+func (w *world) keepJournal(n *node) {
+	for _, e := range n.saved[0].journal {
+		w.losers[e.key][e.version] = true
+	}
 }
