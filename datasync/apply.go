@@ -217,13 +217,8 @@ func (t *table) write(ctx context.Context, sd *side, w resolve.Write) resolve.Ap
 
 // superseded reports whether a write that waited is no longer the winner.
 func (t *table) superseded(w resolve.Write) bool {
-	if w.Purge {
-		return false
-	}
 	old := false
-	err := t.store.View(w.Seen.Key, func(st *resolve.State) {
-		old = st == nil || st.Winner.Version != w.Next.Envelope.Version
-	})
+	err := t.store.View(w.Seen.Key, func(st *resolve.State) { old = st.Superseded(w) })
 	return old && err == nil
 }
 

@@ -71,7 +71,7 @@ func (t *table) scanPage(ctx context.Context, sd *side, cp shadow.Checkpoint) (b
 	}
 	err = t.store.Lazy(func(tx *shadow.Tx) error {
 		for _, row := range rows {
-			in := resolve.Observed{Side: sd.region, Row: row, Began: began}
+			in := resolve.Observed{Side: sd.region, Row: row, Began: began, Broken: cp.Broken}
 			if _, err := t.step(tx, row.Key, t.clock.now(), in); err != nil {
 				return err
 			}
@@ -131,7 +131,7 @@ func (t *table) sweep(ctx context.Context, sd *side, began time.Time) error {
 	for ctx.Err() == nil {
 		var missing []proa.Key
 		next, err := t.store.Walk(t.schema.Table, after, 1000, func(_ string, st *resolve.State) error {
-			if s := st.At(sd.region); s.Current().Exists && began.After(s.Touched) {
+			if st.Unmet(sd.region, began) {
 				missing = append(missing, st.Key)
 			}
 			return nil

@@ -190,6 +190,7 @@ func (r *reader) gap(ctx context.Context, cause error) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	scan.Broken = true
 	err = r.t.store.Commit(func(tx *shadow.Tx) error {
 		if err := tx.SetCheckpoint(r.t.scanName(sd.region), scan); err != nil {
 			return err

@@ -118,6 +118,7 @@ func (m *machine) applied(in Applied) {
 		intent.Refused = true
 	case Ambiguous:
 		sd.RetryAt = m.now.Add(m.Backoff) // the shell backs off from a side that is away as a whole
+		intent.Sent = m.now               // it may have waited long before it was sent
 	case Invalid:
 		intent.Refused = true
 		if intent.Version == m.s.Winner.Version {
@@ -219,5 +220,12 @@ func (m *machine) found(sd *Side, h *Held, row cloud.Row) bool {
 	return false
 }
 
-// restarted takes the end of the process that sent what was in flight: it may land or not.
-func (m *machine) restarted(side proa.Region) { m.s.At(side).InFlight = 0 }
+// restarted takes the end of the process that sent what was in flight, perhaps just now: it may land
+// or not.
+func (m *machine) restarted(side proa.Region) {
+	sd := m.s.At(side)
+	if in := m.intent(sd, sd.InFlight); in != nil {
+		in.Sent = m.now
+	}
+	sd.InFlight = 0
+}

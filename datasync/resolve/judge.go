@@ -18,9 +18,13 @@ func (m *machine) captured(c proa.Change) {
 	sd.Position, sd.Touched = c.Position, m.now
 	sd.Refused, sd.RetryAt = time.Time{}, time.Time{}
 	m.learn(c)
-	if !c.New.Exists() {
+	m.overtaken(sd, c)
+	switch {
+	case !m.same(sd, c) && m.precedes(sd, c):
+		m.passed(sd, c)
+	case !c.New.Exists():
 		m.removed(sd, c)
-	} else {
+	default:
 		m.stored(sd, c)
 	}
 	sd.Known = true
@@ -43,6 +47,43 @@ func (m *machine) learn(c proa.Change) {
 			m.s.keep(hash, c.Old.Item)
 		}
 	}
+}
+
+// overtaken drops what a write of ours is believed to have left unless the feed's previous image says
+// that nothing has been left out, as after a gap or by a latest-version feed: the echo may be what is
+// missing. If it is still to come, the next write is refused and finds it.
+func (m *machine) overtaken(sd *Side, c proa.Change) {
+	if sd.Ahead == nil || c.Old != nil && m.print(*c.Old) == sd.Feed.print() {
+		return
+	}
+	sd.Ahead, sd.AheadBy = nil, 0
+}
+
+func (m *machine) print(img proa.Image) Print {
+	h := m.physical(img, proa.ContentHash(img.Item), "")
+	return h.print()
+}
+
+// precedes reports whether a change was there before the row that was read ahead of the feed: it leads
+// to that row, and is not what came after it.
+func (m *machine) precedes(sd *Side, c proa.Change) bool {
+	if !sd.Unpositioned || c.Old == nil || m.print(*c.Old) == sd.Feed.print() {
+		return false
+	}
+	return c.New.Exists() || sd.Feed.Exists
+}
+
+// same reports whether a change left the row that was read ahead of the feed.
+func (m *machine) same(sd *Side, c proa.Change) bool {
+	return sd.Unpositioned && c.New.Exists() && m.print(c.New) == sd.Feed.print()
+}
+
+// passed takes a change that led to a row that has been judged already.
+func (m *machine) passed(sd *Side, c proa.Change) {
+	if in := m.echoOf(sd, c); in != nil {
+		m.shown(sd, in)
+	}
+	m.emit(NoteRepeated)
 }
 
 // unjudged is a stored state of unknown age: its version is its envelope's, or else one that is
@@ -100,12 +141,13 @@ func (m *machine) removed(sd *Side, c proa.Change) {
 		m.purgedAway(sd, c, over)
 	case c.Expired && m.Expiry.Ignore[Index(c.Region)]:
 		m.lapsed(sd)
-	case !prev.Exists && !prev.Gone && prev.Version.Hash == (proa.Hash{}) && !prev.Version.IsZero():
+	case !prev.Exists && !prev.Gone && prev.Version.Hash == (proa.Hash{}) && !prev.Version.IsZero() &&
+		(c.Old == nil || !c.Old.Exists()):
 		m.emit(NoteRepeated) // nothing was there
 	default:
 		m.local(sd, write{
 			region: c.Region, deleted: true, expired: c.Expired, event: c.Time,
-			saw: []proa.Version{prev.Version},
+			saw: []proa.Version{prev.Version, m.took(c)},
 		})
 	}
 }
@@ -156,6 +198,10 @@ func (m *machine) purged(sd *Side, c proa.Change) {
 	if c.Old != nil && c.Old.Envelope != nil && !sd.Feed.Tombstone {
 		version = c.Old.Envelope.Version
 	}
+	if most := hlc.At(c.Time.Add(time.Second + m.MaxSkew)); !sd.Known && version.Time > most {
+		m.emit(NoteClamped)
+		version.Time = most
+	}
 	for i := range sd.Intents {
 		if in := &sd.Intents[i]; in.Purge && in.Version == version && !in.Echoed {
 			m.shown(sd, in)
@@ -172,8 +218,11 @@ func (m *machine) purged(sd *Side, c proa.Change) {
 func (m *machine) stored(sd *Side, c proa.Change) {
 	hash := proa.ContentHash(c.New.Item)
 	next := m.physical(c.New, hash, c.ETag)
-	if sd.Unpositioned && next.Exists && next.print() == sd.Feed.print() {
-		sd.Unpositioned, sd.Feed.ETag = false, c.ETag // the row that was read ahead of the feed
+	if sd.Unpositioned && next.Exists && next.print() == sd.Feed.print() &&
+		next.Stored != nil && next.Stored.Version == sd.Feed.Version {
+		// The row that was read ahead of the feed, at its envelope's word. One whose age was not known
+		// is judged now that it is.
+		sd.Unpositioned, sd.Feed.ETag = false, c.ETag
 		m.emit(NoteRepeated)
 		return
 	}
@@ -182,7 +231,7 @@ func (m *machine) stored(sd *Side, c proa.Change) {
 		m.s.keep(hash, c.New.Item)
 	}
 	fits := valid(c.New, hash, m.Schema, m.s.Key)
-	if in := m.echoOf(sd, c.New); in != nil {
+	if in := m.echoOf(sd, c); in != nil {
 		m.echoed(sd, c, next, in, fits)
 		return
 	}
@@ -208,12 +257,23 @@ func (m *machine) echoed(sd *Side, c proa.Change, next Held, in *Intent, fits bo
 		// could not see. What came of it is neither's state: whichever of them has won is written
 		// again.
 		m.emit(NoteMerged)
+		if c.Old != nil && c.Old.Exists() && m.print(*c.Old) != sd.Feed.print() {
+			m.unjudgedUpdate(sd, c) // a gap of the feed hid it
+		}
 		if m.s.Winner.Version != version {
 			version = sd.Feed.Version
 		}
 	}
 	next.Version = version
 	sd.Feed, sd.Poison = next, nil
+}
+
+// unjudgedUpdate judges the state that a change took the place of as a local write.
+func (m *machine) unjudgedUpdate(sd *Side, c proa.Change) {
+	hash := proa.ContentHash(c.Old.Item)
+	m.s.keep(hash, c.Old.Item)
+	c.New, c.Old = *c.Old, nil
+	m.foreign(sd, c, m.physical(c.New, hash, ""), false, proa.Version{})
 }
 
 // foreign judges a change that is a local write. It saw the side's previous state, and also, where
@@ -226,13 +286,16 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 	e := c.New.Envelope
 	w := write{
 		region: c.Region, image: c.New, held: next, event: c.Time,
-		saw: []proa.Version{sd.Feed.Version, saw},
+		saw: []proa.Version{sd.Feed.Version, saw, m.took(c)},
 	}
 	if e != nil {
 		sd.Shown = max(sd.Shown, e.Version.Time)
 		switch {
 		case fits && e.Version.Region == c.Region:
 			w.stamp = &e.Version
+			if e.Parent == m.s.Winner.Version {
+				w.saw = append(w.saw, e.Parent) // its writer compared, and a feed may hide our echo
+			}
 		case e.Version == m.s.Winner.Version:
 			w.saw = append(w.saw, e.Version) // it saw the winner, wherever the feed places it
 		}
@@ -245,19 +308,40 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 	}
 	prev := sd.Feed
 	m.local(sd, w)
-	if fits && e.Write != 0 && !prev.Exists && !prev.Gone && !prev.Version.IsZero() {
-		m.again(prev)
-	}
+	m.again(sd, prev, fits, e)
 }
 
-// again journals a delete that an earlier write of ours, byte for byte, came after. It may be an item
-// that was put back, which wins; or that very write, sent twice by an SDK that had not got the answer
-// to its first attempt.
-func (m *machine) again(prev Held) {
-	m.emit(Clash{
-		Reason: ReasonDoubt, Winner: m.candidate(m.s.Winner),
-		Loser: Candidate{Version: prev.Version, Tombstone: true},
-	})
+// again journals what an earlier write of ours, byte for byte, took the place of, where that write can
+// have done it once more. It may be an item that was put back, which wins; or that very write, sent
+// twice by an SDK that had not got the answer to its first attempt.
+func (m *machine) again(sd *Side, prev Held, fits bool, e *proa.Envelope) {
+	if !fits || e.Write == 0 {
+		return
+	}
+	in := m.intent(sd, e.Write)
+	if p := prev.print(); in == nil || in.Seen.Exists != p.Exists || in.Seen.Stored != p.Stored {
+		return
+	}
+	if prev.Gone || prev.Version.IsZero() || prev.Version == m.s.Winner.Version {
+		return
+	}
+	lost := Candidate{Version: prev.Version, Tombstone: !prev.Exists || prev.Tombstone}
+	if !lost.Tombstone {
+		body, ok := m.s.Bodies[prev.Hash]
+		lost.Item, lost.Missing = body, !ok
+	}
+	m.emit(Clash{Reason: ReasonDoubt, Winner: m.candidate(m.s.Winner), Loser: lost})
+}
+
+// took is the winner's version where a change says that it took the winner's place, which a gap may
+// have hidden; otherwise the zero Version.
+func (m *machine) took(c proa.Change) proa.Version {
+	w := m.s.Winner.Version
+	if c.Old == nil || c.Old.Envelope == nil || c.Old.Envelope.Version != w ||
+		!valid(*c.Old, proa.ContentHash(c.Old.Item), m.Schema, m.s.Key) {
+		return proa.Version{}
+	}
+	return w
 }
 
 // descends reports whether an envelope's parent is what the feed says was there before.
@@ -272,16 +356,29 @@ func descends(old proa.Image, parent proa.Version) bool {
 }
 
 // echoOf finds the intent that a change is the outcome of: the first image that carries its number.
-// Later ones that carry it were put there by others.
-func (m *machine) echoOf(sd *Side, img proa.Image) *Intent {
-	e := img.Envelope
+// Later ones that carry it were put there by others; so was one that took the place of what the intent
+// would have been refused by, which is the first where a gap of the feed hid our own.
+func (m *machine) echoOf(sd *Side, c proa.Change) *Intent {
+	e := c.New.Envelope
 	if e == nil || e.Write == 0 {
 		return nil
 	}
-	if in := m.intent(sd, e.Write); in != nil && !in.Purge && !in.Echoed && in.Version == e.Version {
-		return in
+	in := m.intent(sd, e.Write)
+	if in == nil || in.Purge || in.Echoed || in.Version != e.Version ||
+		c.Old != nil && !in.Seen.admits(*c.Old) {
+		return nil
 	}
-	return nil
+	return in
+}
+
+// admits reports whether a compare-and-set with this print can have taken an image's place. Both
+// stores compare at least what is stored as the version.
+func (p Print) admits(img proa.Image) bool {
+	var stored proa.Version
+	if img.Envelope != nil {
+		stored = img.Envelope.Version
+	}
+	return p.Exists == img.Exists() && p.Stored == stored
 }
 
 // shown records that the feed has come to a write of ours, and drops what it was believed to have

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"slices"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -49,7 +50,8 @@ func (m *machine) local(sd *Side, w write) {
 		sd.Feed = Held{}
 	}
 	sd.Feed.Version = version
-	if sd.Ahead != nil && w.image.Envelope != nil && w.image.Envelope.Version == sd.Ahead.Version {
+	if sd.Ahead != nil && (slices.Contains(w.saw, sd.Ahead.Version) ||
+		w.image.Envelope != nil && w.image.Envelope.Version == sd.Ahead.Version) {
 		sd.Ahead, sd.AheadBy = nil, 0
 	}
 	sd.Poison = nil
@@ -129,6 +131,9 @@ func (m *machine) offer(next Winner, item proa.Item, reason string) bool {
 	case w.Version == next.Version:
 		return true
 	case w.Version.IsZero(), w.Version == next.Parent && next.Version.Compare(w.Version) > 0:
+		if reason == ReasonUnknownAge && !w.Version.IsZero() && w.Version.Hash != next.Version.Hash {
+			m.clash(next, item, true, reason) // that it came after the winner is a guess
+		}
 		m.crown(next, item)
 		return true
 	case w.Parent == next.Version && next.Version.Compare(w.Version) < 0:

@@ -98,6 +98,7 @@ type machine struct {
 	later   []Output
 	before  before // of the write that is being judged
 	created bool   // the change says that nothing was there before
+	broken  bool   // the row that is being judged was read after a break of the feed
 }
 
 func (m *machine) emit(o Output) { m.out = append(m.out, o) }
@@ -109,12 +110,14 @@ func (r Rules) Due(s *State, side proa.Region) (due bool, at time.Time) {
 	switch {
 	case s.Sides[0].Poison != nil || s.Sides[1].Poison != nil:
 		return false, at
-	case sd.InFlight != 0 || s.Hold != nil || s.InSync(side):
-		return false, at
-	case sd.Unfit != nil && sd.Unfit.Version == s.Winner.Version:
+	case sd.InFlight != 0 || s.Hold != nil:
 		return false, at
 	case !sd.Refused.IsZero():
 		return true, later(sd.RetryAt, sd.Refused.Add(r.FeedWait))
+	case s.InSync(side):
+		return false, at
+	case sd.Unfit != nil && sd.Unfit.Version == s.Winner.Version:
+		return false, at
 	}
 	return true, sd.RetryAt
 }

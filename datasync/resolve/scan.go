@@ -11,19 +11,27 @@ import (
 // since the row was read beats it.
 func (m *machine) observed(in Observed) {
 	sd := m.s.At(in.Side)
+	hash := proa.ContentHash(in.Row.Image.Item)
+	h := m.physical(in.Row.Image, hash, in.Row.ETag)
 	if sd.InFlight != 0 || !in.Began.After(sd.Touched) {
+		if h.print() != sd.Current().print() && sd.Poison == nil && sd.Refused.IsZero() {
+			// Which of the two is newer cannot be told: an answer says what was stored when its write
+			// landed, not when it came. Where the feed does not tell, the row is read again.
+			sd.Refused = m.now
+		}
 		return
 	}
 	sd.Touched = m.now
-	hash := proa.ContentHash(in.Row.Image.Item)
-	m.observe(in.Side, sd, in.Row, m.physical(in.Row.Image, hash, in.Row.ETag))
+	m.broken = in.Broken
+	m.observe(in.Side, sd, in.Row, h)
 }
 
 // Unmet reports whether a complete scan of a side that began at a time should have met the key, if
-// it was not.
+// it was not. A write of ours that the feed has not shown counts too: it may have been lost with what
+// the feed has lost.
 func (s *State) Unmet(side proa.Region, began time.Time) bool {
 	sd := s.At(side)
-	return sd.Current().Exists && began.After(sd.Touched)
+	return sd.Current().Exists && (began.After(sd.Touched) || sd.Ahead != nil)
 }
 
 // Superseded reports whether a write that waited must not be sent any more: it is no longer the
@@ -40,7 +48,14 @@ func (m *machine) observe(side proa.Region, sd *Side, row cloud.Row, h Held) {
 	if h.Exists && !h.Tombstone {
 		m.s.keep(h.Hash, row.Image.Item)
 	}
-	if sd.Poison != nil || h.print() == cur.print() {
+	if sd.Poison != nil {
+		if h.print() == m.print(sd.Poison.Image) {
+			cur.ETag = h.ETag
+			return
+		}
+		sd.Poison = nil // it is no longer what is stored
+	}
+	if h.print() == cur.print() {
 		cur.ETag = h.ETag
 		return
 	}
@@ -83,11 +98,21 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 		m.adoptHeld(side, sd, h, row.Image.Envelope, time.Time{})
 		return
 	}
+	e := row.Image.Envelope
+	if m.broken && fits && e.Version.Compare(m.s.Winner.Version) < 0 {
+		// A state that this key had before: the table was restored, or an old item was put back while
+		// the feed was broken. At its envelope's word it is the older one; it is in the journal.
+		sd.Unpositioned = false
+		m.adoptHeld(side, sd, h, e, time.Time{})
+		return
+	}
 	saw := []proa.Version{before}
-	if e := row.Image.Envelope; e != nil {
+	if e != nil {
 		saw = append(saw, e.Version)
 	}
+	prev := sd.Feed
 	m.local(sd, write{region: side, image: row.Image, held: h, saw: saw, keep: !h.Tombstone})
+	m.again(sd, prev, fits, e)
 }
 
 // retry judges poisoned states without their envelopes and tries unfit ones again.
