@@ -59,7 +59,7 @@ func (c Campaign) Run() error {
 	return c.Replay(least)
 }
 
-// play runs until there are that many failures.
+// play runs until there are that many failures; with a planted bug, of histories that hold without it.
 func (c Campaign) play(bug Bug, most int) *tally {
 	t := &tally{failures: map[uint64]error{}}
 	var running sync.WaitGroup
@@ -76,7 +76,7 @@ func (c Campaign) play(bug Bug, most int) *tally {
 				for s, n := range r.Reach {
 					sum[s] += n
 				}
-				if r.Err != nil {
+				if r.Err != nil && (bug == NoBug || Run(c.First+i, NoBug).Err == nil) {
 					t.failed(c.First+i, r.Err, most)
 				}
 			}
@@ -136,5 +136,27 @@ func (c Campaign) Replay(seed uint64) error {
 	return fmt.Errorf("seed %d: %w", seed, ErrFailed)
 }
 
-// FindBugs plants each bug in turn and looks for a history that finds it.
-func (c Campaign) FindBugs() error { return nil }
+// FindBugs plants each bug in turn and looks for a history that finds it. It fails when one is not
+// found.
+func (c Campaign) FindBugs() error {
+	missed := 0
+	for _, b := range Bugs() {
+		began := time.Now()
+		t := c.play(b, 1)
+		took := time.Since(began).Round(time.Millisecond)
+		if len(t.failures) == 0 {
+			missed++
+			fmt.Fprintf(c.Out, "%10s  %s: not found in %d histories\n", took, b, t.played.Load())
+			continue
+		}
+		for seed, err := range t.failures {
+			fmt.Fprintf(c.Out, "%10s  %s: history %d of %d: %v\n", took, b, seed-c.First+1,
+				t.played.Load(), err)
+			break
+		}
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d planted bugs are not found: %w", missed, ErrFailed)
+	}
+	return nil
+}

@@ -83,7 +83,7 @@ func (s *site) read(from cursor, d *dice, quiet bool) (list []shown, next cursor
 			}
 		}
 	}
-	return s.w.misread(s, list, d), next, all
+	return s.w.misread(list), next, all
 }
 
 // change renders an event as the feed gives it.

@@ -239,7 +239,7 @@ func (n *node) scan(side int) {
 		p.readAt = n.clock()
 		return
 	}
-	if !n.fresh[side].After(p.readAt) && !n.w.bug.is(BugScanDoesNotDrain) {
+	if !n.fresh[side].After(p.readAt) {
 		return
 	}
 	for _, f := range p.rows {

@@ -52,7 +52,7 @@ func (n *node) perform(f *flight) {
 func (n *node) write(key int, o resolve.Write) resolve.Applied {
 	w, s := n.w, n.w.sites[resolve.Index(o.Side)]
 	in := resolve.Applied{Side: o.Side, Intent: o.Intent}
-	if n.superseded(key, o) {
+	if n.states[key].Superseded(o) {
 		w.reach(WriteFenced)
 		in.Outcome = resolve.Dropped
 		return in
@@ -117,7 +117,7 @@ func (n *node) write(key int, o resolve.Write) resolve.Applied {
 	}
 	w.say("write %s key %d purge %t %s over [%s]: fate %d, outcome %d", o.Side, key, o.Purge,
 		show(o.Next), show(o.Seen.Image), fate, in.Outcome)
-	return w.bug.outcome(in)
+	return w.bug.outcome(o, in)
 }
 
 func (n *node) delay(s *site, key int, do func() (cloud.Row, bool)) {
@@ -135,7 +135,7 @@ func (w *world) store(s *site, key int, o resolve.Write) (cloud.Row, bool) {
 	if !o.Purge && refuses(s, o.Next) {
 		return s.get(key), false
 	}
-	seen := w.bug.condition(s, key, o.Seen)
+	seen := w.bug.condition(s, key, o)
 	if o.Purge {
 		return s.purge(key, seen, -1, 0)
 	}
@@ -150,9 +150,4 @@ func (w *world) store(s *site, key int, o resolve.Write) (cloud.Row, bool) {
 // refuses reports whether a side can never store a content.
 func refuses(s *site, img proa.Image) bool {
 	return s.cosmos && img.Item["x"].Str == "!"
-}
-
-// superseded reports whether a write that waited must not be sent any more.
-func (n *node) superseded(key int, o resolve.Write) bool {
-	return n.states[key].Superseded(o) && !n.w.bug.is(BugNotFenced)
 }

@@ -208,6 +208,7 @@ func swarm(d *dice) [kinds]int {
 			w[k] = weight
 		}
 	}
+	maybe(tick, 12, 8)
 	maybe(appStale, 4, 3)
 	maybe(appPutBack, 5, 3)
 	maybe(tablePut, 10, 2)

@@ -11,7 +11,7 @@ import (
 // ghost is what the input's state knows.
 func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []resolve.Output {
 	w := n.w
-	in, ok := w.bug.input(n, key, in)
+	in, ok := w.bug.input(n, in)
 	if !ok {
 		return nil
 	}
