@@ -45,6 +45,10 @@ func (t *table) apply(ctx context.Context, sd *side) error {
 		close(sd.results)
 	}()
 	for ctx.Err() == nil {
+		if !sd.isReady() {
+			_ = sleep(ctx, idle, sd.work) // the feed must show every write of ours
+			continue
+		}
 		limit := min(t.cfg.Ahead-int(sd.ahead.Load()), captureChunk)
 		if limit < captureChunk/4 || sd.aheadBytes.Load() > aheadBytes || !sd.gate.Open(t.clock.now()) &&
 			sd.ahead.Load() > 0 {

@@ -29,6 +29,9 @@ func (t *table) capture(ctx context.Context, sd *side) error {
 	if err != nil {
 		return err
 	}
+	if cp.Cursor != "" {
+		sd.open()
+	}
 	reader := &reader{t: t, sd: sd, cursor: cp.Cursor, saved: t.clock.now()}
 	for ctx.Err() == nil {
 		pause, err := reader.next(ctx)
@@ -211,10 +214,22 @@ func (r *reader) gap(ctx context.Context, cause error) (time.Duration, error) {
 func (sd *side) read(began time.Time, end bool) {
 	sd.mu.Lock()
 	defer sd.mu.Unlock()
-	sd.lastErr, sd.lastWriteErr, sd.ready = nil, nil, true
+	sd.lastErr, sd.lastWriteErr = nil, nil
+	if !sd.ready {
+		sd.ready = true
+		poke(sd.work)
+	}
 	if end {
 		sd.fresh = began
 	}
+}
+
+// open records that the feed has a cursor.
+func (sd *side) open() {
+	sd.mu.Lock()
+	defer sd.mu.Unlock()
+	sd.ready = true
+	poke(sd.work)
 }
 
 // fail records a read that failed and reports whether it is the first one in a row.
