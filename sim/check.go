@@ -163,13 +163,23 @@ func (w *world) check(k int) {
 	}
 }
 
-// prevails reports whether what a write left is what the end is, whoever wrote it.
+// prevails reports whether what a write left is what the end is, or knows, whoever wrote it.
 func (w *world) prevails(k int, o op) bool {
 	img, win := w.sites[o.side].events[k][o.event].new, &w.owner.states[k].Winner
 	if win.Tombstone || win.Version.IsZero() {
 		return !img.Exists() || img.Tombstone()
 	}
-	return img.Exists() && proa.ContentHash(img.Item) == win.Version.Hash
+	if !img.Exists() {
+		return false
+	}
+	hash, knows := proa.ContentHash(img.Item), w.ghosts[k][win.Version]
+	for i, other := range w.ops[k] {
+		if other.event >= 0 && knows&(1<<i) != 0 &&
+			proa.ContentHash(w.sites[other.side].events[k][other.event].new.Item) == hash {
+			return true // the same content, once more
+		}
+	}
+	return hash == win.Version.Hash
 }
 
 // excused reports whether a write's loss is by design: a delete that no feed showed, or only to a node

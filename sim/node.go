@@ -35,6 +35,7 @@ type memory struct {
 // scanning is the checkpoint of a scan.
 type scanning struct {
 	due, sweep bool
+	broken     bool // the feed was
 	began      time.Time
 }
 
@@ -132,7 +133,7 @@ func (n *node) capture(side int) {
 		n.missed(side)
 		n.cursors[side] = s.end()
 		n.judged[side] = n.cursors[side]
-		n.scans[side] = scanning{due: true, sweep: !w.bug.is(BugNoSweep), began: began}
+		n.scans[side] = scanning{due: true, sweep: !w.bug.is(BugNoSweep), broken: true, began: began}
 		if w.bug.is(BugNoScanAfterGap) {
 			n.scans[side] = scanning{}
 		}
@@ -172,7 +173,7 @@ func (n *node) missed(side int) {
 	for k := range n.w.cfg.keys {
 		for i := n.judged[side][k]; i < len(s.events[k]); i++ {
 			e := &s.events[k][i]
-			e.captured, e.gone = false, i < s.epoch[k]
+			e.captured, e.gone = false, e.gone || i < s.epoch[k]
 		}
 	}
 }
@@ -232,7 +233,7 @@ func (n *node) scan(side int) {
 		}
 		for k := range n.w.cfg.keys {
 			if r := s.get(k); r.Image.Exists() {
-				in := resolve.Observed{Side: s.region, Row: r, Began: p.began}
+				in := resolve.Observed{Side: s.region, Row: r, Began: p.began, Broken: sc.broken}
 				p.rows = append(p.rows, flight{key: k, result: in, ghost: s.rows[k].ghost})
 			}
 		}

@@ -104,6 +104,9 @@ func Generate(seed uint64) Plan {
 	d := dice{state: seed * 0x2545f4914f6cdd1d}
 	p := Plan{Seed: seed, cfg: generateConfig(&d)}
 	weights := swarm(&d)
+	if p.cfg.latest {
+		weights[restore] = 0 // no change says what it took the place of
+	}
 	if p.cfg.noOld { // what a gap hides can then not be told
 		for _, k := range []kind{jump, away, loseDisk, freeze, restore} {
 			weights[k] = 0

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -105,7 +106,7 @@ func (n *node) appended(
 	w := n.w
 	w.say("    %s is %s (parent %s) won %t", o.Region, o.Version, o.Parent, o.Won)
 	i := resolve.Index(o.Region)
-	if o.Version.Time <= last[i].Time && w.disksLost == 0 {
+	if o.Version.Time <= last[i].Time && w.disksLost == 0 && !isRow(in) {
 		w.fail("order", "key %d: version %s of %s is not after its last one, %s", key, o.Version,
 			o.Region, last[i].Time)
 	}
@@ -113,12 +114,15 @@ func (n *node) appended(
 	if want := proa.ContentHash(o.Image.Item); o.Version.Hash != want {
 		w.fail("content", "key %d: version %s is given to content %s", key, o.Version, want)
 	}
+	if c, ok := in.(resolve.Captured); ok {
+		w.written[key][o.Version] = n.writtenAt(i, key, c.Change.Position)
+	}
 	old, given := w.ghosts[key][o.Version]
 	switch {
 	case !given:
 		w.ghosts[key][o.Version] = ghost
 	case old == ghost:
-	case w.disksLost+w.restored > 0, w.cfg.latest:
+	case w.disksLost+w.restored > 0, w.cfg.latest, isRow(in):
 		w.ghosts[key][o.Version] = old | ghost
 	default:
 		w.fail("content", "key %d: version %s was given twice", key, o.Version)
@@ -131,6 +135,12 @@ func (n *node) appended(
 	}
 }
 
+// isRow reports whether an input is a row, which may be adopted at its envelope's word.
+func isRow(in resolve.Input) bool {
+	_, row := in.(resolve.Observed)
+	return row
+}
+
 func (n *node) clash(key int, o resolve.Clash) {
 	w := n.w
 	w.reach(ConflictJournaled)
@@ -139,6 +149,7 @@ func (n *node) clash(key int, o resolve.Clash) {
 	}
 	w.say("    conflict (%s): %s beats %s", o.Reason, o.Winner.Version, o.Loser.Version)
 	n.journal = append(n.journal, entry{key, o.Loser.Version})
+	w.inTime(key, o)
 	if o.Reason != resolve.ReasonConcurrent {
 		w.doubts[key][o.Loser.Version] = true
 	}
@@ -150,6 +161,19 @@ func (n *node) clash(key int, o resolve.Clash) {
 	}
 	if o.Winner.Tombstone != o.Loser.Tombstone {
 		w.reach(DeleteAgainstWrite)
+	}
+}
+
+// inTime checks that of two concurrent writes the later one wins, as far as the sides' clocks agree.
+func (w *world) inTime(key int, o resolve.Clash) {
+	won, lost := w.written[key][o.Winner.Version], w.written[key][o.Loser.Version]
+	if o.Reason != resolve.ReasonConcurrent || won.IsZero() || lost.IsZero() || w.unclear {
+		return
+	}
+	off := (w.cfg.skew[0] - w.cfg.skew[1]).Abs() + 5*second
+	if lost.Sub(won) > off {
+		w.fail("time", "key %d: %s beats %s, which was written %s later", key, o.Winner.Version,
+			o.Loser.Version, lost.Sub(won))
 	}
 }
 
@@ -182,4 +206,15 @@ func (n *node) lastGhost(side, key int, removal bool) uint64 {
 		}
 	}
 	return 0
+}
+
+// writtenAt is when the change with a position really happened.
+func (n *node) writtenAt(side, key int, at proa.Position) time.Time {
+	for i := len(n.w.sites[side].events[key]) - 1; i >= 0; i-- {
+		e := &n.w.sites[side].events[key][i]
+		if strconv.FormatUint(e.pos, 10) == string(at) {
+			return e.at
+		}
+	}
+	return time.Time{}
 }

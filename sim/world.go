@@ -26,12 +26,14 @@ type world struct {
 	quiet bool // all is repaired: no more faults
 
 	// What only the checkers know.
-	ghosts [maxKeys]map[proa.Version]uint64 // what a version knows
-	losers [maxKeys]map[proa.Version]bool   // in a journal that is gone with its disk, or known to be safe
-	doubts [maxKeys]map[proa.Version]bool   // losers whose age was not known
-	ops    [maxKeys][]op
-	seen   [2][maxKeys]*row // what a conditional writer has read
-	unions [maxKeys]bool    // something was missing and was written again
+	ghosts  [maxKeys]map[proa.Version]uint64    // what a version knows
+	losers  [maxKeys]map[proa.Version]bool      // in a journal that is gone with its disk, or known to be safe
+	doubts  [maxKeys]map[proa.Version]bool      // losers whose age was not known
+	written [maxKeys]map[proa.Version]time.Time // when a version was really written
+	unclear bool                                // clocks were moved, or a node has lost what it knew
+	ops     [maxKeys][]op
+	seen    [2][maxKeys]*row // what a conditional writer has read
+	unions  [maxKeys]bool    // something was missing and was written again
 
 	reached   Reach
 	trace     *strings.Builder // nil: none
@@ -64,6 +66,7 @@ func newWorld(cfg config, bug Bug) *world {
 	for k := range cfg.keys {
 		w.ghosts[k], w.losers[k] = map[proa.Version]uint64{}, map[proa.Version]bool{}
 		w.doubts[k] = map[proa.Version]bool{}
+		w.written[k] = map[proa.Version]time.Time{}
 	}
 	w.owner = w.newNode()
 	for i := range w.sites { // the first node has been there from the beginning
@@ -164,6 +167,7 @@ func (w *world) act(a *action) {
 // stepClock moves a clock, as a correction does: a side's by up to fifteen minutes from the truth, a
 // node's by up to two minutes.
 func (w *world) stepClock(s *site) {
+	w.unclear = true
 	if w.dice.one(2) {
 		s.skew = w.dice.spread(15 * time.Minute)
 		w.say("%s's clock is off by %s", s.region, s.skew)
@@ -176,6 +180,7 @@ func (w *world) stepClock(s *site) {
 
 // stopClock stops a clock, or lets it go on.
 func (w *world) stopClock(s *site) {
+	w.unclear = true
 	switch w.dice.n(3) {
 	case 0:
 		if s.stuck.IsZero() {
@@ -202,8 +207,16 @@ func (w *world) restore(s *site) {
 	}
 	w.reach(SideRestored)
 	w.restored++
+	w.unclear = true
 	w.say("%s is restored", s.region)
 	for k := range w.cfg.keys {
+		for i := range s.events[k] {
+			e := &s.events[k][i]
+			e.gone = e.gone || !e.captured
+		}
+		if same(s.rows[k].img, s.yesterday[k].img) {
+			s.yesterday[k].ghost = s.rows[k].ghost
+		}
 		s.rows[k] = s.yesterday[k]
 		if s.cosmos && s.rows[k].img.Exists() {
 			s.etags++
@@ -219,6 +232,7 @@ func (w *world) restore(s *site) {
 func (w *world) replace(frozen bool) {
 	old := w.owner
 	w.disksLost++
+	w.unclear = true
 	if frozen {
 		w.reach(OwnerFrozen)
 		w.old = append(w.old, old)
