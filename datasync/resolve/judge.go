@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"slices"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -17,6 +18,7 @@ func (m *machine) captured(c proa.Change) {
 	m.emit(Shown{Region: c.Region, Change: c})
 	sd.Position, sd.Touched = c.Position, m.now
 	sd.Refused, sd.RetryAt = time.Time{}, time.Time{}
+	m.hole = m.skips(sd, c)
 	m.learn(c)
 	m.overtaken(sd, c)
 	switch {
@@ -57,6 +59,18 @@ func (m *machine) overtaken(sd *Side, c proa.Change) {
 		return
 	}
 	sd.Ahead, sd.AheadBy = nil, 0
+}
+
+// skips reports whether a change took the place of something that the feed has not shown.
+func (m *machine) skips(sd *Side, c proa.Change) bool {
+	if !sd.Known || c.Old == nil || sd.Unpositioned {
+		return false
+	}
+	last := sd.Feed.print()
+	if sd.Poison != nil {
+		last = m.print(sd.Poison.Image)
+	}
+	return m.print(*c.Old) != last
 }
 
 func (m *machine) print(img proa.Image) Print {
@@ -147,7 +161,7 @@ func (m *machine) removed(sd *Side, c proa.Change) {
 	default:
 		m.local(sd, write{
 			region: c.Region, deleted: true, expired: c.Expired, event: c.Time,
-			saw: []proa.Version{prev.Version, m.took(c)},
+			saw: []proa.Version{prev.Version, m.took(c)}, blind: m.blind(sd, c),
 		})
 	}
 }
@@ -280,13 +294,17 @@ func (m *machine) unjudgedUpdate(sd *Side, c proa.Change) {
 // it is not zero, saw.
 func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw proa.Version) {
 	if why := m.poisonous(c, fits); why != "" {
-		m.poison(sd, c, sd.Feed.Version, why)
+		parent := sd.Feed.Version
+		if m.hole {
+			parent = proa.Version{}
+		}
+		m.poison(sd, c, parent, why)
 		return
 	}
 	e := c.New.Envelope
 	w := write{
 		region: c.Region, image: c.New, held: next, event: c.Time,
-		saw: []proa.Version{sd.Feed.Version, saw, m.took(c)},
+		saw: []proa.Version{sd.Feed.Version, saw, m.took(c)}, blind: m.blind(sd, c),
 	}
 	if e != nil {
 		sd.Shown = max(sd.Shown, e.Version.Time)
@@ -306,6 +324,7 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 		m.adoptHeld(c.Region, sd, next, e, w.origin())
 		return
 	}
+	w.guess = m.hole && !slices.Contains(w.saw[1:], m.s.Winner.Version)
 	prev := sd.Feed
 	m.local(sd, w)
 	m.again(sd, prev, fits, e)
@@ -313,13 +332,16 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 
 // again journals what an earlier write of ours, byte for byte, took the place of, where that write can
 // have done it once more. It may be an item that was put back, which wins; or that very write, sent
-// twice by an SDK that had not got the answer to its first attempt.
+// twice by an SDK that had not got the answer to its first attempt, or late by a node whose memory is
+// gone.
 func (m *machine) again(sd *Side, prev Held, fits bool, e *proa.Envelope) {
 	if !fits || e.Write == 0 {
 		return
 	}
-	in := m.intent(sd, e.Write)
-	if p := prev.print(); in == nil || in.Seen.Exists != p.Exists || in.Seen.Stored != p.Stored {
+	switch in, p := m.intent(sd, e.Write), prev.print(); {
+	case in == nil && p.Exists:
+		return
+	case in != nil && (in.Seen.Exists != p.Exists || in.Seen.Stored != p.Stored):
 		return
 	}
 	if prev.Gone || prev.Version.IsZero() || prev.Version == m.s.Winner.Version {
@@ -333,15 +355,19 @@ func (m *machine) again(sd *Side, prev Held, fits bool, e *proa.Envelope) {
 	m.emit(Clash{Reason: ReasonDoubt, Winner: m.candidate(m.s.Winner), Loser: lost})
 }
 
-// took is the winner's version where a change says that it took the winner's place, which a gap may
-// have hidden; otherwise the zero Version.
+// took is the winner's version where a change says that it took the place of the winner, or of what
+// somebody made of it; a gap may have hidden that. Otherwise it is the zero Version.
 func (m *machine) took(c proa.Change) proa.Version {
-	w := m.s.Winner.Version
-	if c.Old == nil || c.Old.Envelope == nil || c.Old.Envelope.Version != w ||
-		!valid(*c.Old, proa.ContentHash(c.Old.Item), m.Schema, m.s.Key) {
-		return proa.Version{}
+	if c.Old != nil && c.Old.Envelope != nil && c.Old.Envelope.Version == m.s.Winner.Version {
+		return m.s.Winner.Version
 	}
-	return w
+	return proa.Version{}
+}
+
+// blind reports whether a change took the place of something else than the feed has shown: its writer
+// need not have seen what the feed last did.
+func (m *machine) blind(sd *Side, c proa.Change) bool {
+	return c.Old != nil && m.took(c).IsZero() && m.print(*c.Old) != sd.Feed.print()
 }
 
 // descends reports whether an envelope's parent is what the feed says was there before.

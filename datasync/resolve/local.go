@@ -19,6 +19,8 @@ type write struct {
 	stamp   *proa.Version  // the writer's own proposal
 	saw     []proa.Version // what the writer saw; the first is the parent
 	keep    bool           // of unknown age: it is kept whatever a tombstone says
+	blind   bool           // what it saw is a guess: the feed has left out what was there
+	guess   bool           // that it saw the side's last known state is a guess
 }
 
 func (w *write) tombstone() bool { return w.deleted || w.held.Tombstone }
@@ -60,7 +62,7 @@ func (m *machine) local(sd *Side, w write) {
 		Origin: m.origin(&w), Decided: m.now,
 	}
 	reason := ReasonConcurrent
-	if w.keep {
+	if w.keep || w.guess {
 		reason = ReasonUnknownAge
 	}
 	won := m.offer(next, w.image.Item, reason)

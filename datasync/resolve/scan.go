@@ -89,7 +89,7 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 	c := proa.Change{Region: side, Key: m.s.Key, New: row.Image, ETag: row.ETag, Time: m.now}
 	fits := valid(row.Image, h.Hash, m.Schema, m.s.Key) || h.Tombstone
 	if why := m.poisonous(c, fits); why != "" {
-		m.poison(sd, c, before, why)
+		m.poison(sd, c, proa.Version{}, why)
 		return
 	}
 	m.emit(NoteUnknown)
@@ -99,7 +99,7 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 		return
 	}
 	e := row.Image.Envelope
-	if m.broken && fits && e.Version.Compare(m.s.Winner.Version) < 0 {
+	if m.broken && fits && e.Version.Compare(m.s.Winner.Version) < 0 && !succeeds(e, before) {
 		// A state that this key had before: the table was restored, or an old item was put back while
 		// the feed was broken. At its envelope's word it is the older one; it is in the journal.
 		sd.Unpositioned = false
@@ -113,6 +113,11 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 	prev := sd.Feed
 	m.local(sd, write{region: side, image: row.Image, held: h, saw: saw, keep: !h.Tombstone})
 	m.again(sd, prev, fits, e)
+}
+
+// succeeds reports whether an envelope names a version, or a content without one, as its parent.
+func succeeds(e *proa.Envelope, before proa.Version) bool {
+	return e.Parent == before || e.Parent.Hash == before.Hash && e.Parent.Hash != (proa.Hash{})
 }
 
 // retry judges poisoned states without their envelopes and tries unfit ones again.
