@@ -170,7 +170,9 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-s.wake:
 			s.takeVerdicts()
 		case o := <-s.orders:
-			o.reply <- s.step(o.in)
+			err := s.step(o.in)
+			s.show() // who has the answer sees its effect
+			o.reply <- err
 		}
 		s.show()
 	}
