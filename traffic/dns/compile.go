@@ -25,6 +25,8 @@ type Base struct {
 	records []Record
 	names   []name // of records
 	homes   []int  // the zone of each record
+	perZone []int  // records of each zone
+	last    atomic.Pointer[Snapshot]
 
 	signs []*signing // of each zone, nil for an unsigned one
 	renew time.Time  // when to sign again, zero for never
@@ -87,6 +89,10 @@ func (c Source) Compile() (*Base, error) {
 }
 
 func (b *Base) compileZones() error {
+	b.perZone = make([]int, len(b.zones))
+	for _, home := range b.homes {
+		b.perZone[home]++
+	}
 	count := 0
 	for i, z := range b.zones {
 		b.views = append(b.views, view{zone: z, sign: b.signs[i]})

@@ -57,9 +57,9 @@ func textName(n name) name {
 
 const textLabel name = "\x05_proa"
 
-// sets returns the record's sets under a plan. A plan that names no region of the record gives all
-// addresses: whatever is wrong, users are sent somewhere.
-func (r Record) sets(plan proa.Plan) []rrset {
+// sets returns the record's sets under a plan, text being the plan's account. A plan that names no
+// region of the record gives all addresses: whatever is wrong, users are sent somewhere.
+func (r Record) sets(plan proa.Plan, text []string) []rrset {
 	ttl := uint32(r.TTL / time.Second)
 	list := r.Addresses[plan.Active]
 	if len(list) == 0 {
@@ -67,26 +67,12 @@ func (r Record) sets(plan proa.Plan) []rrset {
 			list = append(list, r.Addresses[region]...)
 		}
 	}
-	v4 := rrset{kind: mdns.TypeA, ttl: ttl}
-	v6 := rrset{kind: mdns.TypeAAAA, ttl: ttl}
-	for _, a := range list {
-		if a = a.Unmap(); a.Is4() {
-			v4.data = append(v4.data, string(a.AsSlice()))
-		} else {
-			v6.data = append(v6.data, string(a.AsSlice()))
-		}
-	}
-	var sets []rrset
-	for _, s := range []rrset{v4, v6} {
-		if len(s.data) > 0 {
-			sets = append(sets, s)
-		}
-	}
-	return append(sets, planText(plan, ttl))
+	sets := append(make([]rrset, 0, 3), addressSets(list, ttl)...)
+	return append(sets, rrset{kind: mdns.TypeTXT, ttl: ttl, data: text, late: true})
 }
 
-// planText is one TXT record with the plan's account, each string at most 255 bytes.
-func planText(plan proa.Plan, ttl uint32) rrset {
+// planText is one TXT record's RDATA with the plan's account, each string at most 255 bytes.
+func planText(plan proa.Plan) []string {
 	parts := []string{
 		"active=" + string(plan.Active),
 		fmt.Sprintf("version=%d", plan.Version),
@@ -99,7 +85,7 @@ func planText(plan proa.Plan, ttl uint32) rrset {
 		d.WriteByte(byte(len(s)))
 		d.WriteString(s)
 	}
-	return rrset{kind: mdns.TypeTXT, ttl: ttl, data: []string{d.String()}, late: true}
+	return []string{d.String()}
 }
 
 // clip shortens s to limit bytes without cutting a character, and replaces control characters.
@@ -175,9 +161,11 @@ func (b *Base) With(state State) (*Snapshot, error) {
 	s := &Snapshot{Plan: plan, base: b, id: b.ids.Add(1)}
 	views := b.freshViews()
 	s.views = views
+	b.reserve(s)
+	account := planText(plan)
 	for i, r := range b.records {
 		v := &views[b.homes[i]]
-		sets := r.sets(plan)
+		sets := r.sets(plan, account)
 		overlay(v, b.names[i], sets)
 		if text := textName(b.names[i]); text != b.names[i] {
 			overlay(v, text, sets[len(sets)-1:])
@@ -196,14 +184,35 @@ func (b *Base) With(state State) (*Snapshot, error) {
 			return nil, err
 		}
 	}
-	return s, s.putOver(views, state)
+	if err := s.putOver(views, state); err != nil {
+		return nil, err
+	}
+	b.last.Store(s)
+	return s, nil
+}
+
+// reserve makes room for what is packed at each plan, as much as the last one took and some more.
+func (b *Base) reserve(s *Snapshot) {
+	last := b.last.Load()
+	if last == nil {
+		return
+	}
+	s.live = make([]liveNode, 0, len(last.live)+8)
+	s.moving = pool{
+		bytes:   make([]byte, 0, len(last.moving.bytes)*9/8+1024),
+		answers: make([]answer, 0, len(last.moving.answers)+64),
+		signed:  make([]answer, 0, len(last.moving.signed)+8),
+		fixups:  make([]uint16, 0, len(last.moving.fixups)+64),
+	}
 }
 
 // freshViews are the zones' views with room for what is live, and signatures ahead for that alone.
 func (b *Base) freshViews() []view {
 	views := make([]view, len(b.views))
+	late := map[uint32]answer{}
 	for i, v := range b.views {
-		v.live = map[name]*owner{}
+		v.late = late
+		v.live = make(map[name]*owner, 2*b.perZone[i])
 		if v.sign != nil {
 			left := maxLiveAhead
 			v.sign = &signing{signer: v.sign.signer, left: &left}

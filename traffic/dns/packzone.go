@@ -29,8 +29,16 @@ func (v *view) packOwner(p *pool, n name, o *owner) error {
 			}
 			continue
 		}
+		shared := o.sets[i].late && v.late != nil && !n.isWildcard()
+		if a, ok := v.late[o.sets[i].ttl]; shared && ok {
+			p.answers = append(p.answers, a)
+			continue
+		}
 		if err := v.pack(p, n, kind, resolution{links: []link{{set: &o.sets[i]}}}); err != nil {
 			return err
+		}
+		if shared {
+			v.late[o.sets[i].ttl] = p.answers[len(p.answers)-1]
 		}
 	}
 	if o.set(mdns.TypeCNAME) == nil {

@@ -29,6 +29,8 @@ type view struct {
 	zone *Zone
 	live map[name]*owner
 	sign *signing // nil: the zone is not signed
+	// The plan's account as it was packed, by TTL: its bytes are the same for all names.
+	late map[uint32]answer
 }
 
 // owner returns a name's record sets, the live ones in the place of the zone's.

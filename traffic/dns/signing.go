@@ -186,7 +186,7 @@ func (b *Base) signRegions() error {
 			continue
 		}
 		for _, region := range proa.Regions() {
-			for _, set := range r.sets(proa.Plan{Active: region}) {
+			for _, set := range r.sets(proa.Plan{Active: region}, nil) {
 				if set.late {
 					continue
 				}

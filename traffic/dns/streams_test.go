@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -181,5 +182,40 @@ func TestMinTTLIsTheLowestOfAnswerAndDenial(t *testing.T) {
 		if got := minTTL(out); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
 		}
+	}
+}
+
+// A connection in use stays open past the idle time-out: the limit on handshakes is lifted after them.
+func TestHTTPSConnectionInUseStaysOpen(t *testing.T) {
+	s, pool := serveStreams(t, func(c *Config) { c.TCPIdle = 400 * time.Millisecond })
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
+	t.Cleanup(client.CloseIdleConnections)
+	q := new(mdns.Msg).SetQuestion("orders.proa.test.", mdns.TypeA)
+	msg, err := q.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := 0
+	trace := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		if !i.Reused {
+			opened++
+		}
+	}}
+	for begin := time.Now(); time.Since(begin) < 1500*time.Millisecond; time.Sleep(50 * time.Millisecond) {
+		r, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost,
+			"https://"+s.StreamAddrs()[1].String()+"/dns-query", bytes.NewReader(msg))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", dohType)
+		res, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+	}
+	if opened != 1 {
+		t.Errorf("%d connections were opened, want 1", opened)
 	}
 }
