@@ -18,6 +18,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Limits of one code package. The first is AWS Lambda's ("Deployment package (.zip file archive)
@@ -137,16 +138,39 @@ func extract(archive io.ReaderAt, size int64, dir string) error {
 	x := extractor{root: root, left: MaxUnpackedBytes, buffer: make([]byte, copyBufferBytes)}
 	for _, file := range reader.File {
 		if err := x.add(file); err != nil {
-			return fmt.Errorf("%q: %w", file.Name, err)
+			return fmt.Errorf("%.200q: %w", file.Name, blame(err))
 		}
 	}
-	return nil
+	return x.checkLinks()
 }
 
 type extractor struct {
 	root   *os.Root
 	left   int64
 	buffer []byte
+	links  []string
+}
+
+// blame marks errors that come from the names in the archive and not from the disk.
+func blame(err error) error {
+	for _, cause := range []error{
+		syscall.ENAMETOOLONG, syscall.ENOTDIR, syscall.EISDIR, syscall.EEXIST, syscall.EINVAL, syscall.ELOOP,
+	} {
+		if errors.Is(err, cause) {
+			return fmt.Errorf("%w: %w", ErrBadPackage, err)
+		}
+	}
+	return err
+}
+
+// checkLinks follows every link once all are there: one that lies behind another leads elsewhere than its text says.
+func (x *extractor) checkLinks() error {
+	for _, name := range x.links {
+		if _, err := x.root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: the link %.200q leaves the package: %w", ErrBadPackage, name, err)
+		}
+	}
+	return nil
 }
 
 func (x *extractor) add(file *zip.File) error {
@@ -215,5 +239,6 @@ func (x *extractor) link(file *zip.File, name string) error {
 	if path.IsAbs(string(target)) || !filepath.IsLocal(path.Join(path.Dir(name), string(target))) {
 		return fmt.Errorf("%w: the link leaves the package", ErrBadPackage)
 	}
+	x.links = append(x.links, name)
 	return x.root.Symlink(string(target), name)
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -94,6 +95,17 @@ func TestUnpackRefusesWhatIsNotAPackage(t *testing.T) {
 		{"backslashes", []entry{{`..\evil`, "x", 0o644}}},
 		{"absolute link", []entry{{"l", "/etc/passwd", fs.ModeSymlink | 0o777}}},
 		{"link above", []entry{{"a/l", "../../x", fs.ModeSymlink | 0o777}}},
+		{"link above through a link", []entry{
+			{"x/y", "..", fs.ModeSymlink | 0o777}, {"x/y/l", "../../etc", fs.ModeSymlink | 0o777},
+		}},
+		{"link to itself", []entry{{"l", "l", fs.ModeSymlink | 0o777}}},
+		{"the same link twice", []entry{
+			{"l", "a", fs.ModeSymlink | 0o777}, {"l", "b", fs.ModeSymlink | 0o777},
+		}},
+		{"name too long", []entry{{strings.Repeat("n", 300), "x", 0o644}}},
+		{"file as a folder", []entry{{"a", "x", 0o644}, {"a/b", "x", 0o644}}},
+		{"folder as a file", []entry{{"a/b", "x", 0o644}, {"a", "x", 0o644}}},
+		{"zero byte in a name", []entry{{"a\x00b", "x", 0o644}}},
 		{"device", []entry{{"d", "", fs.ModeDevice | 0o644}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
