@@ -12,6 +12,7 @@ import (
 	"github.com/proa-cloud/proa/aws"
 	"github.com/proa-cloud/proa/azure"
 	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/internal/faults"
 )
 
 // OpenTable opens a table of the region in which this process runs, from its environment. It makes no call to the table.
@@ -24,7 +25,8 @@ func openTable(ctx context.Context, schema proa.Schema, getenv func(string) stri
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{region: region, clock: time.Now, announce: newAnnouncer(getenv, region)}
+	clock := faults.Open(getenv(faults.Env)).Clock(time.Now) // a local cloud's can be put wrong on purpose
+	t := &Table{region: region, clock: clock, announce: newAnnouncer(getenv, region)}
 	if region == proa.AWS {
 		t.store, err = aws.NewTable(ctx, awsConfig(getenv), schema)
 		return t, err

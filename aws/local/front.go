@@ -53,6 +53,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, err)
 		return
 	}
+	if isData(identity.Service) && f.services.cfg.Faults.Throttles() {
+		throttle(w, r, identity.Service)
+		return
+	}
 	if handler := f.handler(identity.Service); handler != nil {
 		handler.ServeHTTP(w, r)
 		return

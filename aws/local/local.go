@@ -24,6 +24,8 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/aws/local/wire"
+	"github.com/proa-cloud/proa/internal/faults"
+	"github.com/proa-cloud/proa/internal/netfault"
 	"github.com/proa-cloud/proa/internal/stall"
 )
 
@@ -39,6 +41,7 @@ type Config struct {
 	Clock           func() time.Time
 	Logger          *slog.Logger
 	Ready           func(Addresses) // called once both listeners answer
+	Faults          *faults.Source  // what is wrong on purpose; nil for nothing
 }
 
 // Addresses are where the region listens, as host:port.
@@ -90,6 +93,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return fmt.Errorf("local AWS: gateway: %w", err)
 	}
 	defer gateway.Close()
+	if cfg.Faults != nil {
+		gateway = netfault.WrapListener(gateway, cfg.Faults.Gateway)
+	}
 	services, err := open(cfg, Addresses{API: api.Addr().String(), Gateway: gateway.Addr().String()})
 	if err != nil {
 		return fmt.Errorf("local AWS: %w", err)
@@ -114,7 +120,7 @@ func (s *services) serve(ctx context.Context, api, gateway net.Listener) error {
 	front := newGate(&front{
 		services: s, verifiers: newVerifiers(s.cfg), bodies: &wire.Budget{Limit: maxUnverified},
 	}, tooBusyAPI)
-	public := newGate(s.apigateway.Gateway(), tooBusyGateway)
+	public := newGate(failing(s.cfg.Faults, s.apigateway.Gateway()), tooBusyGateway)
 	apiServer := s.server(front, maxHeaderBytes)
 	gatewayServer := s.server(public, maxHeaderBytes)
 

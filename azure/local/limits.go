@@ -53,6 +53,14 @@ func (c *limitedConn) Close() error {
 	return err
 }
 
+// SetLinger passes on how the connection is to be closed; one that cannot be told closes as usual.
+func (c *limitedConn) SetLinger(seconds int) error {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		return tcp.SetLinger(seconds)
+	}
+	return nil
+}
+
 // limitRequests answers 503 with Retry-After while n requests are in flight, as every Azure front
 // does.
 func limitRequests(n int, h http.Handler) http.Handler {

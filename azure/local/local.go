@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/faults"
+	"github.com/proa-cloud/proa/internal/netfault"
 	"github.com/proa-cloud/proa/internal/stall"
 )
 
@@ -41,6 +43,8 @@ type Config struct {
 	Logger        *slog.Logger // nil discards
 	// Ready is called once, when requests are answered; nil for nobody to tell.
 	Ready func(Addresses)
+	// Faults is what is wrong on purpose; nil for nothing.
+	Faults *faults.Source
 }
 
 // Names of the one subscription and of what stands in it.
@@ -85,6 +89,9 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer gateway.Close()
+	if c.Faults != nil {
+		gateway = netfault.WrapListener(gateway, c.Faults.Gateway)
+	}
 	s, err := open(c)
 	if err != nil {
 		return err
@@ -121,7 +128,7 @@ func (s *services) run(ctx context.Context, data, gateway net.Listener) error {
 		return serve(inner, data, limitRequests(maxConcurrent, s.front()), s.logger)
 	})
 	front.Go(func() error {
-		return serve(inner, gateway, limitRequests(gatewayInFlight, s.gateway), s.logger)
+		return serve(inner, gateway, limitRequests(gatewayInFlight, failing(s.faults, s.gateway)), s.logger)
 	})
 	front.Go(func() error { return s.monitor.Run(inner) })
 	front.Go(func() error { return s.watchFile(inner) })

@@ -16,6 +16,7 @@ import (
 	"github.com/proa-cloud/proa/azure/local/cosmos"
 	"github.com/proa-cloud/proa/azure/local/functions"
 	"github.com/proa-cloud/proa/azure/local/monitor"
+	"github.com/proa-cloud/proa/internal/faults"
 )
 
 // services are the parts of the cloud, opened and wired but not running.
@@ -24,6 +25,7 @@ type services struct {
 	clock     func() time.Time
 	logger    *slog.Logger
 	ready     func(Addresses)
+	faults    *faults.Source
 	verifier  *auth.Verifier
 	cosmos    *cosmos.Server
 	blob      *blob.Server
@@ -35,7 +37,7 @@ type services struct {
 
 // open opens every store, at the same time: most of a start is waiting for the disk.
 func open(c Config) (*services, error) {
-	s := &services{dir: c.Dir, clock: c.Clock, logger: c.Logger, ready: c.Ready}
+	s := &services{dir: c.Dir, clock: c.Clock, logger: c.Logger, ready: c.Ready, faults: c.Faults}
 	var err error
 	s.verifier, err = auth.New(auth.Config{
 		Account: c.Account, Clock: c.Clock, CosmosResource: cosmos.ResourceOf,
@@ -120,6 +122,10 @@ func (s *services) close() error {
 func (s *services) front() http.Handler {
 	return s.verifier.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		grant, _ := auth.GrantOf(r.Context())
+		if grant.Service != auth.Monitor && s.faults.Throttles() {
+			s.throttle(w, r, grant.Service)
+			return
+		}
 		switch grant.Service {
 		case auth.Cosmos:
 			s.cosmos.ServeHTTP(w, r)

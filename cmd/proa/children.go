@@ -16,6 +16,7 @@ import (
 	awslocal "github.com/proa-cloud/proa/aws/local"
 	azurelocal "github.com/proa-cloud/proa/azure/local"
 	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/internal/faults"
 	"github.com/proa-cloud/proa/internal/supervisor"
 	"github.com/proa-cloud/proa/node"
 )
@@ -73,6 +74,7 @@ func (a *app) cloudCommand() *cobra.Command {
 }
 
 func (a *app) runAWS(ctx context.Context, s supervisor.State) error {
+	wrong := faults.Open(faults.Path(filepath.Join(a.dir, "aws")))
 	return awslocal.Run(ctx, awslocal.Config{
 		Dir:             filepath.Join(a.dir, "aws"),
 		APIListen:       s.Addresses.AWS,
@@ -81,13 +83,15 @@ func (a *app) runAWS(ctx context.Context, s supervisor.State) error {
 		SecretAccessKey: proa.NewSecret(s.Credentials.AWSSecretAccessKey),
 		AccountID:       supervisor.AccountID,
 		Region:          "us-east-1",
-		Clock:           time.Now,
+		Clock:           wrong.Clock(time.Now),
 		Logger:          a.logger(),
+		Faults:          wrong,
 		Ready:           func(awslocal.Addresses) { sayReady() },
 	})
 }
 
 func (a *app) runAzure(ctx context.Context, s supervisor.State) error {
+	wrong := faults.Open(faults.Path(filepath.Join(a.dir, "azure")))
 	return azurelocal.Run(ctx, azurelocal.Config{
 		Dir:           filepath.Join(a.dir, "azure"),
 		Listen:        s.Addresses.Azure,
@@ -96,10 +100,19 @@ func (a *app) runAzure(ctx context.Context, s supervisor.State) error {
 		CosmosKey:     proa.NewSecret(s.Credentials.CosmosKey),
 		StorageKey:    proa.NewSecret(s.Credentials.StorageKey),
 		MonitorToken:  proa.NewSecret(s.Credentials.MonitorToken),
-		Clock:         time.Now,
+		Clock:         wrong.Clock(time.Now),
 		Logger:        a.logger(),
+		Faults:        wrong,
 		Ready:         func(azurelocal.Addresses) { sayReady() },
 	})
+}
+
+// nodeClock is the node's clock, which a supervisor can put wrong on purpose.
+func nodeClock(file string) func() time.Time {
+	if os.Getenv(supervisor.EnvReady) == "" {
+		return time.Now
+	}
+	return faults.Open(faults.Path(filepath.Dir(file))).Clock(time.Now)
 }
 
 func (a *app) nodeCommand() *cobra.Command {
@@ -119,7 +132,7 @@ func (a *app) nodeCommand() *cobra.Command {
 			}
 			ctx, cancel := untilOrphaned(cmd.Context())
 			defer cancel()
-			return node.Run(ctx, node.Config{Proa: cfg, Clock: time.Now, Logger: a.logger(), Ready: sayReady})
+			return node.Run(ctx, node.Config{Proa: cfg, Clock: nodeClock(file), Logger: a.logger(), Ready: sayReady})
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "the node's proa.yaml")

@@ -141,6 +141,11 @@ func drillConfig(ctx context.Context, c *supervisor.Client) (drill.Config, error
 // drilled is a running system, as a drill sees it.
 type drilled struct{ *supervisor.Client }
 
+// Partition cuts data sync from the region.
+func (d drilled) Partition(ctx context.Context, r proa.Region) error {
+	return d.Client.Partition(ctx, r, supervisor.Partition{}, supervisor.ScopeData)
+}
+
 // Unreplicated asks the node for the region's acknowledged writes that the other lacks.
 func (d drilled) Unreplicated(ctx context.Context, r proa.Region) ([]string, error) {
 	var list node.DiffReply

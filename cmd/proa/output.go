@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -65,6 +68,59 @@ func oneOf(names ...string) cobra.PositionalArgs {
 
 func oneRegion(cmd *cobra.Command, args []string) error {
 	return oneOf(string(proa.AWS), string(proa.Azure))(cmd, args)
+}
+
+// oneOfFlag is a flag that takes one of a few words, the first of which is its default.
+func (a *app) oneOfFlag(cmd *cobra.Command, into *string, name string, allowed ...string) {
+	cmd.Flags().StringVar(into, name, allowed[0], strings.Join(allowed, ", "))
+	_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp))
+	check := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if !slices.Contains(allowed, *into) {
+			return usage(fmt.Errorf("--%s %q: want %s", name, *into, strings.Join(allowed, ", ")))
+		}
+		if check != nil {
+			return check(cmd, args)
+		}
+		return nil
+	}
+}
+
+// hint says on stderr what has happened and which command comes next.
+func (a *app) hint(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }
+
+// quiet is how long something may take before the user is told that it goes on.
+const quiet = time.Second
+
+// progress runs do and says on stderr, once it takes over a second, what is being done and for how long: in place on a
+// terminal, in a line every ten seconds elsewhere.
+func (a *app) progress(what string, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	started, every := time.Now(), 10*time.Second
+	live := isTerminal(a.stderr)
+	if live {
+		every = 100 * time.Millisecond
+	}
+	tick := time.NewTimer(quiet)
+	defer tick.Stop()
+	for said := false; ; said = true {
+		select {
+		case err := <-done:
+			if said && live {
+				fmt.Fprint(a.stderr, "\r\x1b[K")
+			}
+			return err
+		case <-tick.C:
+			text := fmt.Sprintf("%s … %.0f s", what, time.Since(started).Seconds())
+			if live {
+				fmt.Fprint(a.stderr, "\r\x1b[K"+text)
+			} else {
+				fmt.Fprintln(a.stderr, text)
+			}
+			tick.Reset(every)
+		}
+	}
 }
 
 // dial finds the running system.

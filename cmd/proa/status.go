@@ -31,7 +31,7 @@ func (a *app) statusCommand() *cobra.Command {
 				return err
 			}
 			if err := a.print(s, func(w io.Writer) {
-				writeStatus(w, s)
+				a.writeStatus(w, s)
 				var d datasync.Status
 				if c.Node(cmd.Context(), http.MethodGet, "/v1/data", nil, &d) == nil { // a dead node has said so above
 					writeData(w, &d)
@@ -61,7 +61,7 @@ func degraded(s supervisor.Status) bool {
 	return false
 }
 
-func writeStatus(w io.Writer, s supervisor.Status) {
+func (a *app) writeStatus(w io.Writer, s supervisor.Status) {
 	if s.Plan != nil {
 		fmt.Fprintf(w, "%s is served by %s since %s (plan %d: %s)\n\n", s.Zone, s.Plan.Active, clock(s.Plan.Since), s.Plan.Version, s.Plan.Reason)
 	} else {
@@ -80,11 +80,11 @@ func writeStatus(w io.Writer, s supervisor.Status) {
 	fmt.Fprintln(w)
 	for _, name := range proa.Regions() {
 		if r := s.Regions[name]; r.Health != proa.Healthy {
-			fmt.Fprintf(w, "%s: %s\n", name, r.Reason)
+			fmt.Fprintln(w, a.style(yellow, fmt.Sprintf("%s: %s", name, r.Reason)))
 		}
 	}
-	for _, r := range s.Partitioned {
-		fmt.Fprintf(w, "data sync is cut from %s (`proa heal partition` ends it)\n", r)
+	for _, f := range s.Faults {
+		fmt.Fprintln(w, a.style(yellow, fmt.Sprintf("%s on %s: %s (`proa heal %s` ends it)", f.Kind, f.Target, f.Text, healOf(f))))
 	}
 	if v := s.Verified; v != nil {
 		verdict := "equal"
@@ -100,6 +100,17 @@ func writeStatus(w io.Writer, s supervisor.Status) {
 	for _, p := range s.Processes {
 		fmt.Fprintf(w, "%s\t%d\t%.0f MiB\n", p.Name, p.PID, float64(p.RSSBytes)/(1<<20))
 	}
+}
+
+// healOf is what ends a fault.
+func healOf(f supervisor.Fault) string {
+	if f.Kind == supervisor.KindPartition {
+		return f.Kind
+	}
+	if _, err := proa.ParseRegion(f.Target); err != nil {
+		return "all"
+	}
+	return f.Target
 }
 
 // writeData says what waits for an operator and what replication costs.

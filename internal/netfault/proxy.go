@@ -1,4 +1,5 @@
-// Package netfault puts real faults into real connections: a TCP proxy between two processes that can be cut.
+// Package netfault puts real faults into real connections: a TCP proxy between two processes, and a wrapper of a server's
+// listener. Both make connections late, slow, reset or cut, in either direction, also while they are open.
 //
 // A cut behaves as a lost network does, not as a closed port: bytes that were read before or during the cut are held and
 // are delivered when it heals, even when the sender has long given up, so that stale writes land late as they do in life.
@@ -26,7 +27,7 @@ type Proxy struct {
 	target string
 	ln     net.Listener
 	logger *slog.Logger
-	gate   gate
+	rule   *rule
 	slots  chan struct{}
 
 	mu    sync.Mutex
@@ -43,7 +44,7 @@ func Listen(addr, target string, logger *slog.Logger) (*Proxy, error) {
 		target: target,
 		ln:     ln,
 		logger: logger.With("target", target),
-		gate:   gate{opened: closedChan()},
+		rule:   newRule(),
 		slots:  make(chan struct{}, MaxConns),
 		conns:  map[net.Conn]struct{}{},
 	}, nil
@@ -52,14 +53,26 @@ func Listen(addr, target string, logger *slog.Logger) (*Proxy, error) {
 // Addr is the address to connect to.
 func (p *Proxy) Addr() string { return p.ln.Addr().String() }
 
-// Cut stops all bytes in both directions; Heal lets them pass again. Both are idempotent.
-func (p *Proxy) Cut() { p.gate.shut() }
+// Set puts conditions in force, on connections that are open too.
+func (p *Proxy) Set(c Conditions) { p.rule.update(func(now *Conditions) { *now = c }) }
+
+// Conditions are those in force.
+func (p *Proxy) Conditions() Conditions {
+	c, _ := p.rule.get()
+	return c
+}
+
+// Cut stops all bytes in both directions; Heal lets them pass again. Both are idempotent and leave other conditions alone.
+func (p *Proxy) Cut() { p.rule.update(func(c *Conditions) { c.CutTo, c.CutFrom = true, true }) }
 
 // Heal ends a cut.
-func (p *Proxy) Heal() { p.gate.open() }
+func (p *Proxy) Heal() { p.rule.update(func(c *Conditions) { c.CutTo, c.CutFrom = false, false }) }
 
-// IsCut reports whether a cut is in force.
-func (p *Proxy) IsCut() bool { return p.gate.isShut() }
+// IsCut reports whether a cut is in force, in either direction.
+func (p *Proxy) IsCut() bool {
+	c := p.Conditions()
+	return c.CutTo || c.CutFrom
+}
 
 // Run forwards until the context ends, then closes everything and returns nil.
 func (p *Proxy) Run(ctx context.Context) error {
@@ -123,7 +136,7 @@ func (p *Proxy) forward(ctx context.Context, client net.Conn) {
 		return
 	}
 	defer p.untrack(client)
-	if !p.gate.wait(ctx) {
+	if !p.rule.wait(ctx, toOpen) {
 		return
 	}
 	server, err := net.DialTimeout("tcp", p.target, dialTimeout)
@@ -135,88 +148,106 @@ func (p *Proxy) forward(ctx context.Context, client net.Conn) {
 	}
 	defer p.untrack(server)
 	var wg sync.WaitGroup
-	wg.Go(func() { p.copy(ctx, server, client) })
-	wg.Go(func() { p.copy(ctx, client, server) })
+	wg.Go(func() { p.carry(ctx, lane{to: server, from: client, open: toOpen, late: true}) })
+	wg.Go(func() { p.carry(ctx, lane{to: client, from: server, open: fromOpen}) })
 	wg.Wait()
 }
 
-// copy moves bytes one way, holding what it has read while the gate is shut.
-func (p *Proxy) copy(ctx context.Context, to, from net.Conn) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if !p.gate.wait(ctx) {
-			return
-		}
-		if n > 0 {
-			if _, err := to.Write(buf[:n]); err != nil {
-				from.Close()
+func toOpen(c Conditions) bool   { return !c.CutTo }
+func fromOpen(c Conditions) bool { return !c.CutFrom }
+
+// lane is one direction of one connection.
+type lane struct {
+	to, from net.Conn
+	open     func(Conditions) bool
+	late     bool // latency and resets fall on this direction
+}
+
+// chunk is what was read at once, and when it may be written.
+type chunk struct {
+	data []byte
+	due  time.Time
+	err  error
+}
+
+const (
+	chunkBytes = 32 << 10
+	maxChunks  = 64 // read and not yet written, in one direction of one connection
+)
+
+// carry moves bytes one way. What has been read is held while the direction is cut, and is late by the latency: reading
+// goes on meanwhile, so that latency does not bound the rate.
+func (p *Proxy) carry(ctx context.Context, l lane) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	chunks := make(chan chunk, maxChunks)
+	go func() { // ends with the connection or the context
+		defer close(chunks)
+		for {
+			buf := make([]byte, chunkBytes)
+			n, err := l.from.Read(buf)
+			c, _ := p.rule.get()
+			if n > 0 && l.late && c.resets() {
+				err = errReset
+			}
+			k := chunk{data: buf[:n], due: time.Now(), err: err}
+			if l.late {
+				k.due = k.due.Add(c.delay())
+			}
+			select {
+			case chunks <- k:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
 				return
 			}
 		}
-		if err != nil {
-			if tcp, ok := to.(*net.TCPConn); ok && errors.Is(err, io.EOF) {
-				_ = tcp.CloseWrite()
-			} else {
-				to.Close()
-			}
+	}()
+	for k := range chunks {
+		if !p.deliver(ctx, l, k) {
+			l.from.Close()
 			return
 		}
 	}
 }
 
-// gate is open or shut; wait returns when it is open.
-type gate struct {
-	mu     sync.Mutex
-	opened chan struct{} // closed while the gate is open
-}
+var errReset = errors.New("reset by the network")
 
-func closedChan() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}
-
-func (g *gate) isShut() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.shutLocked()
-}
-
-func (g *gate) shutLocked() bool {
-	select {
-	case <-g.opened:
-		return false
-	default:
-		return true
-	}
-}
-
-func (g *gate) shut() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.shutLocked() {
-		g.opened = make(chan struct{})
-	}
-}
-
-func (g *gate) open() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.shutLocked() {
-		close(g.opened)
-	}
-}
-
-// wait reports true once the gate is open, false when the context ended first.
-func (g *gate) wait(ctx context.Context) bool {
-	g.mu.Lock()
-	opened := g.opened
-	g.mu.Unlock()
-	select {
-	case <-opened:
-		return true
-	case <-ctx.Done():
+// deliver writes one chunk when it is due and the direction is open; it reports whether there is more to come.
+func (p *Proxy) deliver(ctx context.Context, l lane, k chunk) bool {
+	if errors.Is(k.err, errReset) {
+		reset(l.from) // first: the end of the other would close it gently
+		reset(l.to)
 		return false
 	}
+	if !sleep(ctx, time.Until(k.due)) || !p.rule.wait(ctx, l.open) {
+		return false
+	}
+	if len(k.data) > 0 {
+		c, _ := p.rule.get()
+		if !sleep(ctx, c.pace(len(k.data))) {
+			return false
+		}
+		if _, err := l.to.Write(k.data); err != nil {
+			return false
+		}
+	}
+	if k.err == nil {
+		return true
+	}
+	if tcp, ok := l.to.(*net.TCPConn); ok && errors.Is(k.err, io.EOF) {
+		_ = tcp.CloseWrite()
+		return true
+	}
+	l.to.Close()
+	return true
+}
+
+// reset closes a connection so that its peer sees a reset, not an end.
+func reset(c net.Conn) {
+	if tcp, ok := c.(interface{ SetLinger(seconds int) error }); ok {
+		_ = tcp.SetLinger(0)
+	}
+	c.Close()
 }

@@ -35,36 +35,16 @@ func Dial(dir string) (*Client, error) {
 // Status asks the supervisor for the whole picture.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
-	return s, c.supervisor(ctx, http.MethodGet, "/v1/status", &s)
-}
-
-// Kill ends a cloud with SIGKILL and leaves it dead.
-func (c *Client) Kill(ctx context.Context, r proa.Region) error {
-	return c.supervisor(ctx, http.MethodPost, "/v1/kill/"+string(r), nil)
-}
-
-// Heal starts a dead cloud and waits until it serves.
-func (c *Client) Heal(ctx context.Context, r proa.Region) error {
-	return c.supervisor(ctx, http.MethodPost, "/v1/heal/"+string(r), nil)
-}
-
-// Partition cuts data sync from the region.
-func (c *Client) Partition(ctx context.Context, r proa.Region) error {
-	return c.supervisor(ctx, http.MethodPost, "/v1/partition/"+string(r), nil)
-}
-
-// HealPartition ends all partitions.
-func (c *Client) HealPartition(ctx context.Context) error {
-	return c.supervisor(ctx, http.MethodPost, "/v1/heal/partition", nil)
+	return s, c.supervisor(ctx, http.MethodGet, "/v1/status", nil, &s)
 }
 
 // Stop asks the supervisor to stop everything; it returns when it has been told.
 func (c *Client) Stop(ctx context.Context) error {
-	return c.supervisor(ctx, http.MethodPost, "/v1/stop", nil)
+	return c.supervisor(ctx, http.MethodPost, "/v1/stop", nil, nil)
 }
 
-func (c *Client) supervisor(ctx context.Context, method, path string, into any) error {
-	err := c.call(ctx, method, c.State.Addresses.Control, c.State.Token, path, nil, into)
+func (c *Client) supervisor(ctx context.Context, method, path string, body, into any) error {
+	err := c.call(ctx, method, c.State.Addresses.Control, c.State.Token, path, body, into)
 	if errors.Is(err, proa.ErrUnavailable) {
 		return &proa.Error{
 			Op: "reach the system in " + c.Dir, Err: errors.Join(proa.ErrUnavailable, errors.New("`proa up` does not run there")),

@@ -28,16 +28,7 @@ func (s *Supervisor) listenControl() (*controlServer, error) {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, s.Status(r.Context()), nil)
 	})
-	mux.HandleFunc("POST /v1/kill/{region}", s.onRegion(func(_ context.Context, r proa.Region) error { return s.Kill(r) }))
-	mux.HandleFunc("POST /v1/heal/partition", func(w http.ResponseWriter, _ *http.Request) {
-		s.HealPartition()
-		reply(w, struct{}{}, nil)
-	})
-	mux.HandleFunc("POST /v1/heal/{region}", s.onRegion(s.Heal))
-	mux.HandleFunc("POST /v1/partition/{region}", s.onRegion(func(_ context.Context, r proa.Region) error {
-		s.Partition(r)
-		return nil
-	}))
+	s.faultRoutes(mux)
 	mux.HandleFunc("POST /v1/stop", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, struct{}{}, nil)
 		s.stopOnce.Do(func() { close(s.stop) })
@@ -76,16 +67,6 @@ func requireToken(token string, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func (s *Supervisor) onRegion(do func(context.Context, proa.Region) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		region, err := proa.ParseRegion(r.PathValue("region"))
-		if err == nil {
-			err = do(r.Context(), region)
-		}
-		reply(w, struct{}{}, err)
-	}
 }
 
 func reply(w http.ResponseWriter, body any, err error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/internal/faults"
 )
 
 // The demo's names in both clouds.
@@ -79,6 +80,7 @@ func (s *Supervisor) functionEnv(r proa.Region) map[string]string {
 	env := map[string]string{
 		"PROA_ANNOUNCE_URL":   "http://" + s.state.Addresses.Node + "/v1/announce",
 		"PROA_ANNOUNCE_TOKEN": s.state.Credentials.AnnounceToken,
+		faults.Env:            faults.Path(cloudDir(s.cfg.Dir, r)),
 	}
 	if r == proa.Azure {
 		env["COSMOS_ENDPOINT"] = s.CosmosEndpoint()

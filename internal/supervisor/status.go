@@ -21,6 +21,8 @@ type Status struct {
 	Processes []Process                    `json:"processes"`
 	// Partitioned lists the regions that data sync is cut from.
 	Partitioned []proa.Region `json:"partitioned"`
+	// Faults are those that were made and are in force.
+	Faults []Fault `json:"faults"`
 	// NodeError says why the node did not answer, "" when it did.
 	NodeError string `json:"node_error,omitempty"`
 }
@@ -53,7 +55,7 @@ func (s *Supervisor) Status(ctx context.Context) Status {
 	a := s.state.Addresses
 	out := Status{
 		Zone: s.cfg.Proa.Zone, DNS: []string{a.DNS}, Regions: map[proa.Region]RegionStatus{},
-		Processes: s.processes(), Partitioned: []proa.Region{},
+		Processes: s.processes(), Partitioned: []proa.Region{}, Faults: s.Faults(),
 	}
 	seen, err := s.nodeStatus(ctx)
 	if err != nil {

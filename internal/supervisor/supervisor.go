@@ -47,6 +47,7 @@ type Supervisor struct {
 	node     *child
 	logs     []*logFile
 	proxies  map[proa.Region]*netfault.Proxy
+	faults   faultBook
 	stop     chan struct{} // closed by the control socket's stop
 	stopOnce sync.Once
 }
@@ -79,6 +80,9 @@ func New(cfg Config) (*Supervisor, error) {
 func (s *Supervisor) prepare() error {
 	state, err := ReadState(s.cfg.Dir)
 	if err != nil && !errors.Is(err, proa.ErrNotFound) {
+		return err
+	}
+	if err := s.clearFaults(); err != nil {
 		return err
 	}
 	state.fill()
@@ -201,25 +205,4 @@ func (s *Supervisor) stopChildren() {
 		g.Go(func() error { c.stop(); return nil })
 	}
 	_ = g.Wait() // stop reports its own trouble
-}
-
-// Kill ends a cloud as its loss would: SIGKILL of its whole process group.
-func (s *Supervisor) Kill(r proa.Region) error { return s.clouds[r].kill() }
-
-// Heal starts a dead cloud from its disk and returns when it serves again. A running cloud is left alone.
-func (s *Supervisor) Heal(ctx context.Context, r proa.Region) error {
-	if err := s.clouds[r].start(ctx); err != nil {
-		return err
-	}
-	return s.waitServing(ctx, r)
-}
-
-// Partition cuts data sync from the region in both directions.
-func (s *Supervisor) Partition(r proa.Region) { s.proxies[r].Cut() }
-
-// HealPartition ends all partitions.
-func (s *Supervisor) HealPartition() {
-	for _, p := range s.proxies {
-		p.Heal()
-	}
 }

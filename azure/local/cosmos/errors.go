@@ -118,6 +118,14 @@ func throttled(retryMS int) *apiError {
 	}
 }
 
+// throttleMS is when a request that was refused on purpose may come again.
+const throttleMS = 20
+
+// WriteThrottled answers as to a request past the container's throughput.
+func WriteThrottled(w http.ResponseWriter, activity string) {
+	throttled(throttleMS).write(w, activity)
+}
+
 func timedOut() *apiError {
 	return &apiError{
 		Status: http.StatusRequestTimeout, Code: "RequestTimeout",
