@@ -17,6 +17,10 @@ func (c *Controller) command(cmd Command) {
 			cmd.Action, maxCommandText, proa.ErrInvalid))
 		return
 	}
+	if c.standby != "" {
+		c.refuse(fmt.Errorf("%s: %s: %w", cmd.Action, c.standby, proa.ErrUnavailable))
+		return
+	}
 	switch cmd.Action {
 	case Hold:
 		c.hold(cmd)
@@ -169,7 +173,7 @@ func (c *Controller) forcedText() string {
 // expireHold ends a hold whose time is over.
 func (c *Controller) expireHold() {
 	h := c.state.Held
-	if h == nil || h.Until.IsZero() || c.now.Before(h.Until) {
+	if h == nil || c.standby != "" || h.Until.IsZero() || c.now.Before(h.Until) {
 		return
 	}
 	c.state.Held = nil

@@ -28,6 +28,7 @@ type Controller struct {
 	links   map[proa.Region]*link // by the region that changes come from
 	pending *Pending
 	waiting string // the last reported obstacle, so that each is told once
+	standby string // why another node decides, "" when this one does
 	out     []Output
 }
 
@@ -90,6 +91,10 @@ func (c *Controller) Step(now time.Time, in Input) []Output {
 		c.reconfigure(in.Config)
 	case Adopted:
 		c.adopt(in.State)
+	case Committed:
+		c.commit(in.State)
+	case Assigned:
+		c.assign(in.Standby)
 	}
 	c.expireHold()
 	c.refreshJudgements()
@@ -115,6 +120,9 @@ func (c *Controller) observe(v proa.Verdict) {
 
 // decide makes at most one switch.
 func (c *Controller) decide() {
+	if c.standby != "" {
+		return
+	}
 	active := c.state.Plan.Active
 	other := active.Other()
 	if c.state.Forced && c.judged[active].Health == proa.Healthy {

@@ -14,7 +14,8 @@ type Explanation struct {
 	Summary     string                    `json:"summary"` // one sentence
 	Plan        proa.Plan                 `json:"plan"`
 	Preferred   proa.Region               `json:"preferred"`
-	Quorum      string                    `json:"quorum"` // how many vantages decide
+	Quorum      string                    `json:"quorum"`            // how many vantages decide
+	Standby     string                    `json:"standby,omitempty"` // why this node does not decide
 	Regions     map[proa.Region]Judgement `json:"regions"`
 	Vantages    []VantageView             `json:"vantages"`
 	Replication []Replication             `json:"replication"`
@@ -45,7 +46,7 @@ type Budget struct {
 func (c *Controller) Explain() Explanation {
 	s := c.State()
 	e := Explanation{
-		At: c.now, Plan: s.Plan, Preferred: c.cfg.Preferred, Quorum: c.quorumText(),
+		At: c.now, Plan: s.Plan, Preferred: c.cfg.Preferred, Quorum: c.quorumText(), Standby: c.standby,
 		Regions: map[proa.Region]Judgement{},
 		Budget:  Budget{Limit: c.cfg.FlapBudget, Used: len(c.recentSwitches()), Window: c.cfg.FlapWindow},
 		Held:    s.Held, History: s.History,

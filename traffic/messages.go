@@ -7,7 +7,7 @@ import (
 )
 
 // Input is what the controller takes one of at each step: Tick, Observed, Replicated, Command,
-// Reconfigured or Adopted.
+// Reconfigured, Adopted, Committed or Assigned.
 type Input interface{ isInput() }
 
 // Tick says that time has passed. The shell sends one several times a second.
@@ -27,6 +27,16 @@ type Reconfigured struct{ Config Config }
 // Adopted brings in a state decided elsewhere (the nodes' replicated log). One that is not newer is
 // refused.
 type Adopted struct{ State State }
+
+// Committed is what the nodes' replicated log holds. It is always taken: what this controller had
+// decided and the log did not take is dropped.
+type Committed struct{ State State }
+
+// Assigned says whether this node decides. One that does not keeps counting votes, so that it can
+// decide at once when its turn comes, but makes no plan and takes no command.
+type Assigned struct {
+	Standby string // why it does not decide; "" when it does
+}
 
 // Replication is what data sync says of one direction: changes captured from From and applied to
 // the other region.
@@ -72,6 +82,8 @@ func (Observed) isInput()     {}
 func (Replicated) isInput()   {}
 func (Reconfigured) isInput() {}
 func (Adopted) isInput()      {}
+func (Committed) isInput()    {}
+func (Assigned) isInput()     {}
 func (Command) isInput()      {}
 
 // Output is what the shell must do or tell, in the order given: StateChanged, PlanChanged, Event or

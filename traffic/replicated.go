@@ -1,0 +1,30 @@
+package traffic
+
+import "fmt"
+
+// commit takes over what the replicated log holds.
+func (c *Controller) commit(s State) {
+	was := c.state.Plan
+	c.state = cloneState(s)
+	if was.Version == s.Plan.Version && was.Active == s.Plan.Active {
+		c.out = append(c.out, StateChanged{State: c.State()})
+		return
+	}
+	c.pending, c.waiting = nil, ""
+	var e Evidence
+	if n := len(s.History); n > 0 && s.History[n-1].Plan.Version == s.Plan.Version {
+		e = s.History[n-1].Evidence
+	}
+	c.out = append(c.out, StateChanged{State: c.State()}, PlanChanged{Plan: s.Plan, Evidence: e})
+	c.event(EventPlan, s.Plan.Active, fmt.Sprintf("plan %d: traffic goes to %s: %s", s.Plan.Version,
+		s.Plan.Active, s.Plan.Reason))
+}
+
+// assign begins or ends this node's turn to decide. A switchover that waits is given up with the
+// turn: it is not in the log, and who decides next does not know of it.
+func (c *Controller) assign(standby string) {
+	if standby != "" && c.standby == "" {
+		c.dropPending(standby)
+	}
+	c.standby = standby
+}
