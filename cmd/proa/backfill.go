@@ -19,7 +19,7 @@ func (a *app) backfillCommand() *cobra.Command {
 	var wait bool
 	cmd := &cobra.Command{
 		Use:     "backfill",
-		Short:   "Say how far the scans of existing data have come; pause, resume or repeat them",
+		Short:   "How far scans of existing data are; pause, resume, repeat them",
 		Example: "  proa backfill\n  proa backfill --wait\n  proa backfill pause orders",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -109,7 +109,7 @@ func (a *app) validateCommand() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "validate",
-		Short: "Check proa.yaml and, with --data, that every stored key can cross; nothing is written",
+		Short: "Check proa.yaml and, with --data, that all data can cross",
 		Long: "Check proa.yaml. With --data read both sides of every table and list the keys that could not be stored on the other\n" +
 			"side, and why; with --config before anything runs, without it through the running node. Exit code 4 when there are any.",
 		Example: "  proa validate --config proa.yaml\n  proa validate --config proa.yaml --data\n  proa validate --data -o json",

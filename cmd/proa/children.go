@@ -53,7 +53,7 @@ func sayReady() {
 func (a *app) cloudCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:       "cloud aws|azure",
-		Short:     "Run one local cloud in the foreground (`proa up` does this for both)",
+		Short:     "Run one local cloud in the foreground, as `proa up` does for both",
 		Long:      "Run one local cloud in the foreground, with the addresses and credentials of DIR/supervisor.json.",
 		Example:   "  proa cloud aws --dir .proa",
 		Args:      oneRegion,

@@ -25,7 +25,7 @@ func (a *app) conflictsCommand() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "conflicts",
-		Short: "Search the conflict journal: both versions, the winner and why, the newest first",
+		Short: "Search the conflict journal: both versions, the winner and why",
 		Example: "  proa conflicts\n  proa conflicts --table orders --key o-1 -o json\n" +
 			"  proa conflicts show 7\n  proa conflicts replay --policy merge",
 		Args: noArgs,
@@ -166,9 +166,9 @@ func (a *app) replayCommand() *cobra.Command {
 	var since string
 	cmd := &cobra.Command{
 		Use:   "replay --policy POLICY",
-		Short: "Say what another policy would have decided, over the journal; nothing is written",
+		Short: "Say what another policy would have decided; nothing is written",
 		Example: "  proa conflicts replay --policy merge\n  proa conflicts replay --policy 'prefer: aws' --table orders\n" +
-			"  proa conflicts replay --policy lww --attribute stock=counter --attribute 'tags=set'",
+			"  proa conflicts replay --policy lww --attribute stock=counter",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := replayRequest(&req, attributes, since); err != nil {
@@ -247,7 +247,7 @@ func (a *app) settleCommand() *cobra.Command {
 		Use:   "settle TABLE KEY [RANGE]",
 		Short: "End a conflict that the policy manual holds",
 		Example: "  proa conflicts settle orders o-1 --take aws\n  proa conflicts settle orders o-1 --drop\n" +
-			`  proa conflicts settle orders o-1 --item '{"id":{"S":"o-1"},"state":{"S":"paid"}}'`,
+			`  proa conflicts settle orders o-1 --item '{"id":{"S":"o-1"}}'`,
 		Args: keyArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req := node.SettleRequest{KeyRequest: keyRequest(args), Take: proa.Region(take), Drop: drop}

@@ -21,7 +21,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	var deep, repair bool
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Compare both sides and say how many keys differ; exit code 4 when any does",
+		Short: "Compare both sides; exit code 4 when they differ",
 		Long: "Compare both sides by the digests that data sync keeps while it works: milliseconds, whatever the number of keys.\n" +
 			"They cannot see what a change feed has missed; --deep reads both sides completely, in bounded memory.",
 		Example: "  proa verify\n  proa verify --deep\n  proa verify --deep --repair",
@@ -92,7 +92,7 @@ func (a *app) diffCommand() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:     "diff",
-		Short:   "List acknowledged writes of a region that the other region does not have",
+		Short:   "List acknowledged writes that the other region does not have",
 		Example: "  proa diff\n  proa diff --region aws -o json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

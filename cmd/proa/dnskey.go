@@ -38,9 +38,10 @@ func oneZone(cmd *cobra.Command, args []string) error {
 func (a *app) keyNewCommand(dir *string) *cobra.Command {
 	var algorithm string
 	cmd := &cobra.Command{
-		Use:   "new ZONE",
-		Short: "Make a key that signs the whole zone, and print the DS for the parent",
-		Args:  oneZone,
+		Use:     "new ZONE",
+		Short:   "Make a key that signs the whole zone; print the parent's DS",
+		Example: "  proa dns key new example.org --keys /etc/proa/keys",
+		Args:    oneZone,
 		RunE: func(_ *cobra.Command, args []string) error {
 			number, err := keyAlgorithm(algorithm)
 			if err != nil {
@@ -60,7 +61,7 @@ func (a *app) keyNewCommand(dir *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&algorithm, "algorithm", "ecdsa-p256", "ecdsa-p256 or ed25519")
-	return cmd
+	return a.outputFlag(cmd)
 }
 
 func keyAlgorithm(name string) (uint8, error) {
@@ -78,10 +79,26 @@ func (a *app) printDS(zone string, keys []dnssec.Key) error {
 	if err != nil {
 		return err
 	}
-	for _, ds := range s.DS() {
+	reply := keyReply{DS: []string{}}
+	for _, k := range keys {
+		reply.Keys = append(reply.Keys, k.Tag)
+	}
+	reply.DS = append(reply.DS, s.DS()...)
+	if a.output == "json" {
+		return a.print(reply, nil)
+	}
+	for _, ds := range reply.DS { // one line each, as a parent's form takes it
 		fmt.Fprintln(a.stdout, ds)
 	}
 	return nil
+}
+
+// keyReply is what commands that change keys answer.
+type keyReply struct {
+	Keys []uint16 `json:"keys"` // tags of the keys that were made or changed
+	DS   []string `json:"ds,omitempty"`
+	// At is when the change is visible to resolvers.
+	At *time.Time `json:"at,omitempty"`
 }
 
 // keyRow is a key as it is listed.
@@ -96,9 +113,10 @@ type keyRow struct {
 
 func (a *app) keyListCommand(dir *string) *cobra.Command {
 	return a.outputFlag(&cobra.Command{
-		Use:   "list ZONE",
-		Short: "List a zone's keys and what they do now",
-		Args:  oneZone,
+		Use:     "list ZONE",
+		Short:   "List a zone's keys and what they do now",
+		Example: "  proa dns key list example.org",
+		Args:    oneZone,
 		RunE: func(_ *cobra.Command, args []string) error {
 			keys, err := dnssec.LoadDir(*dir, args[0])
 			if err != nil {
@@ -137,9 +155,11 @@ var rollTiming = dnssec.Timing{
 func (a *app) keyRollCommand(dir *string) *cobra.Command {
 	var algorithm string
 	cmd := &cobra.Command{
-		Use:   "roll ZONE",
-		Short: "Make the present key's successor; CDS asks the parent for it once resolvers know it",
-		Args:  oneZone,
+		Use:     "roll ZONE",
+		Short:   "Make the present key's successor",
+		Long:    "Make the present key's successor. CDS asks the parent for its DS once resolvers know the key.",
+		Example: "  proa dns key roll example.org",
+		Args:    oneZone,
 		RunE: func(_ *cobra.Command, args []string) error {
 			keys, err := dnssec.LoadDir(*dir, args[0])
 			if err != nil {
@@ -170,13 +190,15 @@ func (a *app) keyRollCommand(dir *string) *cobra.Command {
 			if err := old.Save(*dir); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.stdout, "key %d follows key %d at %s; when the parent has its DS: proa dns key retire %s\n",
-				fresh.Tag, old.Tag, keyTime(fresh.Times.SyncPublish), args[0])
-			return nil
+			reply := keyReply{Keys: []uint16{fresh.Tag, old.Tag}, At: &fresh.Times.SyncPublish}
+			return a.print(reply, func(w io.Writer) {
+				fmt.Fprintf(w, "key %d follows key %d at %s; when the parent has its DS: proa dns key retire %s\n",
+					fresh.Tag, old.Tag, keyTime(fresh.Times.SyncPublish), args[0])
+			})
 		},
 	}
 	cmd.Flags().StringVar(&algorithm, "algorithm", "", "change to ecdsa-p256 or ed25519")
-	return cmd
+	return a.outputFlag(cmd)
 }
 
 // present is the one active key without a successor.
@@ -195,10 +217,11 @@ func present(keys []dnssec.Key, zone string, now time.Time) (dnssec.Key, error) 
 }
 
 func (a *app) keyRetireCommand(dir *string) *cobra.Command {
-	return &cobra.Command{
-		Use:   "retire ZONE",
-		Short: "End the old key, now that the parent has its successor's DS",
-		Args:  oneZone,
+	cmd := &cobra.Command{
+		Use:     "retire ZONE",
+		Example: "  proa dns key retire example.org",
+		Short:   "End the old key, now that the parent has its successor's DS",
+		Args:    oneZone,
 		RunE: func(_ *cobra.Command, args []string) error {
 			keys, err := dnssec.LoadDir(*dir, args[0])
 			if err != nil {
@@ -209,6 +232,7 @@ func (a *app) keyRetireCommand(dir *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			ended := []keyReply{}
 			for _, k := range keys {
 				if k.Tag == fresh.Tag || !k.Entry || k.Times.SyncDelete.IsZero() || !k.Times.Delete.IsZero() {
 					continue
@@ -217,9 +241,14 @@ func (a *app) keyRetireCommand(dir *string) *cobra.Command {
 				if err := k.Save(*dir); err != nil {
 					return err
 				}
-				fmt.Fprintf(a.stdout, "key %d ends at %s\n", k.Tag, keyTime(k.Times.Inactive))
+				ended = append(ended, keyReply{Keys: []uint16{k.Tag}, At: &k.Times.Inactive})
 			}
-			return nil
+			return a.print(ended, func(w io.Writer) {
+				for _, e := range ended {
+					fmt.Fprintf(w, "key %d ends at %s\n", e.Keys[0], keyTime(*e.At))
+				}
+			})
 		},
 	}
+	return a.outputFlag(cmd)
 }

@@ -26,8 +26,8 @@ func (a *app) drillCommand() *cobra.Command {
 	warm, hold := 5*time.Second, 3*time.Second
 	cmd := &cobra.Command{
 		Use:   "drill",
-		Short: "Lose the primary under load, bring it back, split the brain, and measure all of it",
-		Long: "Lose the primary under load, bring it back, split the brain, and measure all of it.\n" +
+		Short: "Make faults under load and measure RTO, RPO and what was lost",
+		Long: "Make faults under load and measure RTO, RPO and what was lost.\n" +
 			"Where --dir names no running system, the drill starts one of its own on free ports and removes it afterwards.\n" +
 			"Exit code 5 when an objective was missed.",
 		Example: "  proa drill\n  proa drill --rate 500 --rto 5s -o json",

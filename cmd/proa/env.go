@@ -62,15 +62,3 @@ func (a *app) envCommand() *cobra.Command {
 	}
 	return a.outputFlag(cmd)
 }
-
-func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(a.stdout, versionLine())
-			return err
-		},
-	}
-}

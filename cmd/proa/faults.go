@@ -25,14 +25,28 @@ func (a *app) system(do func(ctx context.Context, c *supervisor.Client, args []s
 	}
 }
 
+// fault makes or heals a fault; with -o json it prints what is in force then.
+func (a *app) fault(do func(ctx context.Context, c *supervisor.Client, args []string) error) func(*cobra.Command, []string) error {
+	return a.system(func(ctx context.Context, c *supervisor.Client, args []string) error {
+		if err := do(ctx, c, args); err != nil || a.output != "json" {
+			return err
+		}
+		list, err := c.Faults(ctx)
+		if err != nil {
+			return err
+		}
+		return a.print(supervisor.FaultsReply{Faults: list}, nil)
+	})
+}
+
 func (a *app) killCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:       "kill aws|azure",
 		Short:     "Lose a cloud: SIGKILL of its whole process group",
 		Example:   "  proa kill aws",
 		Args:      oneRegion,
 		ValidArgs: regions,
-		RunE: a.system(func(ctx context.Context, c *supervisor.Client, args []string) error {
+		RunE: a.fault(func(ctx context.Context, c *supervisor.Client, args []string) error {
 			if err := c.Kill(ctx, proa.Region(args[0])); err != nil {
 				return err
 			}
@@ -40,10 +54,11 @@ func (a *app) killCommand() *cobra.Command {
 			return nil
 		}),
 	}
+	return a.outputFlag(cmd)
 }
 
 func (a *app) freezeCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "freeze aws|azure",
 		Short: "Hang a cloud: SIGSTOP of its whole process group",
 		Long: "Hang a cloud: SIGSTOP of its whole process group. Connections stay open and nothing answers, which is how most\n" +
@@ -51,7 +66,7 @@ func (a *app) freezeCommand() *cobra.Command {
 		Example:   "  proa freeze aws",
 		Args:      oneRegion,
 		ValidArgs: regions,
-		RunE: a.system(func(ctx context.Context, c *supervisor.Client, args []string) error {
+		RunE: a.fault(func(ctx context.Context, c *supervisor.Client, args []string) error {
 			if err := c.Freeze(ctx, proa.Region(args[0])); err != nil {
 				return err
 			}
@@ -59,19 +74,20 @@ func (a *app) freezeCommand() *cobra.Command {
 			return nil
 		}),
 	}
+	return a.outputFlag(cmd)
 }
 
 func (a *app) healCommand() *cobra.Command {
 	targets := append(regions[:2:2], "partition", "all")
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "heal aws|azure|partition|all",
-		Short: "Bring a cloud back from its disk and end its faults, or end all partitions",
+		Short: "Bring a cloud back and end its faults, or end all partitions",
 		Long: "Bring a cloud back: end its faults, thaw it, start it from its disk where it is dead, and wait until it serves.\n" +
 			"`proa heal partition` ends all partitions and nothing else, `proa heal all` makes everything well.",
 		Example:   "  proa heal aws\n  proa heal partition\n  proa heal all",
 		Args:      oneOf(targets...),
 		ValidArgs: targets,
-		RunE: a.system(func(ctx context.Context, c *supervisor.Client, args []string) error {
+		RunE: a.fault(func(ctx context.Context, c *supervisor.Client, args []string) error {
 			switch args[0] {
 			case "partition":
 				if err := c.HealPartition(ctx); err != nil {
@@ -94,6 +110,7 @@ func (a *app) healCommand() *cobra.Command {
 			return nil
 		}),
 	}
+	return a.outputFlag(cmd)
 }
 
 func (a *app) partitionCommand() *cobra.Command {
@@ -106,7 +123,7 @@ func (a *app) partitionCommand() *cobra.Command {
 			"--direction to loses what is sent to the region; from loses its answers: requests arrive and take effect.",
 		Example: "  proa partition azure\n  proa partition aws --direction from\n  proa partition aws --scope users",
 		Args:    oneRegion, ValidArgs: regions,
-		RunE: a.system(func(ctx context.Context, c *supervisor.Client, args []string) error {
+		RunE: a.fault(func(ctx context.Context, c *supervisor.Client, args []string) error {
 			if err := c.Partition(ctx, proa.Region(args[0]), p, scope); err != nil {
 				return err
 			}
@@ -120,7 +137,7 @@ func (a *app) partitionCommand() *cobra.Command {
 	a.oneOfFlag(cmd, &scope, "scope", supervisor.ScopeData, supervisor.ScopeUsers, supervisor.ScopeAll)
 	f.Lookup("direction").Usage = "both, to (what is sent there is lost) or from (its answers are lost)"
 	f.Lookup("scope").Usage = "data (data sync), users (users and probes) or all"
-	return cmd
+	return a.outputFlag(cmd)
 }
 
 func (a *app) brownoutCommand() *cobra.Command {
@@ -135,7 +152,7 @@ func (a *app) brownoutCommand() *cobra.Command {
 		Example: "  proa brownout aws --latency 300ms --jitter 100ms\n  proa brownout aws --error-rate 0.2\n" +
 			"  proa brownout azure --scope data --bandwidth 20000\n  proa brownout aws      ends it",
 		Args: oneRegion, ValidArgs: regions,
-		RunE: a.system(func(ctx context.Context, c *supervisor.Client, args []string) error {
+		RunE: a.fault(func(ctx context.Context, c *supervisor.Client, args []string) error {
 			b.LatencyMS, b.JitterMS = latency.Milliseconds(), jitter.Milliseconds()
 			if err := c.Brownout(ctx, proa.Region(args[0]), b, scope); err != nil {
 				return err
@@ -156,7 +173,7 @@ func (a *app) brownoutCommand() *cobra.Command {
 	f.Int64Var(&b.BytesPerSecond, "bandwidth", 0, "bytes a second of each connection; 0: no bound")
 	a.oneOfFlag(cmd, &scope, "scope", supervisor.ScopeUsers, supervisor.ScopeData, supervisor.ScopeAll)
 	f.Lookup("scope").Usage = "users (users and probes), data (data sync) or all"
-	return cmd
+	return a.outputFlag(cmd)
 }
 
 func (a *app) skewCommand() *cobra.Command {
@@ -178,7 +195,7 @@ func (a *app) skewCommand() *cobra.Command {
 			return nil
 		},
 		ValidArgs: regions,
-		RunE: a.system(func(ctx context.Context, c *supervisor.Client, args []string) error {
+		RunE: a.fault(func(ctx context.Context, c *supervisor.Client, args []string) error {
 			offset, err := time.ParseDuration(args[1])
 			if err != nil {
 				return usage(err)
@@ -198,7 +215,7 @@ func (a *app) skewCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().BoolVar(&behind, "behind", false, "behind true time instead of ahead")
-	return cmd
+	return a.outputFlag(cmd)
 }
 
 func (a *app) throttleCommand() *cobra.Command {
@@ -210,7 +227,7 @@ func (a *app) throttleCommand() *cobra.Command {
 			"AWS, 429 and ServerBusy on Azure. --rate 0 ends it.",
 		Example: "  proa throttle azure --rate 0.5\n  proa throttle azure --rate 0",
 		Args:    oneRegion, ValidArgs: regions,
-		RunE: a.system(func(ctx context.Context, c *supervisor.Client, args []string) error {
+		RunE: a.fault(func(ctx context.Context, c *supervisor.Client, args []string) error {
 			if err := c.Throttle(ctx, proa.Region(args[0]), supervisor.Throttle{Rate: rate}); err != nil {
 				return err
 			}
@@ -223,13 +240,13 @@ func (a *app) throttleCommand() *cobra.Command {
 		}),
 	}
 	cmd.Flags().Float64Var(&rate, "rate", 0.5, "share that is refused, 0 to 1")
-	return cmd
+	return a.outputFlag(cmd)
 }
 
 func (a *app) downCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "down",
-		Short:   "Stop the system that `proa up` runs in the folder, as Ctrl-C there does",
+		Short:   "Stop the system of the folder, as Ctrl-C at its `proa up` does",
 		Example: "  proa down",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

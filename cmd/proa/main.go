@@ -114,12 +114,6 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		return usage(fmt.Errorf("%w: see `%s --help`", err, cmd.CommandPath()))
 	})
 	root.PersistentFlags().StringVar(&a.dir, "dir", "./.proa", "the system's folder")
-	root.AddCommand(
-		a.upCommand(), a.downCommand(), a.statusCommand(), a.killCommand(), a.healCommand(), a.partitionCommand(),
-		a.freezeCommand(), a.brownoutCommand(), a.skewCommand(), a.throttleCommand(),
-		a.conflictsCommand(), a.restoreCommand(), a.quarantineCommand(), a.backfillCommand(), a.validateCommand(),
-		a.eventsCommand(), a.costCommand(), a.verifyCommand(), a.diffCommand(), a.explainCommand(), a.envCommand(), a.dnsCommand(),
-		a.drillCommand(), a.versionCommand(), a.cloudCommand(), a.nodeCommand(),
-	)
+	a.addCommands(root)
 	return root
 }

@@ -39,9 +39,14 @@ func (a *app) print(data any, table func(io.Writer)) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(data)
 	}
-	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	var text strings.Builder
+	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	table(t)
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(a.stdout, fit(text.String(), columns(a.stdout)))
+	return err
 }
 
 // noArgs and oneRegion check positional arguments as the caller's use.

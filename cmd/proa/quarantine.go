@@ -132,10 +132,14 @@ func (a *app) quarantineDropCommand() *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
-			return a.node(cmd, http.MethodPost, "/v1/quarantine/drop", node.DropRequest{ID: id}, &node.Count{})
+			var n node.Count
+			if err := a.node(cmd, http.MethodPost, "/v1/quarantine/drop", node.DropRequest{ID: id}, &n); err != nil {
+				return err
+			}
+			return a.print(n, func(w io.Writer) { fmt.Fprintf(w, "change %d is forgotten\n", id) })
 		},
 	}
-	return cmd
+	return a.outputFlag(cmd)
 }
 
 func (a *app) eventsCommand() *cobra.Command {

@@ -18,7 +18,7 @@ func (a *app) statusCommand() *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
 		Use:     "status",
-		Short:   "Say where traffic is, how both regions are and what is not replicated yet",
+		Short:   "Where traffic is, how both regions are, what is not replicated yet",
 		Example: "  proa status\n  proa status -o json\n  proa status --check   exit code 4 when something is degraded",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -141,7 +141,7 @@ func mib(n uint64) float64 { return float64(n) / (1 << 20) }
 func (a *app) costCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "cost",
-		Short:   "Say what replication has cost since the node began, and which budget is spent",
+		Short:   "What replication has cost, and which budget is spent",
 		Example: "  proa cost\n  proa cost -o json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
