@@ -27,4 +27,11 @@ type Plan struct {
 	Active  Region    `json:"active"`
 	Reason  string    `json:"reason"`
 	Since   time.Time `json:"since"` // when Active last changed
+
+	// Owner names the node that runs data sync, "" while none has been named: the only one that reads feeds and writes to the regions
+	// on data sync's behalf.
+	Owner string `json:"owner,omitempty"`
+	// Epoch counts the owners, from 1: it rises with every change of Owner, also back to a former one, and never falls. Each region's
+	// sidecar table refuses what carries a lower one. 0 while there has been no owner.
+	Epoch uint64 `json:"epoch,omitempty"`
 }
