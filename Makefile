@@ -6,7 +6,7 @@ PACKAGES := $(shell $(GO) list ./... 2>/dev/null | grep -v /test/)
 # Prints go test's own lines, then every skipped test with its reason.
 TESTSUM  := $(GO) tool -modfile=tools/go.mod gotestsum
 
-.PHONY: build test unit e2e lint vet fmt bench-system bench-dns soak-dns peers clean
+.PHONY: build test unit e2e lint vet fmt bench-system bench-dns soak-dns peers sim sim-bugs sim-reach clean
 
 build: ## build the binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/proa
@@ -41,6 +41,18 @@ soak-dns: ## 10,000,000 malformed datagrams at the live socket
 
 fmt: ## format as CI wants it
 	$(GO) tool -modfile=tools/go.mod golangci-lint fmt ./...
+
+SEEDS    ?= 100000
+FIRST    ?= 1
+
+sim: ## histories of the simulator: SEEDS=100000 [FIRST=1] [BUG="..."], or the one of SEED=
+	$(GO) run ./sim/run -seeds $(SEEDS) -first $(FIRST) $(if $(SEED),-seed $(SEED)) $(if $(BUG),-bug "$(BUG)")
+
+sim-bugs: ## each planted bug must be found within SEEDS histories
+	$(GO) run ./sim/run -bugs -seeds $(SEEDS) -first $(FIRST)
+
+sim-reach: ## each named situation must come up 1,000 times in 1,000,000 histories
+	$(GO) run ./sim/run -seeds 1000000 -first $(FIRST) -reach 1000
 
 clean:
 	rm -rf bin

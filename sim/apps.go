@@ -30,9 +30,27 @@ func (w *world) apply(a *action) {
 	}
 	before := len(s.events[k])
 	stored := s.rows[k]
+	o := op{side: a.side, event: -1, back: a.kind == appPutBack, poison: a.kind == appPoison}
+	w.change(s, a)
+	// a tombstone image is nothing to delete
+	void := (a.kind == appDelete || a.kind == appExpire) && stored.img.Tombstone() &&
+		len(stored.img.Item) == 1
+	if len(s.events[k]) > before && !void {
+		o.event = before
+	}
+	for len(w.ops[k]) <= a.op {
+		w.ops[k] = append(w.ops[k], op{event: -1})
+	}
+	w.ops[k][a.op] = o
+	w.say("%s key %d op%d %s → %s", s.region, k, a.op, kindNames[a.kind], show(s.rows[k].img))
+}
+
+// change is what an application's write does to the table.
+func (w *world) change(s *site, a *action) {
+	k := a.key
+	stored := s.rows[k]
 	bit := uint64(1) << max(a.op, 0)
 	text := proa.String(fmt.Sprint("op", a.op))
-	o := op{side: a.side, event: -1, back: a.kind == appPutBack, poison: a.kind == appPoison}
 	put := func(img proa.Image) { s.set(k, img, stored.ghost|bit, a.op, false) }
 	switch a.kind {
 	case appPut:
@@ -50,8 +68,8 @@ func (w *world) apply(a *action) {
 			s.set(k, proa.Image{}, stored.ghost|bit, a.op, a.kind == appExpire)
 		}
 	case appPutBack:
-		if before > 0 {
-			if old := s.events[k][w.dice.n(before)].new; old.Exists() {
+		if n := len(s.events[k]); n > 0 {
+			if old := s.events[k][w.dice.n(n)].new; old.Exists() {
 				put(old)
 			}
 		}
@@ -66,44 +84,47 @@ func (w *world) apply(a *action) {
 			s.purge(k, s.get(k), a.op, bit)
 		}
 	case appCAS:
-		if seen := w.seen[a.side][k]; seen != nil && same(seen.img, stored.img) &&
-			(!s.cosmos || seen.etag == stored.etag) {
-			put(w.stamped(s, stored.img, content(k, attributes[:1], text), false))
-			w.reach(LockTaken)
-		} else if seen != nil {
-			w.reach(LockRefused)
-		}
-		w.seen[a.side][k] = nil
-	case appPoison:
-		w.poisoned[k] = true
-		item := content(k, attributes[:1], text)
-		if w.dice.one(2) {
-			put(proa.Image{Item: item, Malformed: "version \"?\""})
-		} else {
-			v := proa.Version{
-				Time: hlc.At(w.now.Add(48 * time.Hour)), Region: s.region, Hash: proa.ContentHash(item),
-			}
-			put(proa.Image{Item: item, Envelope: &proa.Envelope{Version: v}})
-		}
-	case appUnfit:
-		w.poisoned[k] = true
-		item := content(k, attributes[1:2], text)
+		w.takeLock(s, a, put, content(k, attributes[:1], text))
+	case appPoison, appUnfit:
+		w.spoil(s, a, put, text)
+	}
+}
+
+// takeLock is the second half of a conditional write.
+func (w *world) takeLock(s *site, a *action, put func(proa.Image), item proa.Item) {
+	seen, stored := w.seen[a.side][a.key], s.rows[a.key]
+	if seen == nil {
+		return
+	}
+	w.seen[a.side][a.key] = nil
+	if same(seen.img, stored.img) && (!s.cosmos || seen.etag == stored.etag) {
+		put(w.stamped(s, stored.img, item, false))
+		w.reach(LockTaken)
+		return
+	}
+	w.reach(LockRefused)
+}
+
+// spoil stores what cannot be judged, or what the other side cannot hold.
+func (w *world) spoil(s *site, a *action, put func(proa.Image), text proa.Value) {
+	w.poisoned[a.key] = true
+	if a.kind == appUnfit {
+		item := content(a.key, attributes[1:2], text)
 		item["x"] = proa.String("!")
 		if !s.cosmos {
 			put(proa.Image{Item: item})
 		}
+		return
 	}
-	// a tombstone image is nothing to delete
-	void := (a.kind == appDelete || a.kind == appExpire) && stored.img.Tombstone() &&
-		len(stored.img.Item) == 1
-	if len(s.events[k]) > before && !void {
-		o.event = before
+	item := content(a.key, attributes[:1], text)
+	if w.dice.one(2) {
+		put(proa.Image{Item: item, Malformed: "version \"?\""})
+		return
 	}
-	for len(w.ops[k]) <= a.op {
-		w.ops[k] = append(w.ops[k], op{event: -1})
+	v := proa.Version{
+		Time: hlc.At(w.now.Add(48 * time.Hour)), Region: s.region, Hash: proa.ContentHash(item),
 	}
-	w.ops[k][a.op] = o
-	w.say("%s key %d op%d %s → %s", s.region, k, a.op, kindNames[a.kind], show(s.rows[k].img))
+	put(proa.Image{Item: item, Envelope: &proa.Envelope{Version: v}})
 }
 
 // update is a partial update: of some attributes, on DynamoDB; Cosmos DB's writers replace what they

@@ -18,6 +18,7 @@ type Campaign struct {
 	Workers      int    // cores; at least 1
 	Bug          string // the name of a planted bug; "" for none
 	Whole        bool   // replays are not shrunk
+	Reach        uint32 // Run fails where a situation came up in fewer histories
 	Out          io.Writer
 }
 
@@ -49,7 +50,7 @@ func (c Campaign) Run() error {
 		took.Round(time.Millisecond), float64(n)/took.Seconds(), max(c.Workers, 1), len(t.failures))
 	t.print(c.Out)
 	if len(t.failures) == 0 {
-		return nil
+		return t.rare(c.Out, c.Reach)
 	}
 	least := ^uint64(0)
 	for seed, err := range t.failures {
@@ -105,6 +106,21 @@ func (t *tally) print(out io.Writer) {
 	for s, n := range t.Reach {
 		fmt.Fprintf(out, "%10d  %s\n", n, Situation(s))
 	}
+}
+
+// rare fails where a situation came up too rarely: what does not happen is not tested.
+func (t *tally) rare(out io.Writer, least uint32) error {
+	missed := 0
+	for s, n := range t.Reach {
+		if n < least {
+			missed++
+			fmt.Fprintf(out, "%s: in %d histories only, want %d\n", Situation(s), n, least)
+		}
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d situations came up too rarely: %w", missed, ErrFailed)
+	}
+	return nil
 }
 
 // Replay plays one history and, where it fails, prints it shrunk, with what happened and the command

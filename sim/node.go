@@ -304,6 +304,11 @@ func (n *node) crash() {
 	n.memory = n.saved[i]
 	n.saved = []memory{n.memory}
 	n.fresh, n.pages = [2]time.Time{}, [2]page{}
+	for side, s := range w.sites {
+		if s.latest { // its feed need not show again what was forgotten
+			n.missed(side)
+		}
+	}
 	w.bug.restarted(n)
 	w.say("the node crashes and starts again")
 	for k := range w.cfg.keys {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -39,34 +40,18 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 		w.fail("order", "key %d: the winner went back from %s to %s", key, was.Version,
 			st.Winner.Version)
 	}
-	sameAgain := false
-	for _, o := range outs {
-		if o == resolve.Output(resolve.NoteSameAgain) {
-			sameAgain = true
-		}
-	}
+	n.sameAgain(key, outs, was.Version)
 	var todo []resolve.Output
 	for _, o := range outs {
 		if w.told != nil {
 			w.told(o)
 		}
 		switch o := o.(type) {
-		case resolve.Write:
+		case resolve.Write, resolve.Observe:
 			w.sending(o)
-			todo = append(todo, o)
-		case resolve.Observe:
-			w.reach(RowReadAgain)
 			todo = append(todo, o)
 		case resolve.Append:
 			n.appended(key, o, in, ghost, &last)
-			if sameAgain {
-				w.reach(SameContent)
-				loser := o.Version
-				if o.Won {
-					loser = was.Version
-				}
-				n.journal = append(n.journal, entry{key, loser})
-			}
 		case resolve.Clash:
 			n.clash(key, o)
 		case resolve.Note:
@@ -90,12 +75,34 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 	return todo
 }
 
-func (w *world) sending(o resolve.Write) {
-	switch {
-	case o.Purge:
-		w.reach(TombstonePurged)
-	case o.Next.Envelope.Tombstone:
-		w.reach(TombstoneWritten)
+// sameAgain notes the loser of two writes of the same content, of which no journal need speak.
+func (n *node) sameAgain(key int, outs []resolve.Output, was proa.Version) {
+	if !slices.Contains(outs, resolve.Output(resolve.NoteSameAgain)) {
+		return
+	}
+	for _, o := range outs {
+		if a, ok := o.(resolve.Append); ok {
+			n.w.reach(SameContent)
+			loser := a.Version
+			if a.Won {
+				loser = was
+			}
+			n.journal = append(n.journal, entry{key, loser})
+		}
+	}
+}
+
+func (w *world) sending(o resolve.Output) {
+	switch o := o.(type) {
+	case resolve.Observe:
+		w.reach(RowReadAgain)
+	case resolve.Write:
+		switch {
+		case o.Purge:
+			w.reach(TombstonePurged)
+		case o.Next.Envelope.Tombstone:
+			w.reach(TombstoneWritten)
+		}
 	}
 }
 

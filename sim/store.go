@@ -18,8 +18,10 @@ const (
 var schema = proa.Schema{Table: "t", HashName: "id", HashKind: proa.KindS}
 
 var theKeys = [maxKeys]proa.Key{
-	{Table: "t", Hash: proa.String("k0")}, {Table: "t", Hash: proa.String("k1")},
-	{Table: "t", Hash: proa.String("k2")}, {Table: "t", Hash: proa.String("k3")},
+	{Table: "t", Hash: proa.String("k0")},
+	{Table: "t", Hash: proa.String("k1")},
+	{Table: "t", Hash: proa.String("k2")},
+	{Table: "t", Hash: proa.String("k3")},
 }
 
 // row is a stored state. ghost is which writes of applications it knows, a bit for each: what the

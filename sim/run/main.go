@@ -18,9 +18,11 @@ func main() {
 	bugs := flag.Bool("bugs", false, "plant each bug in turn, and find it")
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "how many cores to use")
 	whole := flag.Bool("whole", false, "replay without shrinking")
+	reach := flag.Uint("reach", 0, "fail where a situation came up in fewer histories than this")
 	flag.Parse()
 	c := sim.Campaign{
-		First: *first, Seeds: *seeds, Workers: *workers, Bug: *bug, Whole: *whole, Out: os.Stdout,
+		First: *first, Seeds: *seeds, Workers: *workers, Bug: *bug, Whole: *whole, Reach: uint32(*reach),
+		Out: os.Stdout,
 	}
 	var err error
 	switch {
