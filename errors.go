@@ -18,6 +18,8 @@ var (
 	ErrFeedGap       = errors.New("change feed gap")   // the position is older than what the feed retains
 	ErrUnsupported   = errors.New("not supported")     // the service cannot do this
 	ErrStalePlan     = errors.New("stale plan")        // the plan's version is behind the one in force
+	ErrNotOwner      = errors.New("not the owner")     // another node owns data sync: ask it
+	ErrStaleEpoch    = errors.New("stale epoch")       // data sync has had a later owner
 	ErrInvalidConfig = errors.New("bad configuration") // a configuration file was refused
 )
 

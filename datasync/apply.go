@@ -188,7 +188,7 @@ func (t *table) perform(ctx context.Context, sd *side, key proa.Key, out resolve
 // write does one compare-and-set.
 func (t *table) write(ctx context.Context, sd *side, w resolve.Write) resolve.Applied {
 	in := resolve.Applied{Side: sd.region, Intent: w.Intent}
-	if t.superseded(w) {
+	if !t.may() || t.superseded(w) {
 		in.Outcome = resolve.Dropped
 		return in
 	}

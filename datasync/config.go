@@ -35,7 +35,12 @@ type Table struct {
 // right, only forward.
 type Config struct {
 	// opened by package internal/store; stays the caller's to close, after Run has returned
-	DB      *pebble.DB
+	DB *pebble.DB
+	// Node is this node's name, as a plan's Owner gives it.
+	Node string
+	// Shared says that several nodes take turns: nothing is read from a feed or written before Assign
+	// names this node. Otherwise this node is the owner from the start.
+	Shared  bool
 	Tables  []Table
 	Buckets []objects.Bucket
 	Clock   func() time.Time
@@ -101,6 +106,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Clock == nil {
 		bad("Clock is missing")
+	}
+	if c.Shared && c.Node == "" {
+		bad("Node is missing: nodes that take turns need names")
 	}
 	seen := map[string]bool{}
 	for _, t := range c.Tables {

@@ -166,6 +166,9 @@ type Settlement struct {
 // Settle ends a conflict that a manual policy holds. It fails with proa.ErrNotFound where none is
 // held for the key.
 func (s *Service) Settle(key proa.Key, how Settlement) (Restored, error) {
+	if err := s.mustOwn("settle"); err != nil {
+		return Restored{}, err
+	}
 	t := s.table(key.Table)
 	if t == nil {
 		return Restored{}, fmt.Errorf("settle: table %q: %w", key.Table, proa.ErrNotFound)

@@ -171,7 +171,7 @@ type warner interface{ Warning(cursor string) string }
 // Warnings say what the feeds in use cannot show, and which budget is spent.
 func (s *Service) Warnings() []string {
 	var list []string
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		for _, sd := range t.sides {
 			w, ok := sd.feed.(warner)
 			if !ok {

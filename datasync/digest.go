@@ -15,7 +15,7 @@ import (
 // buildDigests builds the digests of all tables after a start. A step of it holds the store for
 // about a millisecond.
 func (s *Service) buildDigests(ctx context.Context) error {
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		for ctx.Err() == nil {
 			done, err := s.store.BuildDigest(t.schema.Table)
 			if err != nil {
@@ -38,14 +38,17 @@ func (s *Service) buildDigests(ctx context.Context) error {
 // reads the sides for. Through is the moment up to which both feeds have been read. It fails with
 // proa.ErrUnavailable while the digests are being built or a feed has never been read.
 func (s *Service) Compare() (verify.Result, error) {
+	if err := s.mustOwn("compare"); err != nil {
+		return verify.Result{}, err
+	}
 	began := s.clock.now()
 	res := verify.Result{Through: began}
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		if err := t.compareDigests(&res); err != nil {
 			return res, err
 		}
 	}
-	for _, b := range s.buckets {
+	for _, b := range s.buckets() {
 		res.Objects += b.Objects()
 		for _, r := range proa.Regions() {
 			d := b.Direction(r)
@@ -76,7 +79,7 @@ func (s *Service) Line() (verify.Result, error) {
 		return line.result, nil
 	}
 	waiting := 0
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		for _, r := range proa.Regions() {
 			d := s.store.Depth(t.schema.Table, r)
 			waiting += d.Ready + d.Delayed + d.InFlight + d.Parked
@@ -107,7 +110,7 @@ type statusLine struct {
 // busy is a comparison that takes all that waits for in flight.
 func (s *Service) busy(waiting int) (verify.Result, error) {
 	res := verify.Result{Through: s.clock.now(), InFlight: int64(waiting)}
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		for _, sd := range t.sides {
 			if fresh := sd.freshness(); fresh.Before(res.Through) {
 				res.Through = fresh
@@ -119,7 +122,7 @@ func (s *Service) busy(waiting int) (verify.Result, error) {
 		}
 		res.Keys += c.Keys
 	}
-	for _, b := range s.buckets {
+	for _, b := range s.buckets() {
 		res.Objects += b.Objects()
 	}
 	return res, nil

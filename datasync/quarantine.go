@@ -46,7 +46,7 @@ type QuarantinedImage struct {
 
 // Quarantine lists up to limit keys and changes that wait for an operator.
 func (s *Service) Quarantine(limit int) (list []Quarantined, total int, err error) {
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		seen := map[string]bool{}
 		for _, side := range proa.Regions() {
 			err := s.store.Parked(t.schema.Table, side, func(key proa.Key) bool {

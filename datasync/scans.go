@@ -27,7 +27,7 @@ type Scan struct {
 // Scans returns how far all scans have come.
 func (s *Service) Scans() ([]Scan, error) {
 	var list []Scan
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		for _, sd := range t.sides {
 			cp, err := s.store.Checkpoint(t.scanName(sd.region))
 			if err != nil {
@@ -79,6 +79,9 @@ func (s *Service) pauseScan(name string, paused bool) error {
 func (s *Service) eachScan(
 	name string, change func(*table, *side, shadow.Checkpoint) (shadow.Checkpoint, error),
 ) error {
+	if err := s.mustOwn("scan"); err != nil {
+		return err
+	}
 	t := s.table(name)
 	if t == nil {
 		return fmt.Errorf("scan: table %q: %w", name, proa.ErrNotFound)

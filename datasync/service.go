@@ -17,12 +17,12 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync/bus"
-	"github.com/proa-cloud/proa/datasync/objects"
 	"github.com/proa-cloud/proa/datasync/resolve"
 	"github.com/proa-cloud/proa/datasync/resolve/journal"
 	"github.com/proa-cloud/proa/datasync/shadow"
@@ -31,14 +31,14 @@ import (
 
 // Service is data sync of one node.
 type Service struct {
-	cfg     Config
-	store   *shadow.Store
-	clock   *clock
-	log     *slog.Logger
-	m       counters
-	cost    *meter
-	tables  []*table
-	buckets []*objects.Replicator
+	cfg   Config
+	store *shadow.Store
+	clock *clock
+	log   *slog.Logger
+	m     counters
+	cost  *meter
+	owner owner
+	parts atomic.Pointer[parts] // of the present tenure, or the last one
 
 	subscriptions []*bus.Subscription
 
@@ -70,44 +70,23 @@ func New(cfg Config) (*Service, error) {
 	if err := s.subscribe(); err != nil {
 		return nil, fmt.Errorf("datasync: %w", err)
 	}
-	for _, t := range cfg.Tables {
-		tb := newTable(&s.cfg, t, store, s.clock, &s.m, s.cost, log)
-		if err := tb.restart(); err != nil {
-			return nil, fmt.Errorf("datasync: %w", err)
-		}
-		s.tables = append(s.tables, tb)
-	}
-	for _, b := range cfg.Buckets {
-		r, err := objects.New(b, store, s.clock.now, log)
-		if err != nil {
-			return nil, fmt.Errorf("datasync: %w", err)
-		}
-		s.buckets = append(s.buckets, r)
-	}
-	if err := errors.Join(s.loadVerified(), s.awake()); err != nil {
+	s.owner.init(&s.cfg)
+	if err := errors.Join(s.renew(), s.loadVerified(), s.awake()); err != nil {
 		return nil, fmt.Errorf("datasync: %w", err)
 	}
 	return s, nil
 }
 
-// Run replicates until the context ends; then it returns nil once everything has stopped. It fails
-// when the store is lost: a new process must start from what is on disk.
+// Run takes part until the context ends; then it returns nil once everything has stopped. It
+// replicates while this node is the owner (Assign), which it is from the start where nodes do not
+// take turns. It fails when the store is lost: a new process must start from what is on disk.
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, t := range s.tables {
-		for _, loop := range t.loops() {
-			g.Go(func() error { return loop(ctx) })
-		}
-	}
-	for _, b := range s.buckets {
-		g.Go(func() error { return b.Run(ctx) })
-	}
+	g.Go(func() error { return s.tenures(ctx) })
 	g.Go(func() error { return s.trim(ctx) })
 	for _, sub := range s.subscriptions {
 		g.Go(func() error { return sub.Run(ctx) })
 	}
-	g.Go(func() error { return s.buildDigests(ctx) })
-	g.Go(func() error { return s.fullScans(ctx) })
 	g.Go(func() error { return s.alive(ctx) })
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("datasync: %w", err)
@@ -188,7 +167,7 @@ func (s *Service) look(a proa.Announcement) {
 	if t := s.table(a.Table); a.Bucket == "" && t != nil {
 		poke(t.sides[resolve.Index(a.Region)].poll)
 	}
-	for _, b := range s.buckets {
+	for _, b := range s.buckets() {
 		if b.Name() == a.Bucket {
 			b.Look(a.Region)
 		}
@@ -196,7 +175,7 @@ func (s *Service) look(a proa.Announcement) {
 }
 
 func (s *Service) table(name string) *table {
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		if t.schema.Table == name {
 			return t
 		}
@@ -205,7 +184,7 @@ func (s *Service) table(name string) *table {
 }
 
 func (s *Service) hasBucket(name string) bool {
-	for _, b := range s.buckets {
+	for _, b := range s.buckets() {
 		if b.Name() == name {
 			return true
 		}
@@ -216,6 +195,9 @@ func (s *Service) hasBucket(name string) bool {
 // Retry judges a quarantined key anew: a state whose envelope could not be trusted counts as if it
 // had none.
 func (s *Service) Retry(key proa.Key) error {
+	if err := s.mustOwn("retry"); err != nil {
+		return err
+	}
 	t := s.table(key.Table)
 	if t == nil {
 		return fmt.Errorf("retry: table %q: %w", key.Table, proa.ErrNotFound)

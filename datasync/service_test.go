@@ -129,7 +129,7 @@ func (w *world) quiet() {
 				return false
 			}
 		}
-		a, z := w.s.tables[0].sides[0], w.s.tables[0].sides[1]
+		a, z := w.s.tables()[0].sides[0], w.s.tables()[0].sides[1]
 		from := time.Now()
 		for a.freshness().Before(from) || z.freshness().Before(from) {
 			time.Sleep(time.Millisecond)

@@ -50,9 +50,11 @@ type Status struct {
 	Objects    int64        `json:"objects"`
 	// the last comparison; nil: none was made yet
 	Verified *verify.Result `json:"verified,omitempty"`
-	Metrics  Metrics        `json:"metrics"`
-	Cost     Cost           `json:"cost"`
-	Scans    []Scan         `json:"scans"`
+	// Ownership says which node replicates; on any other one, the rest is what it last knew.
+	Ownership Ownership `json:"ownership"`
+	Metrics   Metrics   `json:"metrics"`
+	Cost      Cost      `json:"cost"`
+	Scans     []Scan    `json:"scans"`
 	// Subscribers is how far each has come.
 	Subscribers []bus.SubscriptionStatus `json:"subscribers"`
 	// Warnings say what a feed cannot show and which budget is spent.
@@ -62,7 +64,7 @@ type Status struct {
 // Status returns the state of data sync.
 func (s *Service) Status() (Status, error) {
 	st := Status{
-		Metrics: s.Metrics(), Verified: s.Verified(), Cost: s.Cost(), Subscribers: s.Subscribers(),
+		Metrics: s.Metrics(), Ownership: s.Ownership(), Verified: s.Verified(), Cost: s.Cost(), Subscribers: s.Subscribers(),
 		Warnings: s.Warnings(),
 	}
 	var errs []error
@@ -73,10 +75,10 @@ func (s *Service) Status() (Status, error) {
 		st.Directions[i] = d
 		errs = append(errs, err)
 	}
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		st.Keys += s.store.Keys(t.schema.Table)
 	}
-	for _, b := range s.buckets {
+	for _, b := range s.buckets() {
 		st.Objects += b.Objects()
 	}
 	return st, errors.Join(errs...)
@@ -88,12 +90,12 @@ func (s *Service) Replication(from proa.Region) (Direction, error) {
 	now := s.clock.now()
 	d := Direction{From: from, To: from.Other(), Known: true, Through: now}
 	var lags lagMeter
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		if err := t.direction(&d, now, &lags); err != nil {
 			return d, err
 		}
 	}
-	for _, b := range s.buckets {
+	for _, b := range s.buckets() {
 		o := b.Direction(from)
 		d.Known = d.Known && o.Known
 		d.Backlog += o.Backlog
@@ -102,6 +104,9 @@ func (s *Service) Replication(from proa.Region) (Direction, error) {
 		if o.Err != nil {
 			d.Error = o.Err.Error()
 		}
+	}
+	if err := s.mustOwn("replicate"); err != nil {
+		d.Known, d.Error = false, err.Error()
 	}
 	p50, p99, rate := lags.percentiles(now)
 	d.P50, d.P99, d.PerSecond = ms(p50), ms(p99), rate

@@ -32,6 +32,7 @@ type table struct {
 	sides  [2]*side
 	m      *counters
 	cost   *meter
+	may    func() bool // a write may be sent now
 }
 
 // side is one region of a table.

@@ -81,7 +81,7 @@ func (s *Service) Unheard(from proa.Region) ([]Unheard, error) {
 // when that is not known.
 func (s *Service) shownThrough(region proa.Region) time.Time {
 	through := s.clock.now()
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		sd := t.side(region)
 		sd.mu.Lock()
 		fresh, scanned := sd.fresh, sd.scanned
@@ -93,7 +93,7 @@ func (s *Service) shownThrough(region proa.Region) time.Time {
 			through = fresh
 		}
 	}
-	for _, b := range s.buckets {
+	for _, b := range s.buckets() {
 		fresh := b.Fresh(region)
 		if fresh.IsZero() {
 			return time.Time{}

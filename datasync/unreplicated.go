@@ -51,7 +51,7 @@ func (s *Service) Unreplicated(
 			Version: a.Version, Deleted: a.Deleted, At: a.At, Known: KnownAnnounced,
 		})
 	}
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		depth := s.store.Depth(t.schema.Table, from.Other())
 		total += depth.Backlog
 		err := s.store.Queued(t.schema.Table, from.Other(), func(w shadow.Waiting, parked bool) bool {
@@ -65,7 +65,7 @@ func (s *Service) Unreplicated(
 			return nil, 0, err
 		}
 	}
-	for _, b := range s.buckets {
+	for _, b := range s.buckets() {
 		objects, err := b.Pending(from, max(limit-len(list), 0))
 		if err != nil {
 			return nil, 0, err

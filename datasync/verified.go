@@ -26,6 +26,9 @@ const verifiedName = "verified"
 // Verify compares both sides of everything that is replicated. The outcome is remembered for
 // Status. One comparison runs at a time; a second fails with proa.ErrThrottled.
 func (s *Service) Verify(ctx context.Context, o VerifyOptions) (verify.Result, error) {
+	if err := s.mustOwn("verify"); err != nil {
+		return verify.Result{}, err
+	}
 	if !s.verifying.TryLock() {
 		return verify.Result{}, fmt.Errorf("verify: another comparison is running: %w", proa.ErrThrottled)
 	}
@@ -35,14 +38,14 @@ func (s *Service) Verify(ctx context.Context, o VerifyOptions) (verify.Result, e
 	}
 	began := s.clock.now()
 	var res verify.Result
-	for _, t := range s.tables {
+	for _, t := range s.tables() {
 		one, err := s.compareTable(ctx, t, o)
 		if err != nil {
 			return res, err
 		}
 		res.Add(one)
 	}
-	for _, b := range s.buckets {
+	for _, b := range s.buckets() {
 		one, err := s.compareBucket(ctx, b, o)
 		if err != nil {
 			return res, err

@@ -1,0 +1,75 @@
+package datasync
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-cloud/proa/datasync/shadow"
+)
+
+// tenureName is the checkpoint of the last tenure of this disk: Order is its epoch, ScanBegan when
+// the shadow index was begun anew.
+const tenureName = "tenure"
+
+// serve replicates under one tenure until it is over; then it returns nil once everything has
+// stopped. It fails when the store is lost.
+func (s *Service) serve(ctx context.Context, t Tenure) error {
+	if err := s.begin(t); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	g.Go(func() error { s.watch(ctx, t, stop); return nil })
+	s.owner.serves(true)
+	defer s.owner.serves(false)
+	for _, tb := range s.tables() {
+		for _, loop := range tb.loops() {
+			g.Go(func() error { return loop(ctx) })
+		}
+	}
+	for _, b := range s.buckets() {
+		g.Go(func() error { return b.Run(ctx) })
+	}
+	g.Go(func() error { return s.buildDigests(ctx) })
+	g.Go(func() error { return s.fullScans(ctx) })
+	return g.Wait()
+}
+
+// begin makes the shadow index fit for a tenure. It goes on with the one on this disk unless another
+// node may have been the owner since: epochs rise with each change of owner, so that only the disk of
+// the last epoch, or of this one, has seen all there was. Any other is forgotten and made anew, from
+// what the regions hold.
+func (s *Service) begin(t Tenure) error {
+	cp, err := s.store.Checkpoint(tenureName)
+	if err != nil {
+		return err
+	}
+	last := uint64(cp.Order)
+	s.log.Info("this node owns data sync", "epoch", t.Epoch, "last_epoch_here", last,
+		"anew", t.Epoch > last+1)
+	now := s.clock.now()
+	cp.Order, cp.At = int64(max(t.Epoch, last)), now
+	if t.Epoch > last+1 {
+		cp.ScanBegan = now
+		err = s.store.Wipe([]string{"feed/", "scan/"}, func(tx *shadow.Tx) error {
+			return tx.SetCheckpoint(tenureName, cp)
+		})
+	} else {
+		err = s.store.Commit(func(tx *shadow.Tx) error { return tx.SetCheckpoint(tenureName, cp) })
+	}
+	if err != nil {
+		return fmt.Errorf("begin epoch %d: %w", t.Epoch, err)
+	}
+	return s.renew()
+}
+
+func (o *owner) serves(yes bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.serving = yes
+	o.claimed = [2]bool{yes, yes}
+	o.note()
+}
