@@ -28,15 +28,22 @@ func openTable(ctx context.Context, schema proa.Schema, getenv func(string) stri
 	clock := faults.Open(getenv(faults.Env)).Clock(time.Now) // a local cloud's can be put wrong on purpose
 	t := &Table{region: region, clock: clock, announce: newAnnouncer(getenv, region)}
 	if region == proa.AWS {
-		t.store, err = aws.NewTable(ctx, awsConfig(getenv), schema)
+		var store *aws.Table
+		if store, err = aws.NewTable(ctx, awsConfig(getenv), schema); err == nil {
+			t.store = countedStore(store, region, getenv)
+		}
 		return t, err
 	}
 	c, err := azureConfig(getenv, "COSMOS_KEY")
 	if err != nil {
 		return nil, err
 	}
-	t.store, err = azure.NewTable(c, schema)
-	return t, err
+	store, err := azure.NewTable(c, schema)
+	if err != nil {
+		return nil, err
+	}
+	t.store = countedStore(store, region, getenv)
+	return t, nil
 }
 
 // OpenBucket opens a bucket of the region in which this process runs, from its environment. It makes no call to the bucket.
@@ -61,6 +68,7 @@ func openBucket(ctx context.Context, name string, getenv func(string) string) (*
 	if err != nil {
 		return nil, err
 	}
+	bucket = countedBucket(bucket, region, getenv)
 	return &Bucket{name: name, bucket: bucket, announce: newAnnouncer(getenv, region)}, nil
 }
 

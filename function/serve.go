@@ -31,6 +31,7 @@ const (
 //
 // SIGTERM and SIGINT end a server after requests in flight have been answered, within five seconds. A handler that panics answers 500.
 func Serve(handler http.Handler) error {
+	handler = counted(handler, os.Getenv)
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
 		lambda.Start(lambdaHandler{handler}) // returns only by ending the process; signals end it at once
 		return nil

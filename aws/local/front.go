@@ -53,16 +53,23 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, err)
 		return
 	}
-	if isData(identity.Service) && f.services.cfg.Faults.Throttles() {
-		throttle(w, r, identity.Service)
-		return
+	f.services.cfg.Telemetry.Box(boxOf(identity.Service), f.serving(identity.Service)).ServeHTTP(w, r)
+}
+
+// serving is what answers a verified request to a service.
+func (f *front) serving(service string) http.Handler {
+	if isData(service) && f.services.cfg.Faults.Throttles() {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { throttle(w, r, service) })
 	}
-	if handler := f.handler(identity.Service); handler != nil {
-		handler.ServeHTTP(w, r)
-		return
+	if handler := f.handler(service); handler != nil {
+		return handler
 	}
-	writeRefusal(w, r, sigv4.ProtocolOf(identity.Service), wire.Errorf(http.StatusBadRequest,
-		"UnknownOperationException", "The service %q does not exist here.", identity.Service))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { unknownService(w, r, service) })
+}
+
+func unknownService(w http.ResponseWriter, r *http.Request, service string) {
+	writeRefusal(w, r, sigv4.ProtocolOf(service), wire.Errorf(http.StatusBadRequest,
+		"UnknownOperationException", "The service %q does not exist here.", service))
 }
 
 // verify verifies a request. The bodies of all services but S3 are read whole for that; S3's stream.

@@ -27,6 +27,7 @@ import (
 	"github.com/proa-cloud/proa/internal/faults"
 	"github.com/proa-cloud/proa/internal/netfault"
 	"github.com/proa-cloud/proa/internal/stall"
+	"github.com/proa-cloud/proa/internal/telemetry"
 )
 
 // Config describes the region. All fields but Ready are required.
@@ -42,6 +43,8 @@ type Config struct {
 	Logger          *slog.Logger
 	Ready           func(Addresses) // called once both listeners answer
 	Faults          *faults.Source  // what is wrong on purpose; nil for nothing
+	// Telemetry counts what crosses the picture's arrows; nil for nobody.
+	Telemetry *telemetry.Recorder
 }
 
 // Addresses are where the region listens, as host:port.
@@ -120,7 +123,7 @@ func (s *services) serve(ctx context.Context, api, gateway net.Listener) error {
 	front := newGate(&front{
 		services: s, verifiers: newVerifiers(s.cfg), bodies: &wire.Budget{Limit: maxUnverified},
 	}, tooBusyAPI)
-	public := newGate(failing(s.cfg.Faults, s.apigateway.Gateway()), tooBusyGateway)
+	public := newGate(s.counted(), tooBusyGateway)
 	apiServer := s.server(front, maxHeaderBytes)
 	gatewayServer := s.server(public, maxHeaderBytes)
 

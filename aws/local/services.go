@@ -80,7 +80,7 @@ func (s *services) openCompute() (err error) {
 		s.apigateway, err = apigateway.New(apigateway.Config{
 			Dir: filepath.Join(cfg.Dir, "apigateway"), Clock: cfg.Clock, Logger: cfg.Logger,
 			AccountID: cfg.AccountID, Region: cfg.Region, Endpoint: "http://" + s.addresses.Gateway,
-			Functions: s.lambda, Emit: s.emit,
+			Functions: invocations{s.lambda, cfg.Telemetry}, Emit: s.emit,
 		})
 		return err
 	})

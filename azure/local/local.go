@@ -21,6 +21,7 @@ import (
 	"github.com/proa-cloud/proa/internal/faults"
 	"github.com/proa-cloud/proa/internal/netfault"
 	"github.com/proa-cloud/proa/internal/stall"
+	"github.com/proa-cloud/proa/internal/telemetry"
 )
 
 // Addresses are where the cloud listens, once it does.
@@ -45,6 +46,8 @@ type Config struct {
 	Ready func(Addresses)
 	// Faults is what is wrong on purpose; nil for nothing.
 	Faults *faults.Source
+	// Telemetry counts what crosses the picture's arrows; nil for nobody.
+	Telemetry *telemetry.Recorder
 }
 
 // Names of the one subscription and of what stands in it.
@@ -128,7 +131,7 @@ func (s *services) run(ctx context.Context, data, gateway net.Listener) error {
 		return serve(inner, data, limitRequests(maxConcurrent, s.front()), s.logger)
 	})
 	front.Go(func() error {
-		return serve(inner, gateway, limitRequests(gatewayInFlight, failing(s.faults, s.gateway)), s.logger)
+		return serve(inner, gateway, limitRequests(gatewayInFlight, s.counted()), s.logger)
 	})
 	front.Go(func() error { return s.monitor.Run(inner) })
 	front.Go(func() error { return s.watchFile(inner) })

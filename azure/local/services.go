@@ -17,6 +17,7 @@ import (
 	"github.com/proa-cloud/proa/azure/local/functions"
 	"github.com/proa-cloud/proa/azure/local/monitor"
 	"github.com/proa-cloud/proa/internal/faults"
+	"github.com/proa-cloud/proa/internal/telemetry"
 )
 
 // services are the parts of the cloud, opened and wired but not running.
@@ -26,6 +27,7 @@ type services struct {
 	logger    *slog.Logger
 	ready     func(Addresses)
 	faults    *faults.Source
+	telemetry *telemetry.Recorder
 	verifier  *auth.Verifier
 	cosmos    *cosmos.Server
 	blob      *blob.Server
@@ -37,7 +39,9 @@ type services struct {
 
 // open opens every store, at the same time: most of a start is waiting for the disk.
 func open(c Config) (*services, error) {
-	s := &services{dir: c.Dir, clock: c.Clock, logger: c.Logger, ready: c.Ready, faults: c.Faults}
+	s := &services{
+		dir: c.Dir, clock: c.Clock, logger: c.Logger, ready: c.Ready, faults: c.Faults, telemetry: c.Telemetry,
+	}
 	var err error
 	s.verifier, err = auth.New(auth.Config{
 		Account: c.Account, Clock: c.Clock, CosmosResource: cosmos.ResourceOf,
@@ -95,7 +99,7 @@ func (s *services) wire() (err error) {
 	}
 	resource := s.monitor.ResourceID(gatewayKind, GatewayName)
 	s.gateway, err = apim.New(apim.Config{
-		Backend: s.functions.Handler, Clock: s.clock, Logger: s.logger,
+		Backend: s.backend, Clock: s.clock, Logger: s.logger,
 		Record: func(metric string, value float64, dimensions ...string) {
 			s.monitor.Record(resource, metric, value, dimensions...)
 		},
@@ -122,20 +126,7 @@ func (s *services) close() error {
 func (s *services) front() http.Handler {
 	return s.verifier.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		grant, _ := auth.GrantOf(r.Context())
-		if grant.Service != auth.Monitor && s.faults.Throttles() {
-			s.throttle(w, r, grant.Service)
-			return
-		}
-		switch grant.Service {
-		case auth.Cosmos:
-			s.cosmos.ServeHTTP(w, r)
-		case auth.Blob:
-			s.blob.ServeHTTP(w, r)
-		case auth.Monitor:
-			s.monitor.ServeHTTP(w, r)
-		default:
-			http.NotFound(w, r)
-		}
+		s.telemetry.Box(boxOf(grant.Service), s.serving(grant.Service)).ServeHTTP(w, r)
 	}))
 }
 

@@ -1,0 +1,4 @@
+// Package console drives the web console in a real Chromium against the built binary.
+package console
+
+import _ "github.com/chromedp/chromedp"
