@@ -7,12 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/apigatewayv2"
-	apitypes "github.com/aws/aws-sdk-go-v2/service/apigatewayv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -90,15 +89,55 @@ func (p *provisioner) table(ctx context.Context, schema proa.Schema) error {
 		KeySchema:            keys,
 		AttributeDefinitions: attributes,
 		BillingMode:          ddbtypes.BillingModePayPerRequest,
-		StreamSpecification: &ddbtypes.StreamSpecification{
-			StreamEnabled: aws.Bool(true), StreamViewType: ddbtypes.StreamViewTypeNewAndOldImages,
-		},
+		StreamSpecification:  streamOfBoth(),
 	})
 	var exists *ddbtypes.ResourceInUseException
-	if err != nil && !errors.As(err, &exists) {
+	if errors.As(err, &exists) {
+		err = p.checkTable(ctx, schema, keys)
+	}
+	if err != nil {
 		return fmt.Errorf("create table %s: %w", schema.Table, err)
 	}
 	return nil
+}
+
+// checkTable looks at a table that was there before. A stream is added to it; other keys or another
+// kind of stream are somebody's to decide.
+func (p *provisioner) checkTable(ctx context.Context, schema proa.Schema, keys []ddbtypes.KeySchemaElement) error {
+	client := dynamodb.NewFromConfig(p.cfg)
+	out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &schema.Table})
+	if err != nil {
+		return err
+	}
+	if have, want := keyNames(out.Table.KeySchema), keyNames(keys); have != want {
+		return fmt.Errorf("it exists with the key %s, not %s: name another table: %w", have, want, proa.ErrConflict)
+	}
+	stream := out.Table.StreamSpecification
+	if stream != nil && aws.ToBool(stream.StreamEnabled) {
+		if stream.StreamViewType != ddbtypes.StreamViewTypeNewAndOldImages {
+			return fmt.Errorf("it exists with a stream of %s; replication needs %s: disable the stream first: %w",
+				stream.StreamViewType, ddbtypes.StreamViewTypeNewAndOldImages, proa.ErrConflict)
+		}
+		return nil
+	}
+	_, err = client.UpdateTable(ctx, &dynamodb.UpdateTableInput{
+		TableName: &schema.Table, StreamSpecification: streamOfBoth(),
+	})
+	return err
+}
+
+func streamOfBoth() *ddbtypes.StreamSpecification {
+	return &ddbtypes.StreamSpecification{
+		StreamEnabled: aws.Bool(true), StreamViewType: ddbtypes.StreamViewTypeNewAndOldImages,
+	}
+}
+
+func keyNames(keys []ddbtypes.KeySchemaElement) string {
+	var names []string
+	for _, k := range keys {
+		names = append(names, aws.ToString(k.AttributeName)+" "+string(k.KeyType))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (p *provisioner) s3() *s3.Client {
@@ -107,7 +146,13 @@ func (p *provisioner) s3() *s3.Client {
 
 func (p *provisioner) bucket(ctx context.Context, name string, versioned bool) error {
 	client := p.s3()
-	_, err := client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &name})
+	in := &s3.CreateBucketInput{Bucket: &name}
+	if p.spec.Region != "us-east-1" { // which has no constraint of its own
+		in.CreateBucketConfiguration = &s3types.CreateBucketConfiguration{
+			LocationConstraint: s3types.BucketLocationConstraint(p.spec.Region),
+		}
+	}
+	_, err := client.CreateBucket(ctx, in)
 	var owned *s3types.BucketAlreadyOwnedByYou
 	if err != nil && !errors.As(err, &owned) {
 		return fmt.Errorf("create bucket %s: %w", name, err)
@@ -187,75 +232,6 @@ func (p *provisioner) updateFunction(ctx context.Context, client *lambda.Client,
 		FunctionName: &p.spec.Function, Environment: &lambdatypes.Environment{Variables: p.spec.Env},
 	})
 	return err
-}
-
-// api creates the HTTP API with its routes, and the alarm on it.
-func (p *provisioner) api(ctx context.Context) error {
-	client := apigatewayv2.NewFromConfig(p.cfg)
-	id, err := p.findAPI(ctx, client)
-	if err != nil {
-		return fmt.Errorf("create API: %w", err)
-	}
-	if id == "" {
-		if id, err = p.createAPI(ctx, client); err != nil {
-			return fmt.Errorf("create API: %w", err)
-		}
-	}
-	if p.spec.Alarm == "" {
-		return nil
-	}
-	return p.alarm(ctx, id)
-}
-
-func (p *provisioner) findAPI(ctx context.Context, client *apigatewayv2.Client) (string, error) {
-	out, err := client.GetApis(ctx, &apigatewayv2.GetApisInput{})
-	if err != nil {
-		return "", err
-	}
-	for _, a := range out.Items {
-		if aws.ToString(a.Name) == p.spec.Function {
-			return aws.ToString(a.ApiId), nil
-		}
-	}
-	return "", nil
-}
-
-func (p *provisioner) createAPI(ctx context.Context, client *apigatewayv2.Client) (string, error) {
-	created, err := client.CreateApi(ctx, &apigatewayv2.CreateApiInput{Name: &p.spec.Function, ProtocolType: apitypes.ProtocolTypeHttp})
-	if err != nil {
-		return "", err
-	}
-	integration, err := client.CreateIntegration(ctx, &apigatewayv2.CreateIntegrationInput{
-		ApiId:                created.ApiId,
-		IntegrationType:      apitypes.IntegrationTypeAwsProxy,
-		IntegrationUri:       aws.String(p.functionARN()),
-		PayloadFormatVersion: aws.String("2.0"),
-		TimeoutInMillis:      aws.Int32(15000),
-	})
-	if err != nil {
-		return "", err
-	}
-	for _, route := range p.spec.Routes {
-		_, err := client.CreateRoute(ctx, &apigatewayv2.CreateRouteInput{
-			ApiId: created.ApiId, RouteKey: &route, Target: aws.String("integrations/" + aws.ToString(integration.IntegrationId)),
-		})
-		if err != nil {
-			return "", fmt.Errorf("route %s: %w", route, err)
-		}
-	}
-	_, err = client.CreateStage(ctx, &apigatewayv2.CreateStageInput{
-		ApiId: created.ApiId, StageName: aws.String("$default"), AutoDeploy: aws.Bool(true),
-	})
-	if err != nil {
-		return "", err
-	}
-	_, err = lambda.NewFromConfig(p.cfg).AddPermission(ctx, &lambda.AddPermissionInput{
-		FunctionName: &p.spec.Function,
-		StatementId:  aws.String("gateway-" + aws.ToString(created.ApiId)),
-		Action:       aws.String("lambda:InvokeFunction"),
-		Principal:    aws.String("apigateway.amazonaws.com"),
-	})
-	return aws.ToString(created.ApiId), err
 }
 
 func (p *provisioner) alarm(ctx context.Context, api string) error {
