@@ -33,6 +33,8 @@ type Config struct {
 	Buckets []Bucket `yaml:"buckets"`
 	// Traffic decides when to fail over and back.
 	Traffic Traffic `yaml:"traffic"`
+	// Health says how the regions are judged.
+	Health Health `yaml:"health,omitempty"`
 	// DNS is what the name server does besides answering for the zone.
 	DNS DNS `yaml:"dns,omitempty"`
 	// Objectives are what a drill is judged by and what failback waits for.
@@ -205,6 +207,7 @@ func Default() Config {
 			Recheck: Duration(50 * time.Millisecond), Fall: 3, Rise: 3,
 			Failback: "automatic", HoldDown: Duration(5 * time.Second), MaxSwitchesPerHour: 20,
 		},
+		Health: Health{WarnCertificate: Duration(14 * 24 * time.Hour)},
 		Objectives: Objectives{
 			RTO: Duration(10 * time.Second), RPO: Duration(5 * time.Second),
 			Lag: Duration(2 * time.Second), Dwell: Duration(3 * time.Second),

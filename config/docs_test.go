@@ -24,3 +24,22 @@ func TestTheExampleInTheDocsIsValid(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// The example of docs/HEALTH.md is a valid configuration.
+func TestTheHealthExampleInTheDocsIsValid(t *testing.T) {
+	text, err := os.ReadFile("../docs/HEALTH.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(text)
+	if block == nil {
+		t.Fatal("there is no example")
+	}
+	c, err := Parse("HEALTH.md", block[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Health.Checks) != 7 || len(c.Health.References) != 1 {
+		t.Errorf("%+v", c.Health)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -103,7 +104,7 @@ func (a *api) status(*http.Request) (any, error) {
 	} else if v := n.sync.Verified(); v != nil {
 		s.Verified = verified(*v)
 	}
-	s.Warnings = n.sync.Warnings()
+	s.Warnings = slices.Concat(n.sync.Warnings(), n.checkWarnings())
 	return s, nil
 }
 
@@ -259,6 +260,7 @@ type Metrics struct {
 	DNS      dns.Stats            `json:"dns"`
 	DataSync datasync.Status      `json:"datasync"`
 	Checks   []health.CheckStatus `json:"checks"`
+	Self     health.Self          `json:"self"`
 	Events   []traffic.Event      `json:"events"`
 }
 
@@ -267,5 +269,5 @@ func (a *api) metrics(*http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Metrics{DNS: a.node.dns.Stats(), DataSync: status, Checks: a.node.prober.Status(), Events: a.node.traffic.Events()}, nil
+	return Metrics{DNS: a.node.dns.Stats(), DataSync: status, Checks: a.node.prober.Status(), Self: a.node.prober.Self(), Events: a.node.traffic.Events()}, nil
 }

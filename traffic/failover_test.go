@@ -41,12 +41,15 @@ func openGateway(t *testing.T, addr string) *gateway {
 
 func (g *gateway) endpoint(t *testing.T, r proa.Region) health.Endpoint {
 	t.Helper()
-	probe, err := health.NewHTTP(health.HTTPConfig{URL: "http://" + g.addr + "/healthz", Contains: "ok"})
+	here := health.Guard{Loopback: true}
+	probe, err := health.NewHTTP(health.HTTPConfig{
+		URL: "http://" + g.addr + "/healthz", Expect: health.Expect{Contains: "ok"}, Guard: here,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return health.Endpoint{Region: r, Tripwire: g.addr, Checks: []health.CheckConfig{
-		{Probe: health.TCP{Address: g.addr}, Timing: health.DefaultTiming()},
+	return health.Endpoint{Region: r, Tripwire: g.addr, Guard: here, Checks: []health.CheckConfig{
+		{Probe: health.TCP{Address: g.addr, Guard: here}, Timing: health.DefaultTiming()},
 		{Probe: probe, Timing: health.DefaultTiming()},
 	}}
 }

@@ -110,6 +110,7 @@ func (s *Supervisor) writeConfigs() error {
 
 func (s *Supervisor) nodeConfig() config.Config {
 	c, a, k := s.cfg.Proa, s.state.Addresses, s.state.Credentials
+	c.Health.AllowLoopback = true // the clouds are on this machine
 	c.Node.Dir = nodeDir(s.cfg.Dir)
 	c.Node.DNS = []string{a.DNS}
 	c.Node.Control = a.Node

@@ -12,6 +12,7 @@ import (
 type ref struct {
 	endpoint, check int
 	id              uint64
+	timeout         time.Duration // after which the probe has failed
 }
 
 // site is one endpoint's checks and the verdict on it.
@@ -20,6 +21,9 @@ type site struct {
 	checks  []*machine
 	verdict proa.Verdict
 	renewed time.Time
+	parts   map[string]bool // checks that count only through a calculated one
+	asked   bool            // the peers were asked to recheck since its present trouble began
+	urged   time.Time       // when a peer's asking was last heeded
 }
 
 // core is one vantage point's judgement of all endpoints. It is pure: the shell starts the probes
@@ -27,12 +31,14 @@ type site struct {
 //
 // It distrusts itself in two ways. A region is called unhealthy only once something else has been
 // reached since that region's first failure: a vantage whose own link is cut must not tell. And
-// time-outs count for nothing while the process itself runs late.
+// time-outs count for nothing while the process itself runs late, or its local health score is bad.
 type core struct {
 	cfg      Config
 	sites    []*site
 	slow     time.Time // until then time-outs are our own
 	expected time.Time // when the shell was asked to come back
+	self     lifeguard
+	asks     []proa.Region // what peers are to recheck, for the shell to take
 }
 
 func newCore(cfg Config, now time.Time) *core {
@@ -46,6 +52,12 @@ func newCore(cfg Config, now time.Time) *core {
 			phase := check.Timing.Interval * time.Duration(j+1) / time.Duration(len(e.Checks))
 			s.checks = append(s.checks, newMachine(check.Timing, rng, now, phase))
 		}
+		s.parts = map[string]bool{}
+		for _, calculated := range e.Calculated {
+			for _, name := range calculated.Of.names() {
+				s.parts[name] = true
+			}
+		}
 		c.sites = append(c.sites, s)
 	}
 	return c
@@ -55,12 +67,13 @@ func newCore(cfg Config, now time.Time) *core {
 // back.
 func (c *core) step(now time.Time) (start []ref, report []proa.Verdict, next time.Time) {
 	c.watchSelf(now)
+	c.watchOthers(now)
 	c.crossCheck()
 	next = now.Add(c.cfg.Renew)
 	for i, s := range c.sites {
 		for j, m := range s.checks {
 			for _, id := range m.start(now) {
-				start = append(start, ref{i, j, id})
+				start = append(start, ref{i, j, id, c.self.patient(m.timing.Timeout)})
 			}
 			if d := m.due(); d.Before(next) {
 				next = d
@@ -69,6 +82,7 @@ func (c *core) step(now time.Time) (start []ref, report []proa.Verdict, next tim
 		if s.cfg.Region == "" {
 			continue
 		}
+		c.ask(now, s)
 		health, reason := c.judge(i)
 		changed := health != s.verdict.Health
 		if changed {
@@ -99,17 +113,97 @@ func (c *core) watchSelf(now time.Time) {
 		}
 	}
 	c.slow = now.Add(longest + c.cfg.Late)
+	c.self.notice(now, signLate, "woken %s late", now.Sub(c.expected).Round(time.Millisecond))
 }
 
-// done takes a probe's outcome. step must follow.
-func (c *core) done(now time.Time, r ref, o Outcome) {
+// watchOthers keeps the local health score: nobody reached is a sign that it is us.
+func (c *core) watchOthers(now time.Time) {
+	if c.cfg.Peers != nil {
+		if reached, of := c.cfg.Peers(); of > 0 && reached == 0 {
+			c.self.notice(now, signPeers, "none of %d peers reached", of)
+		}
+	}
+	failing, all := 0, 0
+	for i, s := range c.sites {
+		if s.network() == 0 {
+			continue
+		}
+		all++
+		if !c.firstFailure(i).IsZero() {
+			failing++
+		}
+	}
+	if all > 1 && failing == all {
+		c.self.notice(now, signAll, "all of %d endpoints fail", all)
+	}
+	c.self.rest(now)
+}
+
+// network counts the checks that go over the network.
+func (s *site) network() int {
+	count := 0
+	for _, check := range s.cfg.Checks {
+		if !check.Monitor {
+			count++
+		}
+	}
+	return count
+}
+
+// ask has the peers recheck an endpoint at its first failure or silence, once until it is well.
+func (c *core) ask(now time.Time, s *site) {
+	trouble := false
+	for j, m := range s.checks {
+		if s.cfg.Checks[j].Monitor {
+			continue
+		}
+		silent := len(m.flights) > 0 && now.Sub(m.flights[0].started) >= m.timing.Suspect
+		trouble = trouble || m.fails > 0 || silent
+	}
+	if trouble && !s.asked {
+		c.asks = append(c.asks, s.cfg.Region)
+	}
+	s.asked = trouble
+}
+
+// taken returns what the peers are to be asked, once.
+func (c *core) taken() []proa.Region {
+	asks := c.asks
+	c.asks = nil
+	return asks
+}
+
+// done takes a probe's outcome, which came late by its own clock. step must follow.
+func (c *core) done(now time.Time, r ref, o Outcome, late time.Duration) {
 	c.watchSelf(now)
-	if o.Result == Fail && o.Timeout && now.Before(c.slow) {
-		o.Result = Blind
-		o.Reason = "distrusts itself: ran late itself, so a time-out tells nothing (" + o.Reason + ")"
+	if late > c.cfg.Late {
+		c.self.notice(now, signProbe, "a probe ended %s late", late.Round(time.Millisecond))
+	}
+	if o.Result == Fail && o.Timeout {
+		switch {
+		case now.Before(c.slow) || late > c.cfg.Late:
+			o.Result = Blind
+			o.Reason = "distrusts itself: ran late itself, so a time-out tells nothing (" + o.Reason + ")"
+		case c.self.distrusts():
+			o.Result = Blind
+			o.Reason = fmt.Sprintf("distrusts itself: local health score %d of %d, %s (%s)",
+				c.self.score, maxScore, c.self.self().Reason, o.Reason)
+		}
 	}
 	c.sites[r.endpoint].checks[r.check].done(now, r.id, o)
 }
+
+// heed takes a peer's word that an endpoint fails, at most ten times a second. step must follow.
+func (c *core) heed(now time.Time, endpoint int) {
+	s := c.sites[endpoint]
+	if s.urged.IsZero() || now.Sub(s.urged) >= heedEvery {
+		s.urged = now
+		c.urge(endpoint)
+	}
+}
+
+// heedEvery is the shortest time between two probes of an endpoint that peers ask for.
+const heedEvery = 100 * time.Millisecond
 
 // urge asks for a probe of every network check of an endpoint at once: its tripwire broke, or a
 // peer asks. step must follow.
@@ -180,27 +274,50 @@ func (c *core) proof(endpoint int, since time.Time) bool {
 	return !others // with a single endpoint there is nothing to compare with
 }
 
+// opinion is what one check says. A network check's "unhealthy" without proof of our own sight is
+// unknown.
+func (c *core) opinion(endpoint, check int) opinion {
+	s := c.sites[endpoint]
+	m, cfg := s.checks[check], s.cfg.Checks[check]
+	o := opinion{health: m.health, said: cfg.label() + ": " + m.reason, monitor: cfg.Monitor}
+	if m.health == proa.Unhealthy && !cfg.Monitor && !c.proof(endpoint, m.failStart) {
+		o.health = proa.Unknown
+		o.said = "distrusts itself: nothing else is reached from here either (" + o.said + ")"
+	}
+	return o
+}
+
+// named tells the opinion of an endpoint's check or calculated check.
+func (c *core) named(endpoint int, name string) opinion {
+	s := c.sites[endpoint]
+	for j := range s.checks {
+		if s.cfg.Checks[j].Name == name {
+			return c.opinion(endpoint, j)
+		}
+	}
+	for _, calculated := range s.cfg.Calculated {
+		if calculated.Name == name {
+			o := calculated.Of.eval(func(name string) opinion { return c.named(endpoint, name) })
+			o.said = name + ": " + o.said
+			return o
+		}
+	}
+	return opinion{health: proa.Unknown, said: "there is no check " + name}
+}
+
 // judge combines an endpoint's checks: one that counts and is unhealthy decides, then one that is
 // required and unknown.
 func (c *core) judge(endpoint int) (proa.Health, string) {
 	s := c.sites[endpoint]
 	unknown, well := "", ""
-	for j, m := range s.checks {
-		check := s.cfg.Checks[j]
-		said := check.Probe.Name() + ": " + m.reason
+	for _, o := range c.counted(s, endpoint) {
 		switch {
-		case m.health == proa.Unhealthy && check.Advisory:
-			continue
-		case m.health == proa.Unhealthy && check.Monitor:
-			return proa.Unhealthy, said
-		case m.health == proa.Unhealthy && c.proof(endpoint, m.failStart):
-			return proa.Unhealthy, said
-		case m.health == proa.Unhealthy:
-			unknown = "distrusts itself: nothing else is reached from here either (" + said + ")"
-		case m.health == proa.Unknown && !check.Monitor && !check.Advisory && unknown == "":
-			unknown = said
-		case m.health == proa.Healthy && well == "":
-			well = said
+		case o.health == proa.Unhealthy:
+			return proa.Unhealthy, o.said
+		case o.health == proa.Unknown && !o.monitor && unknown == "":
+			unknown = o.said
+		case o.health == proa.Healthy && well == "":
+			well = o.said
 		}
 	}
 	switch {
@@ -212,104 +329,19 @@ func (c *core) judge(endpoint int) (proa.Health, string) {
 	return proa.Healthy, well
 }
 
-// CheckStatus is the state of one check at this vantage point.
-type CheckStatus struct {
-	Region      proa.Region `json:"region"` // "" for a reference
-	Name        string      `json:"name"`
-	Health      proa.Health `json:"health"`
-	Since       time.Time   `json:"since"`
-	Reason      string      `json:"reason"` // what the last probe saw
-	Fails       int         `json:"fails"`  // consecutive failures
-	CertExpires time.Time   `json:"cert_expires,omitzero"`
-}
-
-// status lists all checks.
-func (c *core) status() []CheckStatus {
-	var list []CheckStatus
-	for _, s := range c.sites {
-		for j, m := range s.checks {
-			list = append(list, CheckStatus{
-				Region: s.cfg.Region, Name: s.cfg.Checks[j].Probe.Name(), Health: m.health, Since: m.since,
-				Reason: m.reason, Fails: m.fails, CertExpires: m.expires,
-			})
+// counted are the opinions that decide: not the advisory ones, nor those that a calculated check
+// takes in.
+func (c *core) counted(s *site, endpoint int) []opinion {
+	var list []opinion
+	for j, check := range s.cfg.Checks {
+		if !check.Advisory && !s.parts[check.Name] {
+			list = append(list, c.opinion(endpoint, j))
+		}
+	}
+	for _, calculated := range s.cfg.Calculated {
+		if !calculated.Advisory && !s.parts[calculated.Name] {
+			list = append(list, c.named(endpoint, calculated.Name))
 		}
 	}
 	return list
 }
-
-// Endpoint is one region's way in and the checks that judge it.
-type Endpoint struct {
-	// Region is the region that the endpoint serves. An endpoint without one is a reference: its
-	// passing proves that this vantage point sees the network, and there is no verdict on it.
-	Region proa.Region
-	// Checks are all needed for "healthy", except monitors without data and advisory ones.
-	Checks []CheckConfig
-	// Tripwire is the host:port to keep an idle connection to, whose breaking asks for a probe at
-	// once; "" for none.
-	Tripwire string
-}
-
-// CheckConfig is one check of an endpoint.
-type CheckConfig struct {
-	// Probe does the work.
-	Probe Probe
-	// Timing says when and how often.
-	Timing Timing
-	// Monitor marks a cloud's own monitoring: unknown does not make the region unknown.
-	Monitor bool
-	// Advisory shows the check and lets it decide nothing.
-	Advisory bool
-}
-
-// Config is one vantage point.
-type Config struct {
-	// Vantage is the point's name: proa.Verdict.By.
-	Vantage string
-	// Endpoints are the regions' endpoints and the references.
-	Endpoints []Endpoint
-	// Report takes each verdict, at each change and every Renew, on one goroutine. It must not
-	// block.
-	Report func(proa.Verdict)
-	// Renew is the time after which an unchanged verdict is reported again. 0 is one second.
-	Renew time.Duration
-	// Late is how late this process may wake up before it takes time-outs as its own fault. 0 is
-	// 250 ms.
-	Late time.Duration
-	// Seed is the jitter's.
-	Seed uint64
-	// Clock tells the time; it must agree with the timers of package time.
-	Clock func() time.Time
-}
-
-// Validate reports every field that cannot work; errors wrap proa.ErrInvalidConfig.
-func (c Config) Validate() error {
-	if c.Vantage == "" || c.Report == nil || c.Clock == nil {
-		return fmt.Errorf("health: vantage, report and clock are needed: %w", proa.ErrInvalidConfig)
-	}
-	if len(c.Endpoints) == 0 || len(c.Endpoints) > maxEndpoints {
-		return fmt.Errorf("health: %d endpoints, want 1 to %d: %w", len(c.Endpoints), maxEndpoints,
-			proa.ErrInvalidConfig)
-	}
-	for _, e := range c.Endpoints {
-		if len(e.Checks) == 0 || len(e.Checks) > maxChecks {
-			return fmt.Errorf("health: region %q: %d checks, want 1 to %d: %w",
-				e.Region, len(e.Checks), maxChecks, proa.ErrInvalidConfig)
-		}
-		for _, check := range e.Checks {
-			if check.Probe == nil {
-				return fmt.Errorf("health: region %q: check without a probe: %w", e.Region,
-					proa.ErrInvalidConfig)
-			}
-			if err := check.Timing.Validate(); err != nil {
-				return fmt.Errorf("health: %s: %w", check.Probe.Name(), err)
-			}
-		}
-	}
-	return nil
-}
-
-// The bounds of a vantage point's configuration.
-const (
-	maxEndpoints = 16
-	maxChecks    = 16
-)

@@ -359,7 +359,7 @@ func TestFrozenProcessBlamesItself(t *testing.T) {
 	for range 200 { // everything passes at once
 		started, _, next := c.step(now)
 		for _, r := range started {
-			c.done(now, r, Outcome{Result: Pass})
+			c.done(now, r, Outcome{Result: Pass}, 0)
 		}
 		last = started
 		now = next
@@ -377,7 +377,7 @@ func TestFrozenProcessBlamesItself(t *testing.T) {
 			if r.endpoint == 0 {
 				result = Outcome{Result: Fail, Timeout: true, Reason: "no answer in time"}
 			}
-			c.done(now, r, result)
+			c.done(now, r, result, 0)
 		}
 		last, _, _ = c.step(now)
 		now = now.Add(50 * time.Millisecond)

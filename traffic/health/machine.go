@@ -80,6 +80,8 @@ type Outcome struct {
 	Reason  string // what was seen, for people
 	// CertExpires is when the certificate that was seen expires, zero where there was none.
 	CertExpires time.Time
+	// WarnBefore is how long before CertExpires people are warned.
+	WarnBefore time.Duration
 }
 
 // flight is a probe that has started and not ended.
@@ -109,6 +111,7 @@ type machine struct {
 	// of the present streak.
 	passStart, failStart time.Time
 	expires              time.Time
+	warnBefore           time.Duration
 	nextID               uint64
 }
 
@@ -221,7 +224,7 @@ func (m *machine) done(now time.Time, id uint64, o Outcome) {
 	}
 	m.reason = o.Reason
 	if !o.CertExpires.IsZero() {
-		m.expires = o.CertExpires
+		m.expires, m.warnBefore = o.CertExpires, o.WarnBefore
 	}
 }
 

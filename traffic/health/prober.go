@@ -30,12 +30,15 @@ type Prober struct {
 	core   *core
 	landed chan landing
 	urged  chan int
+	heeded chan int // peers ask
 	status atomic.Pointer[[]CheckStatus]
+	self   atomic.Pointer[Self]
 }
 
 type landing struct {
 	ref     ref
 	outcome Outcome
+	late    time.Duration // by how much this machine missed start or deadline
 }
 
 // New prepares a prober. It starts nothing.
@@ -52,20 +55,28 @@ func New(cfg Config) (*Prober, error) {
 	p := &Prober{
 		cfg: cfg, core: newCore(cfg, cfg.Clock()),
 		landed: make(chan landing, maxEndpoints*maxChecks), urged: make(chan int, maxEndpoints),
+		heeded: make(chan int, maxEndpoints),
 	}
-	p.show()
+	p.show(cfg.Clock())
 	return p, nil
 }
 
 // Status lists every check as last seen. It never blocks.
 func (p *Prober) Status() []CheckStatus { return *p.status.Load() }
 
-// Recheck asks for a probe of a region at once, as a peer does that has seen one fail. It never
-// blocks.
+// Self tells how well this vantage point itself does. It never blocks.
+func (p *Prober) Self() Self { return *p.self.Load() }
+
+// Recheck asks for a probe of a region at once, as a peer does that has seen one fail: at most ten
+// times a second. It never blocks.
 func (p *Prober) Recheck(r proa.Region) {
 	for i, e := range p.cfg.Endpoints {
-		if e.Region == r {
-			p.urge(i)
+		if e.Region != r || r == "" {
+			continue
+		}
+		select {
+		case p.heeded <- i:
+		default: // as many wait as there can be endpoints
 		}
 	}
 }
@@ -96,31 +107,41 @@ func (p *Prober) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		case l := <-p.landed:
-			p.core.done(p.cfg.Clock(), l.ref, l.outcome)
+			p.core.done(p.cfg.Clock(), l.ref, l.outcome, l.late)
 		case i := <-p.urged:
 			p.core.urge(i)
+		case i := <-p.heeded:
+			p.core.heed(p.cfg.Clock(), i)
 		}
 		now := p.cfg.Clock()
 		start, report, next := p.core.step(now)
 		for _, r := range start {
-			wg.Go(func() { p.fly(ctx, r) })
+			wg.Go(func() { p.fly(ctx, r, now) })
 		}
 		for _, v := range report {
 			p.cfg.Report(v)
 		}
-		p.show()
+		for _, r := range p.core.taken() {
+			if p.cfg.Ask != nil {
+				p.cfg.Ask(r)
+			}
+		}
+		p.show(now)
 		timer.Reset(next.Sub(now))
 	}
 }
 
-// fly runs one probe. Its number of goroutines is bounded by the machines' capacity.
-func (p *Prober) fly(ctx context.Context, r ref) {
+// fly runs one probe that was due at began. Its number of goroutines is bounded by the machines'
+// capacity.
+func (p *Prober) fly(ctx context.Context, r ref, began time.Time) {
 	check := p.cfg.Endpoints[r.endpoint].Checks[r.check]
-	probing, cancel := context.WithTimeout(ctx, check.Timing.Timeout)
+	started := p.cfg.Clock()
+	probing, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	o := safely(probing, check.Probe)
+	late := max(started.Sub(began), p.cfg.Clock().Sub(started)-r.timeout)
 	select {
-	case p.landed <- landing{r, o}:
+	case p.landed <- landing{r, o, late}:
 	case <-ctx.Done():
 	}
 }
@@ -135,17 +156,19 @@ func safely(ctx context.Context, probe Probe) (o Outcome) {
 	return probe.Probe(ctx)
 }
 
-func (p *Prober) show() {
-	s := p.core.status()
+func (p *Prober) show(now time.Time) {
+	s, self := p.core.status(now), p.core.self.self()
 	p.status.Store(&s)
+	p.self.Store(&self)
 }
 
 // tripwire keeps an idle connection to the endpoint and asks for a probe when it breaks: the kernel
 // of a dying process closes it at once, long before the next probe is due.
 func (p *Prober) tripwire(ctx context.Context, endpoint int, address string) {
-	pause := p.cfg.Endpoints[endpoint].Checks[0].Timing.Interval
+	e := p.cfg.Endpoints[endpoint]
+	guard, pause := e.Guard, e.Checks[0].Timing.Interval
 	for ctx.Err() == nil {
-		conn, err := guardedDialer().DialContext(ctx, "tcp", address)
+		conn, err := guard.dialer().DialContext(ctx, "tcp", address)
 		if err == nil {
 			stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 			drain(conn)

@@ -19,6 +19,9 @@ import (
 	"github.com/proa-cloud/proa/cloud"
 )
 
+// here allows the addresses on which the tests' servers listen.
+var here = Guard{Loopback: true}
+
 func probe(t *testing.T, p Probe) Outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -48,18 +51,18 @@ func TestHTTPProbeExpects(t *testing.T) {
 		{"2xx", HTTPConfig{URL: "/healthz"}, Outcome{Result: Pass, Reason: "status 200"}},
 		{"host and header", HTTPConfig{
 			URL: "/healthz", Host: "orders.proa.test", Header: http.Header{"X-Probe": {"1"}},
-			Contains: "ok for orders.proa.test with 1",
+			Expect: Expect{Contains: "ok for orders.proa.test with 1"},
 		}, Outcome{Result: Pass, Reason: "status 200"}},
-		{"body", HTTPConfig{URL: "/healthz", Contains: "nothing like it"}, Outcome{Result: Fail, Reason: "is not in the body"}},
-		{"body past the limit", HTTPConfig{URL: "/late", Contains: "needle"}, Outcome{Result: Fail, Reason: "is not in the body"}},
+		{"body", HTTPConfig{URL: "/healthz", Expect: Expect{Contains: "nothing like it"}}, Outcome{Result: Fail, Reason: "is not in the body"}},
+		{"body past the limit", HTTPConfig{URL: "/late", Expect: Expect{Contains: "needle"}}, Outcome{Result: Fail, Reason: "is not in the body"}},
 		{"method", HTTPConfig{URL: "/post", Method: "POST"}, Outcome{Result: Pass, Reason: "status 202"}},
 		{"status", HTTPConfig{URL: "/down"}, Outcome{Result: Fail, Reason: "status 503"}},
-		{"status that is expected", HTTPConfig{URL: "/down", Status: []int{503}}, Outcome{Result: Pass, Reason: "status 503"}},
-		{"status that is not listed", HTTPConfig{URL: "/healthz", Status: []int{204}}, Outcome{Result: Fail, Reason: "status 200"}},
+		{"status that is expected", HTTPConfig{URL: "/down", Expect: Expect{Status: []int{503}}}, Outcome{Result: Pass, Reason: "status 503"}},
+		{"status that is not listed", HTTPConfig{URL: "/healthz", Expect: Expect{Status: []int{204}}}, Outcome{Result: Fail, Reason: "status 200"}},
 		{"redirect", HTTPConfig{URL: "/away"}, Outcome{Result: Fail, Reason: "status 302"}},
 		{"hang", HTTPConfig{URL: "/hang"}, Outcome{Result: Fail, Timeout: true, Reason: "no answer in time"}},
 	} {
-		c.cfg.URL = srv.URL + c.cfg.URL
+		c.cfg.URL, c.cfg.Guard = srv.URL+c.cfg.URL, here
 		p, err := NewHTTP(c.cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -91,6 +94,7 @@ func TestHTTPSProbeVerifiesAndReportsExpiry(t *testing.T) {
 		{"name of the certificate", HTTPConfig{URL: srv.URL, RootCAs: pool, Host: "example.com"}, Pass},
 		{"unverified by choice", HTTPConfig{URL: srv.URL, InsecureSkipVerify: true}, Pass},
 	} {
+		c.cfg.Guard = here
 		p, err := NewHTTP(c.cfg)
 		if err != nil {
 			t.Fatal(err)
@@ -110,11 +114,11 @@ func TestTCPProbe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := probe(t, TCP{l.Addr().String()}); got.Result != Pass {
+	if got := probe(t, TCP{l.Addr().String(), here}); got.Result != Pass {
 		t.Errorf("open: %+v", got)
 	}
 	_ = l.Close()
-	if got := probe(t, TCP{l.Addr().String()}); got.Result != Fail || !strings.Contains(got.Reason, "refused") {
+	if got := probe(t, TCP{l.Addr().String(), here}); got.Result != Fail || !strings.Contains(got.Reason, "refused") {
 		t.Errorf("closed: %+v", got)
 	}
 }
@@ -123,13 +127,24 @@ func TestProbesDoNotReachMetadataAddresses(t *testing.T) {
 	for _, a := range []string{
 		"169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "fd00:ec2::254", "168.63.129.16",
 		"100.100.100.200", "0.0.0.0", "::", "224.0.0.1", "255.255.255.255",
+		"64:ff9b::a9fe:a9fe", "64:ff9b:1::169.254.169.254", "2002:a9fe:a9fe::1", "::169.254.169.254",
 	} {
-		if err := allowed(netip.MustParseAddr(a)); !errors.Is(err, proa.ErrInvalidConfig) {
+		if err := here.allowed(netip.MustParseAddr(a)); !errors.Is(err, proa.ErrInvalidConfig) {
 			t.Errorf("%s: %v", a, err)
 		}
 	}
-	for _, a := range []string{"127.0.64.1", "10.0.0.1", "192.0.2.1", "2001:db8::1", "::1"} {
-		if err := allowed(netip.MustParseAddr(a)); err != nil {
+	for _, a := range []string{
+		"127.0.64.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1", "::127.0.0.1",
+	} {
+		if err := here.allowed(netip.MustParseAddr(a)); err != nil {
+			t.Errorf("%s: %v", a, err)
+		}
+		if err := (Guard{}).allowed(netip.MustParseAddr(a)); !errors.Is(err, proa.ErrInvalidConfig) {
+			t.Errorf("%s is loopback, and loopback is not allowed: %v", a, err)
+		}
+	}
+	for _, a := range []string{"10.0.0.1", "192.0.2.1", "2001:db8::1", "64:ff9b::c000:201"} {
+		if err := (Guard{}).allowed(netip.MustParseAddr(a)); err != nil {
 			t.Errorf("%s: %v", a, err)
 		}
 	}
@@ -137,7 +152,8 @@ func TestProbesDoNotReachMetadataAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := probe(t, p); got.Result != Blind || !strings.Contains(got.Reason, "may not reach 169.254.169.254") {
+	got := probe(t, p)
+	if got.Result != Blind || !strings.Contains(got.Reason, "169.254.169.254 (169.254.0.0/16)") {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -231,8 +247,8 @@ func TestTripwireFindsACrash(t *testing.T) {
 		Vantage: "n", Clock: time.Now, Report: func(v proa.Verdict) { verdicts <- v },
 		Endpoints: []Endpoint{
 			{
-				Region: proa.AWS, Tripwire: l.Addr().String(),
-				Checks: []CheckConfig{{Probe: TCP{l.Addr().String()}, Timing: slow}},
+				Region: proa.AWS, Tripwire: l.Addr().String(), Guard: here,
+				Checks: []CheckConfig{{Probe: TCP{l.Addr().String(), here}, Timing: slow}},
 			},
 			endpoint(proa.Azure, &fake{}),
 		},
