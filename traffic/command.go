@@ -33,6 +33,8 @@ func (c *Controller) command(cmd Command) {
 		c.startSwitchover(cmd)
 	case Force:
 		c.force(cmd)
+	case HandOver:
+		c.handOver(cmd)
 	default:
 		c.refuse(fmt.Errorf("unknown action %q: %w", cmd.Action, proa.ErrInvalid))
 	}

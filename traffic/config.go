@@ -59,6 +59,9 @@ type Config struct {
 	StayPastBudget bool
 	// SwitchoverTimeout is how long a planned switchover may wait for the backlog to reach zero.
 	SwitchoverTimeout time.Duration
+	// OwnerSilence is how long data sync's owner may be silent before another node is named: longer
+	// than the owner's lease. 0 names no owner: this node runs data sync alone.
+	OwnerSilence time.Duration
 	// HistoryLimit is how many past plans are kept with their evidence.
 	HistoryLimit int
 }
@@ -113,8 +116,8 @@ func (c Config) Validate() error {
 			bad("%s: %s: must be positive", name, d)
 		}
 	}
-	if c.HoldDown < 0 || c.Dwell < 0 {
-		bad("hold_down, dwell: must not be negative")
+	if c.HoldDown < 0 || c.Dwell < 0 || c.OwnerSilence < 0 {
+		bad("hold_down, dwell, owner_silence: must not be negative")
 	}
 	if c.FlapBudget < 1 {
 		bad("flap_budget: %d: must be at least 1", c.FlapBudget)

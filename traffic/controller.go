@@ -27,9 +27,14 @@ type Controller struct {
 	judged  map[proa.Region]Judgement
 	links   map[proa.Region]*link // by the region that changes come from
 	pending *Pending
-	waiting string // the last reported obstacle, so that each is told once
-	standby string // why another node decides, "" when this one does
+	waiting string    // the last reported obstacle, so that each is told once
+	standby string    // why another node decides, "" when this one does
+	decides time.Time // since when this node decides
 	out     []Output
+
+	lives      map[string]life
+	ownerNamed time.Time // when data sync's owner was last seen to change
+	ownerWaits bool      // a hand-over's obstacle was told
 }
 
 // Pending is a switchover that waits for the backlog to reach zero.
@@ -51,6 +56,7 @@ func NewController(cfg Config, saved State, now time.Time) (*Controller, error) 
 		heard:  map[ballot]heard{},
 		judged: map[proa.Region]Judgement{},
 		links:  map[proa.Region]*link{},
+		lives:  map[string]life{}, decides: now, ownerNamed: now,
 	}
 	for _, r := range proa.Regions() {
 		c.judged[r] = Judgement{Health: proa.Unknown, Since: now, Reason: "nothing heard yet"}
@@ -95,6 +101,8 @@ func (c *Controller) Step(now time.Time, in Input) []Output {
 		c.commit(in.State)
 	case Assigned:
 		c.assign(in.Standby)
+	case NodeHeard:
+		c.hearNode(in)
 	}
 	c.expireHold()
 	c.refreshJudgements()
@@ -118,11 +126,23 @@ func (c *Controller) observe(v proa.Verdict) {
 	c.heard[ballot{v.By, v.Region}] = heard{verdict: v, at: c.now}
 }
 
-// decide makes at most one switch.
+// decide makes at most one plan.
 func (c *Controller) decide() {
-	if c.standby != "" {
+	if c.standby != "" || c.planned() {
 		return
 	}
+	c.decideTraffic()
+	if !c.planned() {
+		c.decideOwner()
+	}
+}
+
+// planned reports whether this step has made a plan: it makes no second one.
+func (c *Controller) planned() bool {
+	return slices.ContainsFunc(c.out, func(o Output) bool { _, ok := o.(PlanChanged); return ok })
+}
+
+func (c *Controller) decideTraffic() {
 	active := c.state.Plan.Active
 	other := active.Other()
 	if c.state.Forced && c.judged[active].Health == proa.Healthy {
@@ -165,20 +185,25 @@ func (c *Controller) failover(from, to proa.Region) {
 
 // switchTo makes the next plan. The caller has checked that it may.
 func (c *Controller) switchTo(to proa.Region, e Evidence, reason string) {
-	c.state.Plan = proa.Plan{
-		Version: c.state.Plan.Version + 1, Active: to, Reason: reason,
-		Since: c.now,
-	}
+	p := c.state.Plan
+	p.Version++
+	p.Active, p.Reason, p.Since = to, reason, c.now
 	c.state.Switches = append(c.recentSwitches(), c.now)
-	c.waiting = ""
+	c.enact(p, e, fmt.Sprintf("traffic goes to %s: %s", to, reason))
+}
+
+// enact puts the next plan in force.
+func (c *Controller) enact(p proa.Plan, e Evidence, what string) {
+	c.state.Plan = p
+	c.waiting, c.ownerWaits = "", false
+	e.What = what
 	e.Verdicts = c.verdicts()
 	for _, r := range proa.Regions() {
 		e.Replication = append(e.Replication, c.replicationView(r))
 	}
 	changed := c.remember(e)
 	c.out = append(c.out, StateChanged{State: c.State()}, changed)
-	c.event(EventPlan, to, fmt.Sprintf("plan %d: traffic goes to %s: %s", c.state.Plan.Version, to,
-		reason))
+	c.event(EventPlan, p.Active, fmt.Sprintf("plan %d: %s", p.Version, what))
 }
 
 // remember puts the present plan at the end of the history.
@@ -234,10 +259,13 @@ func (c *Controller) adopt(s State) {
 		c.refuse(fmt.Errorf("adopt plan %d: %w: %w", s.Plan.Version, proa.ErrInvalid, err))
 		return
 	}
-	if s.Plan.Version <= c.state.Plan.Version {
+	if s.Plan.Version <= c.state.Plan.Version || s.Plan.Epoch < c.state.Plan.Epoch {
 		c.refuse(fmt.Errorf("adopt plan %d: plan %d is in force: %w",
 			s.Plan.Version, c.state.Plan.Version, proa.ErrStalePlan))
 		return
+	}
+	if s.Plan.Epoch != c.state.Plan.Epoch {
+		c.ownerNamed = c.now
 	}
 	c.state = cloneState(s)
 	c.pending = nil

@@ -18,6 +18,7 @@ type Explanation struct {
 	Standby     string                    `json:"standby,omitempty"` // why this node does not decide
 	Regions     map[proa.Region]Judgement `json:"regions"`
 	Vantages    []VantageView             `json:"vantages"`
+	Nodes       []NodeView                `json:"nodes,omitempty"` // where data sync's owner is chosen
 	Replication []Replication             `json:"replication"`
 	// What the switch that is wanted now waits for
 	Waiting []string      `json:"waiting"`
@@ -49,7 +50,7 @@ func (c *Controller) Explain() Explanation {
 		At: c.now, Plan: s.Plan, Preferred: c.cfg.Preferred, Quorum: c.quorumText(), Standby: c.standby,
 		Regions: map[proa.Region]Judgement{},
 		Budget:  Budget{Limit: c.cfg.FlapBudget, Used: len(c.recentSwitches()), Window: c.cfg.FlapWindow},
-		Held:    s.Held, History: s.History,
+		Held:    s.Held, History: s.History, Nodes: c.nodes(),
 	}
 	if c.pending != nil {
 		p := *c.pending

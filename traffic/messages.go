@@ -7,7 +7,7 @@ import (
 )
 
 // Input is what the controller takes one of at each step: Tick, Observed, Replicated, Command,
-// Reconfigured, Adopted, Committed or Assigned.
+// Reconfigured, Adopted, Committed, Assigned or NodeHeard.
 type Input interface{ isInput() }
 
 // Tick says that time has passed. The shell sends one several times a second.
@@ -65,6 +65,8 @@ const (
 	Force   Action = "force"
 	Hold    Action = "hold"    // make no automatic switch
 	Release Action = "release" // end a hold, or a switchover that still waits
+	// Move data sync to another node
+	HandOver Action = "handover"
 )
 
 // Command is an operator's order. Refusals wrap proa.ErrConflict (not now) or proa.ErrInvalid
@@ -72,6 +74,7 @@ const (
 type Command struct {
 	Action Action        `json:"action"`
 	To     proa.Region   `json:"to,omitempty"`     // Switchover and Force
+	Node   string        `json:"node,omitempty"`   // HandOver
 	By     string        `json:"by"`               // who asks
 	Reason string        `json:"reason,omitempty"` // why; Force needs one
 	For    time.Duration `json:"for,omitempty"`    // Hold: how long; 0 until Release
@@ -138,12 +141,14 @@ const (
 	CauseFailback   Cause = "failback"
 	CauseSwitchover Cause = "switchover"
 	CauseForce      Cause = "force"
+	CauseOwner      Cause = "owner" // data sync moves to another node
 )
 
 // Evidence is what was known when a plan was made.
 type Evidence struct {
 	Cause       Cause          `json:"cause"`
-	By          string         `json:"by,omitempty"` // the operator, "" for the controller
+	By          string         `json:"by,omitempty"`   // the operator, "" for the controller
+	What        string         `json:"what,omitempty"` // what changed and why, for people
 	Verdicts    []proa.Verdict `json:"verdicts"`
 	Replication []Replication  `json:"replication"`
 }
