@@ -6,7 +6,7 @@ PACKAGES := $(shell $(GO) list ./... 2>/dev/null | grep -v /test/)
 # Prints go test's own lines, then every skipped test with its reason.
 TESTSUM  := $(GO) tool -modfile=tools/go.mod gotestsum
 
-.PHONY: build test unit e2e lint vet fmt bench-system bench-dns soak-dns peers sim sim-bugs sim-reach clean
+.PHONY: build test unit e2e lint vet fmt bench-system bench-detect bench-dns soak-dns peers sim sim-bugs sim-reach clean
 
 build: ## build the binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/proa
@@ -32,6 +32,9 @@ vet: ## go vet for the four targets
 
 bench-system: build ## start-up, memory, lag, catch-up and failover of the built binary
 	PROA_BIN=$(CURDIR)/$(BIN) $(GO) test ./test/journey -run '^$$' -bench . -benchtime 1x
+
+bench-detect: build ## fault until the answers flip: make bench-detect TRIALS=100
+	PROA_BIN=$(CURDIR)/$(BIN) $(GO) test ./test/detect -run '^$$' -bench Detect -benchtime 1x -timeout 4h
 
 bench-dns: ## the name server beside gdnsd and NSD (Debian packages)
 	$(GO) test ./bench/dns -run '^$$' -bench . -benchtime 1x -timeout 30m

@@ -203,7 +203,7 @@ func Default() Config {
 		Tables:  []Table{{Name: "orders", Hash: KeyAttribute{Name: "id", Type: "S"}, Database: "proa"}},
 		Buckets: []Bucket{{Name: "attachments", Container: "attachments"}},
 		Traffic: Traffic{
-			TTL: Duration(2 * time.Second), Interval: Duration(time.Second), Timeout: Duration(time.Second),
+			TTL: Duration(2 * time.Second), Interval: Duration(time.Second), Timeout: Duration(700 * time.Millisecond),
 			Recheck: Duration(50 * time.Millisecond), Fall: 3, Rise: 3,
 			Failback: "automatic", HoldDown: Duration(5 * time.Second), MaxSwitchesPerHour: 20,
 		},
