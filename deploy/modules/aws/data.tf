@@ -1,0 +1,71 @@
+# The stream must carry both images: data sync compares what a write replaced.
+resource "aws_dynamodb_table" "replicated" {
+  for_each                    = var.tables
+  name                        = each.key
+  billing_mode                = "PAY_PER_REQUEST"
+  hash_key                    = each.value.hash_name
+  range_key                   = each.value.range_name
+  stream_enabled              = true
+  stream_view_type            = "NEW_AND_OLD_IMAGES"
+  deletion_protection_enabled = true
+
+  attribute {
+    name = each.value.hash_name
+    type = each.value.hash_type
+  }
+  dynamic "attribute" {
+    for_each = each.value.range_name == null ? [] : [each.value]
+    content {
+      name = attribute.value.range_name
+      type = attribute.value.range_type
+    }
+  }
+  dynamic "ttl" {
+    for_each = each.value.ttl_attribute == null ? [] : [each.value.ttl_attribute]
+    content {
+      attribute_name = ttl.value
+      enabled        = true
+    }
+  }
+  point_in_time_recovery {
+    enabled = true
+  }
+  server_side_encryption {
+    enabled = true
+  }
+}
+
+# Data sync's own: its place in this region's feeds, and tombstones.
+resource "aws_dynamodb_table" "state" {
+  name         = "proa_state"
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "id"
+
+  attribute {
+    name = "id"
+    type = "S"
+  }
+  point_in_time_recovery {
+    enabled = true
+  }
+}
+
+resource "aws_s3_bucket" "replicated" {
+  for_each = var.buckets
+  bucket   = each.key
+}
+
+# Losers of concurrent writes stay as versions.
+resource "aws_s3_bucket_versioning" "replicated" {
+  for_each = var.buckets
+  bucket   = aws_s3_bucket.replicated[each.key].id
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_notification" "replicated" {
+  for_each    = var.buckets
+  bucket      = aws_s3_bucket.replicated[each.key].id
+  eventbridge = true
+}
