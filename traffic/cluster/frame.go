@@ -1,0 +1,96 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/traffic"
+)
+
+// protocol is the ALPN name of the stream that nodes speak to each other: frames in one direction,
+// each a length of four bytes, a kind and a body.
+const protocol = "proa-nodes/1"
+
+// Kinds of frames.
+const (
+	frameBeat    = 'b' // JSON Beat
+	frameRaft    = 'r' // cluster, generation, raftpb.Message
+	frameRecheck = 'c' // a region's name
+)
+
+// maxFrame bounds a frame: a snapshot holds the record, whose history and audit are bounded.
+const maxFrame = 4 << 20
+
+// Beat is what each node tells all others four times a second, and at once when it changes.
+type Beat struct {
+	Node string `json:"node"`
+	// ID is the node's identity in the log; Cluster and Generation are those of its record; Formed
+	// says that it is or was a member.
+	ID         uint64 `json:"id"`
+	Cluster    uint64 `json:"cluster"`
+	Generation uint64 `json:"generation"`
+	Formed     bool   `json:"formed"`
+	// Seq is the agreed state that the node has.
+	Seq uint64 `json:"seq"`
+	// At is the sender's monotonic time. A beat that a healed link delivers late is told by it.
+	At time.Duration `json:"at"`
+	News
+}
+
+// News is a node's part of a beat.
+type News struct {
+	// Verdicts are this vantage's own.
+	Verdicts []proa.Verdict `json:"verdicts,omitempty"`
+	// Replication and Epoch are of the node that owns data sync, which all others count on; Epoch is
+	// 0 on a node that does not own it.
+	Replication []traffic.Replication `json:"replication,omitempty"`
+	Epoch       uint64                `json:"epoch,omitempty"`
+	// Isolated says that the node reaches neither region's stores.
+	Isolated bool `json:"isolated,omitempty"`
+}
+
+// writeFrame sends one frame.
+func writeFrame(w io.Writer, kind byte, body []byte) error {
+	if len(body) > maxFrame {
+		return fmt.Errorf("frame of %d bytes: %w", len(body), proa.ErrTooLarge)
+	}
+	frame := make([]byte, 0, 5+len(body))
+	frame = binary.BigEndian.AppendUint32(frame, uint32(len(body)))
+	frame = append(append(frame, kind), body...)
+	_, err := w.Write(frame)
+	return err
+}
+
+// readFrame reads one frame and never more than maxFrame bytes of it.
+func readFrame(r io.Reader) (kind byte, body []byte, err error) {
+	var head [5]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	size := binary.BigEndian.Uint32(head[:4])
+	if size > maxFrame {
+		return 0, nil, fmt.Errorf("frame of %d bytes: %w", size, proa.ErrTooLarge)
+	}
+	body = make([]byte, size)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return 0, nil, err
+	}
+	return head[4], body, nil
+}
+
+// raftFrame is a message with the cluster that it belongs to.
+func raftFrame(cluster, generation uint64, message []byte) []byte {
+	b := binary.BigEndian.AppendUint64(nil, cluster)
+	b = binary.BigEndian.AppendUint64(b, generation)
+	return append(b, message...)
+}
+
+func splitRaftFrame(b []byte) (cluster, generation uint64, message []byte, err error) {
+	if len(b) < 16 {
+		return 0, 0, nil, fmt.Errorf("raft frame of %d bytes: %w", len(b), proa.ErrInvalid)
+	}
+	return binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), b[16:], nil
+}

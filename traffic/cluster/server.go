@@ -1,0 +1,149 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/proa-cloud/proa"
+)
+
+// readTimeout ends a connection on which no beat has come.
+const readTimeout = 10 * time.Second
+
+// server listens for the other nodes: their frames, and HTTP requests that they pass on.
+func (c *Cluster) server() *http.Server {
+	var names []string
+	for name := range c.peers {
+		names = append(names, name)
+	}
+	s := &http.Server{
+		TLSConfig: c.creds.server(names), ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(c.cfg.Logger.Handler(), slog.LevelWarn),
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){
+			protocol: func(_ *http.Server, conn *tls.Conn, _ http.Handler) { c.receive(conn, names) },
+		},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			name, err := peerName(*r.TLS, names)
+			if err != nil || c.cfg.Handler == nil {
+				http.Error(w, `{"error":"not for you"}`, http.StatusForbidden)
+				return
+			}
+			r.Header.Set(FromHeader, name)
+			c.cfg.Handler.ServeHTTP(w, r)
+		}),
+	}
+	s.TLSConfig.NextProtos = []string{protocol, "http/1.1"}
+	return s
+}
+
+// FromHeader names the node that passed a request on. The listener sets it, whatever the peer sent.
+const FromHeader = "Proa-From-Node"
+
+// receive reads one peer's frames until the connection ends.
+func (c *Cluster) receive(conn *tls.Conn, names []string) {
+	defer func() { _ = conn.Close() }() // what was read is taken; nothing was written
+	name, err := peerName(conn.ConnectionState(), names)
+	if err != nil {
+		return
+	}
+	in := bufio.NewReaderSize(conn, 32<<10)
+	first := true
+	for {
+		if err := conn.SetReadDeadline(time.Now().Add(readTimeout)); err != nil {
+			return
+		}
+		kind, body, err := readFrame(in)
+		if err != nil {
+			return
+		}
+		switch kind {
+		case frameBeat:
+			if err := c.takeBeat(name, body, first); err != nil {
+				c.cfg.Logger.Warn("node not understood", "peer", name, "err", err)
+				return
+			}
+			first = false
+		case frameRaft:
+			cluster, generation, message, err := splitRaftFrame(body)
+			if err != nil {
+				return
+			}
+			select {
+			case c.inbox <- inbound{name, cluster, generation, message}:
+			default: // raft sends again
+			}
+		case frameRecheck:
+			if r, err := proa.ParseRegion(string(body)); err == nil {
+				c.cfg.Recheck(r)
+			}
+		} // kinds of a newer proa are ignored
+	}
+}
+
+// takeBeat notes a peer's beat, unless it is old news that a healed link delivers late. Times are the
+// nodes' monotonic ones: a wrong clock changes nothing.
+func (c *Cluster) takeBeat(name string, body []byte, first bool) error {
+	var b Beat
+	if err := json.Unmarshal(body, &b); err != nil {
+		return fmt.Errorf("beat: %w: %w", proa.ErrInvalid, err)
+	}
+	if b.Node != name {
+		return fmt.Errorf("it calls itself %q: %w", b.Node, proa.ErrInvalid)
+	}
+	for i := range b.Verdicts {
+		b.Verdicts[i].By = name // nobody votes for another
+	}
+	now := time.Now()
+	offset := now.Sub(c.began) - b.At
+	c.mu.Lock()
+	h := c.heard[name]
+	if first || h.beat.ID != b.ID || offset < h.offset {
+		h.offset = offset
+	}
+	fresh := offset-h.offset < staleBeat
+	if fresh {
+		h.beat, h.at = b, now
+	}
+	c.heard[name] = h
+	c.mu.Unlock()
+	if fresh {
+		c.cfg.Hear(b)
+	}
+	return nil
+}
+
+// beat renders what this node has to say now.
+func (c *Cluster) beat() []byte {
+	v := c.view.Load()
+	b := Beat{
+		Node: c.cfg.Self, ID: v.id, Cluster: v.Record.Cluster, Generation: v.Record.Generation,
+		Formed: v.formed, Seq: v.Record.Seq, At: time.Since(c.began),
+	}
+	c.mu.Lock()
+	b.News = c.news
+	body, err := json.Marshal(b)
+	c.mu.Unlock()
+	if err != nil {
+		c.cfg.Logger.Error("beat not sent", "err", err)
+		return []byte("{}")
+	}
+	return body
+}
+
+// Client reaches a peer's Handler.
+func (c *Cluster) Client(name string) (*http.Client, error) {
+	p, ok := c.peers[name]
+	if !ok {
+		return nil, fmt.Errorf("node %q: %w", name, proa.ErrNotFound)
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx, "http/1.1") }
+	return &http.Client{Transport: &http.Transport{DialTLSContext: dial, DisableKeepAlives: true}}, nil
+}
