@@ -36,7 +36,7 @@ var _ cloud.Bucket = (*Bucket)(nil)
 // maxMarkers bounds what List remembers; a sweep needs one.
 const maxMarkers = 64
 
-// NewBucket opens a container. It needs StorageConnection, or StorageEndpoint and Credential, and makes no call.
+// NewBucket opens a container. It needs StorageConnection, or StorageEndpoint and an identity, and makes no call.
 func NewBucket(c Config, name string) (*Bucket, error) {
 	client, err := c.storage(name)
 	if err != nil {
@@ -55,8 +55,14 @@ func (c Config) storage(name string) (*container.Client, error) {
 		}
 		return client, nil
 	}
-	url := strings.TrimSuffix(c.StorageEndpoint, "/") + "/" + name
-	return container.NewClient(url, c.Credential, o)
+	if c.StorageEndpoint == "" {
+		return nil, errors.New("neither a storage connection nor a storage endpoint is given")
+	}
+	identity, err := c.identity()
+	if err != nil {
+		return nil, err
+	}
+	return container.NewClient(strings.TrimSuffix(c.StorageEndpoint, "/")+"/"+name, identity, o)
 }
 
 func (b *Bucket) fail(op, name string, err error) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"github.com/proa-cloud/proa"
 )
@@ -27,7 +28,8 @@ type Config struct {
 	MonitorEndpoint string
 	// MonitorToken is a bearer token for it; without one, Credential is asked for one.
 	MonitorToken proa.Secret
-	// Credential is the identity to use where there is no key, such as azidentity.DefaultAzureCredential.
+	// Credential is the identity to use where there is no key; nil is azidentity's default chain: the environment, a
+	// federated token, a managed identity, the Azure CLI.
 	Credential azcore.TokenCredential
 	// Timeout bounds one call, retries included; 0 is 5 s. A transfer of an object is bounded by its progress instead: it fails
 	// when no byte moved for that long.
@@ -53,6 +55,14 @@ const (
 )
 
 func (c Config) timeout() time.Duration { return cmp.Or(c.Timeout, defaultTimeout) }
+
+// identity is who calls where there is no key. It makes no call.
+func (c Config) identity() (azcore.TokenCredential, error) {
+	if c.Credential != nil {
+		return c.Credential, nil
+	}
+	return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: c.options()})
+}
 
 func (c Config) logger() *slog.Logger {
 	if c.Logger == nil {

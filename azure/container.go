@@ -78,8 +78,12 @@ func (c Config) open(policies []policy.Policy) (*azcosmos.Client, error) {
 	o := &azcosmos.ClientOptions{ClientOptions: c.options()}
 	o.PerRetryPolicies = policies
 	o.Transport = c.boundedTransport()
-	if c.CosmosKey.IsZero() && c.Credential != nil {
-		return azcosmos.NewClient(c.CosmosEndpoint, c.Credential, o)
+	if c.CosmosKey.IsZero() {
+		identity, err := c.identity()
+		if err != nil {
+			return nil, err
+		}
+		return azcosmos.NewClient(c.CosmosEndpoint, identity, o)
 	}
 	key, err := azcosmos.NewKeyCredential(c.CosmosKey.Reveal())
 	if err != nil {

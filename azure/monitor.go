@@ -3,7 +3,6 @@ package azure
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -33,15 +32,15 @@ const (
 	alertsWindow     = "30d" // for which the service keeps alerts: one that fires for longer than that is no longer seen
 )
 
-// NewMonitor watches the alert rule of that name in a subscription. It needs MonitorToken or Credential, and makes no call.
+// NewMonitor watches the alert rule of that name in a subscription. It needs MonitorToken or an identity, and makes no call.
 func NewMonitor(c Config, subscription, rule string) (*Monitor, error) {
 	base := cmp.Or(c.MonitorEndpoint, publicManagement)
-	credential := c.Credential
-	if !c.MonitorToken.IsZero() {
-		credential = staticToken{c.MonitorToken}
-	}
-	if credential == nil {
-		return nil, badConfig(fmt.Errorf("the monitor needs a token or a credential"))
+	var credential azcore.TokenCredential = staticToken{c.MonitorToken}
+	if c.MonitorToken.IsZero() {
+		var err error
+		if credential, err = c.identity(); err != nil {
+			return nil, badConfig(err)
+		}
 	}
 	o := c.options()
 	scope := strings.TrimSuffix(base, "/") + "/.default"

@@ -59,6 +59,16 @@ type Node struct {
 	ControlToken proa.Secret `yaml:"control_token"`
 	// AnnounceToken is the bearer token of the announcement route, which functions hold, and of nothing else.
 	AnnounceToken proa.Secret `yaml:"announce_token"`
+	// Console is the address of the web console, empty for none. Keep it on loopback, or put TLS in front.
+	Console string `yaml:"console,omitempty"`
+	// ConsoleHosts are further names under which browsers reach the console, such as a proxy's; others are refused.
+	ConsoleHosts []string `yaml:"console_hosts,omitempty"`
+	// Telemetry are the base URLs of the other nodes' control APIs, which get this node's counters and spans too.
+	Telemetry []string `yaml:"telemetry,omitempty"`
+	// Supervisor and SupervisorToken are the control socket of proa up, through which the console makes and heals faults.
+	// It fills them in; empty means that nobody makes faults.
+	Supervisor      string      `yaml:"supervisor,omitempty"`
+	SupervisorToken proa.Secret `yaml:"supervisor_token,omitempty"`
 }
 
 // Regions are the two clouds.
@@ -86,11 +96,14 @@ type AWS struct {
 
 // Azure says how the Azure region is reached.
 type Azure struct {
-	// CosmosEndpoint is the account's URL and CosmosKey its key.
+	// CosmosEndpoint is the account's URL and CosmosKey its key; empty means the machine's identity.
 	CosmosEndpoint string      `yaml:"cosmos_endpoint"`
 	CosmosKey      proa.Secret `yaml:"cosmos_key"`
-	// StorageConnection is the storage account's connection string.
+	// StorageConnection is the storage account's connection string. Without one, StorageEndpoint and the machine's
+	// identity are used, as CosmosEndpoint and that identity are without a CosmosKey.
 	StorageConnection proa.Secret `yaml:"storage_connection"`
+	// StorageEndpoint is the account's URL, https://ACCOUNT.blob.core.windows.net.
+	StorageEndpoint string `yaml:"storage_endpoint,omitempty"`
 	// MonitorEndpoint is the management endpoint; empty means the public one.
 	MonitorEndpoint string      `yaml:"monitor_endpoint"`
 	MonitorToken    proa.Secret `yaml:"monitor_token"`

@@ -27,6 +27,7 @@ func azureConfig(c config.Config) azure.Config {
 	r := c.Regions.Azure
 	return azure.Config{
 		CosmosEndpoint: r.CosmosEndpoint, CosmosKey: r.CosmosKey, StorageConnection: r.StorageConnection,
+		StorageEndpoint: r.StorageEndpoint,
 		MonitorEndpoint: r.MonitorEndpoint, MonitorToken: r.MonitorToken,
 	}
 }
