@@ -34,4 +34,10 @@ type Plan struct {
 	// Epoch counts the owners, from 1: it rises with every change of Owner, also back to a former one, and never falls. Each region's
 	// sidecar table refuses what carries a lower one. 0 while there has been no owner.
 	Epoch uint64 `json:"epoch,omitempty"`
+
+	// Share is the percentage of clients that a gradual failback sends to the other region already, 0
+	// to 99. The rest goes to Active.
+	Share int `json:"share,omitempty"`
+	// Drain asks for the shortest TTLs, since a planned switch is near.
+	Drain bool `json:"drain,omitempty"`
 }

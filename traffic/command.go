@@ -52,11 +52,16 @@ func (c *Controller) target(cmd Command) error {
 	return nil
 }
 
-// startSwitchover begins to wait for the backlog. The safety rules come first.
+// startSwitchover begins a planned move. The safety rules come first.
 func (c *Controller) startSwitchover(cmd Command) {
 	if cmd.Action == Failback && cmd.To == c.state.Plan.Active && c.state.Pinned {
 		c.state.Pinned = false // the operator is done with choosing; nothing has to move
 		c.out = append(c.out, StateChanged{State: c.State()})
+		return
+	}
+	if cmd.To == c.state.Plan.Active && c.state.Plan.Share > 0 {
+		c.state.Pinned = true
+		c.withdraw("by "+cmd.By+because(cmd.Reason), cmd.By)
 		return
 	}
 	if err := c.target(cmd); err != nil {
@@ -72,9 +77,21 @@ func (c *Controller) startSwitchover(cmd Command) {
 		c.refuse(err)
 		return
 	}
-	c.pending = &Pending{Command: cmd, Since: c.now, Deadline: c.now.Add(c.cfg.SwitchoverTimeout)}
+	overridden, err := c.mayOverride(cmd)
+	if err != nil {
+		c.refuse(err)
+		return
+	}
+	c.pending = &Pending{
+		Command: cmd, Since: c.now, Overridden: overridden,
+		Deadline: c.now.Add(c.cfg.Drain + c.cfg.SwitchoverTimeout),
+	}
+	if c.cfg.OneWriter {
+		c.pending.Deadline = c.pending.Deadline.Add(c.cfg.WriteLease)
+	}
 	c.event(EventCommand, cmd.To, fmt.Sprintf("%s to %s by %s begins%s", cmd.Action, cmd.To, cmd.By,
 		because(cmd.Reason)))
+	c.nextPhase()
 }
 
 // mayMove is the safety rule of planned moves: the target serves, and both directions of
@@ -90,28 +107,6 @@ func (c *Controller) mayMove(cmd Command) error {
 		}
 	}
 	return nil
-}
-
-// advanceSwitchover switches once nothing waits to be replicated to the target, or gives up.
-func (c *Controller) advanceSwitchover() {
-	p := c.pending
-	from := p.Command.To.Other()
-	if err := c.mayMove(p.Command); err != nil {
-		c.dropPending(err.Error())
-		return
-	}
-	l := c.links[from]
-	if l.state.Backlog == 0 && l.at.After(p.Since) {
-		c.pending = nil
-		c.state.Pinned = p.Command.To != c.cfg.Preferred
-		c.switchTo(p.Command.To, Evidence{Cause: CauseSwitchover, By: p.Command.By},
-			fmt.Sprintf("%s by %s, backlog 0%s", p.Command.Action, p.Command.By, because(p.Command.Reason)))
-		return
-	}
-	if !c.now.Before(p.Deadline) {
-		c.dropPending(fmt.Sprintf("backlog of replication %s→%s is still %d after %s",
-			from, from.Other(), l.state.Backlog, seconds(c.cfg.SwitchoverTimeout)))
-	}
 }
 
 func (c *Controller) dropPending(why string) {

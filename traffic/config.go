@@ -16,6 +16,8 @@ type FailbackMode string
 const (
 	FailbackAuto   FailbackMode = "auto"   // the controller, once the gate is open
 	FailbackManual FailbackMode = "manual" // an operator, by the failback command
+	// The controller, by the shares of Config.Stages, and only where both regions may write
+	FailbackGradual FailbackMode = "gradual"
 )
 
 // Vantage is one point from which the regions are probed, and one voter.
@@ -59,6 +61,24 @@ type Config struct {
 	StayPastBudget bool
 	// SwitchoverTimeout is how long a planned switchover may wait for the backlog to reach zero.
 	SwitchoverTimeout time.Duration
+	// Stages are the percentages of clients that a gradual failback moves before it moves all, rising.
+	Stages []int
+	// StageTime is how long each stage lasts at least.
+	StageTime time.Duration
+	// OneWriter says that some table lets only the active region write: writes are fenced off before
+	// they move, and there is no gradual failback.
+	OneWriter bool
+	// WriteLease is how long a function may write after it was last told that it may. Where OneWriter
+	// is set, writes stop for so long at each switch.
+	WriteLease time.Duration
+	// FenceHook says that the shell also revokes the credentials of writers that take no lease, and
+	// that a planned switch waits for its report.
+	FenceHook bool
+	// Drain is how long a planned switch waits after it has asked for short TTLs: the longest TTL of
+	// the records. 0: it does not wait.
+	Drain time.Duration
+	// Rules refuse moves.
+	Rules []Rule
 	// OwnerSilence is how long data sync's owner may be silent before another node is named: longer
 	// than the owner's lease. 0 names no owner: this node runs data sync alone.
 	OwnerSilence time.Duration
@@ -79,6 +99,9 @@ func Default() Config {
 		FlapBudget:        6,
 		FlapWindow:        time.Hour,
 		SwitchoverTimeout: 30 * time.Second,
+		Stages:            []int{1, 10},
+		StageTime:         time.Minute,
+		WriteLease:        2 * time.Second,
 		HistoryLimit:      32,
 	}
 }
@@ -105,19 +128,18 @@ func (c Config) Validate() error {
 			bad("vantages: %s: beside: unknown region %q", v.Name, v.Beside)
 		}
 	}
-	if c.Failback != FailbackAuto && c.Failback != FailbackManual {
-		bad("failback: %q: want %q or %q", c.Failback, FailbackAuto, FailbackManual)
-	}
+	c.validateFailback(bad)
 	for name, d := range map[string]time.Duration{
 		"stale_after": c.StaleAfter, "lag_objective": c.LagObjective,
 		"flap_window": c.FlapWindow, "switchover_timeout": c.SwitchoverTimeout,
+		"write_lease": c.WriteLease, "stage_time": c.StageTime,
 	} {
 		if d <= 0 {
 			bad("%s: %s: must be positive", name, d)
 		}
 	}
-	if c.HoldDown < 0 || c.Dwell < 0 || c.OwnerSilence < 0 {
-		bad("hold_down, dwell, owner_silence: must not be negative")
+	if c.HoldDown < 0 || c.Dwell < 0 || c.OwnerSilence < 0 || c.Drain < 0 {
+		bad("hold_down, dwell, owner_silence, drain: must not be negative")
 	}
 	if c.FlapBudget < 1 {
 		bad("flap_budget: %d: must be at least 1", c.FlapBudget)
@@ -126,6 +148,29 @@ func (c Config) Validate() error {
 		bad("history_limit: %d: want 1 to 1024", c.HistoryLimit)
 	}
 	return errors.Join(errs...)
+}
+
+func (c Config) validateFailback(bad func(string, ...any)) {
+	switch c.Failback {
+	case FailbackAuto, FailbackManual:
+	case FailbackGradual:
+		if c.OneWriter {
+			bad("failback: gradual needs tables that both regions may write")
+		}
+		if len(c.Stages) == 0 || len(c.Stages) > 10 {
+			bad("stages: %d: want 1 to 10", len(c.Stages))
+		}
+		last := 0
+		for _, s := range c.Stages {
+			if s <= last || s > 99 {
+				bad("stages: %d %%: want rising percentages from 1 to 99", s)
+			}
+			last = s
+		}
+	default:
+		bad("failback: %q: want %q, %q or %q", c.Failback, FailbackAuto, FailbackManual,
+			FailbackGradual)
+	}
 }
 
 // majority is the smallest number of voters that is more than half of the configured ones.

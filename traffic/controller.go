@@ -37,13 +37,6 @@ type Controller struct {
 	ownerWaits bool      // a hand-over's obstacle was told
 }
 
-// Pending is a switchover that waits for the backlog to reach zero.
-type Pending struct {
-	Command  Command   `json:"command"`
-	Since    time.Time `json:"since"`
-	Deadline time.Time `json:"deadline"`
-}
-
 // NewController starts from a saved state; the zero State starts with plan 1 on the preferred
 // region. It fails with proa.ErrInvalidConfig or, for a state that no controller saved,
 // proa.ErrInvalid.
@@ -67,6 +60,9 @@ func NewController(cfg Config, saved State, now time.Time) (*Controller, error) 
 			Version: 1, Active: cfg.Preferred, Since: now,
 			Reason: "first start: " + string(cfg.Preferred) + " is preferred",
 		}}
+		if cfg.OneWriter {
+			c.state.Writers = &Writers{Region: cfg.Preferred, From: now}
+		}
 		c.remember(Evidence{Cause: CauseStart})
 		return c, nil
 	}
@@ -103,6 +99,8 @@ func (c *Controller) Step(now time.Time, in Input) []Output {
 		c.assign(in.Standby)
 	case NodeHeard:
 		c.hearNode(in)
+	case Fenced:
+		c.hearFence(in)
 	}
 	c.expireHold()
 	c.refreshJudgements()
@@ -143,44 +141,56 @@ func (c *Controller) planned() bool {
 }
 
 func (c *Controller) decideTraffic() {
+	c.settleWriters()
 	active := c.state.Plan.Active
 	other := active.Other()
 	if c.state.Forced && c.judged[active].Health == proa.Healthy {
 		c.state.Forced = false
 		c.out = append(c.out, StateChanged{State: c.State()})
 	}
-	if c.judged[active].Health == proa.Unhealthy {
-		c.failover(active, other)
+	if c.judged[active].Health == proa.Unhealthy && c.failover(active, other) {
 		return
 	}
-	if c.pending != nil {
+	switch {
+	case c.pending != nil:
 		c.advanceSwitchover()
-		return
+	case c.unfinished():
+		c.undo("the switchover that asked for it is over")
+	case c.judged[active].Health != proa.Unhealthy:
+		c.failback()
 	}
-	c.failback()
 }
 
-// failover leaves an unhealthy region for a healthy one, and otherwise says what holds it back.
-func (c *Controller) failover(from, to proa.Region) {
-	what := fmt.Sprintf("failover %s→%s waits: ", from, to)
-	switch {
-	case c.judged[to].Health != proa.Healthy:
-		c.wait(what + string(to) + " is " + string(c.judged[to].Health) + " too; the plan stands")
-		return
-	case c.state.Held != nil:
-		c.wait(what + c.heldText())
-		return
-	case c.state.Forced:
-		c.wait(what + c.forcedText())
-		return
-	case c.cfg.StayPastBudget && c.budgetLeft() == 0:
-		c.wait(what + c.budgetText())
-		return
+// failover leaves an unhealthy region for a healthy one, and otherwise says what holds it back. It
+// reports whether it made a plan.
+func (c *Controller) failover(from, to proa.Region) bool {
+	if blocked := c.failoverWaits(from, to); len(blocked) > 0 {
+		c.wait(fmt.Sprintf("failover %s→%s waits: %s", from, to, blocked[0]))
+		return false
 	}
 	c.state.Pinned = false
 	c.dropPending("its source failed")
 	c.switchTo(to, Evidence{Cause: CauseFailover},
 		fmt.Sprintf("failover: %s is unhealthy (%s)", from, c.judged[from].Reason))
+	return true
+}
+
+// failoverWaits lists what is in the way of leaving an unhealthy region.
+func (c *Controller) failoverWaits(from, to proa.Region) []string {
+	var waits []string
+	if j := c.judged[to]; j.Health != proa.Healthy {
+		waits = append(waits, fmt.Sprintf("%s is %s too; the plan stands: %s", to, j.Health, j.Reason))
+	}
+	if c.state.Held != nil {
+		waits = append(waits, c.heldText())
+	}
+	if c.state.Forced {
+		waits = append(waits, c.forcedText())
+	}
+	if c.cfg.StayPastBudget && c.budgetLeft() == 0 {
+		waits = append(waits, c.budgetText())
+	}
+	return append(waits, c.ruled(c.move(CauseFailover, to, Command{}))...)
 }
 
 // switchTo makes the next plan. The caller has checked that it may.
@@ -188,7 +198,10 @@ func (c *Controller) switchTo(to proa.Region, e Evidence, reason string) {
 	p := c.state.Plan
 	p.Version++
 	p.Active, p.Reason, p.Since = to, reason, c.now
+	p.Share, p.Drain = 0, false
+	c.state.StageSince = time.Time{}
 	c.state.Switches = append(c.recentSwitches(), c.now)
+	c.moveWriters(to)
 	c.enact(p, e, fmt.Sprintf("traffic goes to %s: %s", to, reason))
 }
 
@@ -298,6 +311,10 @@ func cloneState(s State) State {
 	if s.Held != nil {
 		held := *s.Held
 		s.Held = &held
+	}
+	if s.Writers != nil {
+		w := *s.Writers
+		s.Writers = &w
 	}
 	return s
 }

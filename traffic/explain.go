@@ -25,6 +25,8 @@ type Explanation struct {
 	Next    []Transition  `json:"next"`
 	Budget  Budget        `json:"budget"`
 	Held    *HoldState    `json:"held,omitempty"`
+	Writers *Writers      `json:"writers,omitempty"` // who may write tables with one writer
+	Rules   []string      `json:"rules,omitempty"`   // the safety rules' names
 	Pending *Pending      `json:"pending,omitempty"`
 	History []PlanChanged `json:"history"` // the present plan last
 }
@@ -50,7 +52,7 @@ func (c *Controller) Explain() Explanation {
 		At: c.now, Plan: s.Plan, Preferred: c.cfg.Preferred, Quorum: c.quorumText(), Standby: c.standby,
 		Regions: map[proa.Region]Judgement{},
 		Budget:  Budget{Limit: c.cfg.FlapBudget, Used: len(c.recentSwitches()), Window: c.cfg.FlapWindow},
-		Held:    s.Held, History: s.History, Nodes: c.nodes(),
+		Held:    s.Held, History: s.History, Nodes: c.nodes(), Writers: s.Writers,
 	}
 	if c.pending != nil {
 		p := *c.pending
@@ -60,6 +62,9 @@ func (c *Controller) Explain() Explanation {
 		e.Regions[r] = c.judged[r]
 		e.Vantages = append(e.Vantages, c.votes(r)...)
 		e.Replication = append(e.Replication, c.replicationView(r))
+	}
+	for _, r := range c.cfg.Rules {
+		e.Rules = append(e.Rules, r.Name())
 	}
 	e.Next = c.transitions()
 	e.Waiting = c.waits()
@@ -73,9 +78,7 @@ func (c *Controller) waits() []string {
 	var list []string
 	active := c.state.Plan.Active
 	if c.pending != nil {
-		from := c.pending.Command.To.Other()
-		list = append(list, fmt.Sprintf("%s waits: backlog of replication %s→%s is %d, want 0",
-			c.pending.Command.Action, from, from.Other(), c.links[from].state.Backlog))
+		list = append(list, fmt.Sprintf("%s waits: %s", c.pending.Command.Action, c.phaseWaits()))
 	}
 	for _, t := range c.transitions() {
 		wanted := t.Cause == CauseFailback && c.judged[active].Health != proa.Unhealthy ||
@@ -98,18 +101,7 @@ func (c *Controller) transitions() []Transition {
 	if j := c.judged[active]; j.Health != proa.Unhealthy {
 		over.Blocked = append(over.Blocked, fmt.Sprintf("%s is %s, not unhealthy", active, j.Health))
 	}
-	if j := c.judged[other]; j.Health != proa.Healthy {
-		over.Blocked = append(over.Blocked, fmt.Sprintf("%s is %s: %s", other, j.Health, j.Reason))
-	}
-	if c.state.Held != nil {
-		over.Blocked = append(over.Blocked, c.heldText())
-	}
-	if c.state.Forced {
-		over.Blocked = append(over.Blocked, c.forcedText())
-	}
-	if c.cfg.StayPastBudget && c.budgetLeft() == 0 {
-		over.Blocked = append(over.Blocked, c.budgetText())
-	}
+	over.Blocked = append(over.Blocked, c.failoverWaits(active, other)...)
 	list := []Transition{over}
 	if active != c.cfg.Preferred {
 		back := Transition{

@@ -7,20 +7,62 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
-// failback moves traffic to the preferred region once its gate is open.
+// failback moves traffic to the preferred region once its gate is open, at once or by stages.
 func (c *Controller) failback() {
 	to := c.cfg.Preferred
 	if c.state.Plan.Active == to {
 		c.waiting = ""
 		return
 	}
+	share := c.state.Plan.Share
+	if share > 0 && c.judged[to].Health == proa.Unhealthy && c.state.Held == nil {
+		c.withdraw(fmt.Sprintf("%s is unhealthy (%s)", to, c.judged[to].Reason), "")
+		return
+	}
 	if waits := c.failbackWaits(); len(waits) > 0 {
 		c.noteFailbackWait()
 		return
 	}
-	c.switchTo(to, Evidence{Cause: CauseFailback}, fmt.Sprintf(
-		"failback: %s healthy for %s, replication both ways under %s for %s",
-		to, seconds(c.now.Sub(c.judged[to].Since)), seconds(c.cfg.LagObjective), seconds(c.cfg.Dwell)))
+	gate := fmt.Sprintf("%s healthy for %s, replication both ways under %s for %s", to,
+		seconds(c.now.Sub(c.judged[to].Since)), seconds(c.cfg.LagObjective), seconds(c.cfg.Dwell))
+	if next := c.nextStage(); next > 0 {
+		c.stage(next, Evidence{Cause: CauseFailback}, fmt.Sprintf(
+			"%d %% of clients go to %s: failback: %s", next, to, gate))
+		return
+	}
+	c.switchTo(to, Evidence{Cause: CauseFailback}, "failback: "+gate)
+}
+
+// nextStage is the share that comes next, 0 when all traffic may move.
+func (c *Controller) nextStage() int {
+	if c.cfg.Failback != FailbackGradual {
+		return 0
+	}
+	for _, s := range c.cfg.Stages {
+		if s > c.state.Plan.Share {
+			return s
+		}
+	}
+	return 0
+}
+
+// stage sets the share of clients that go to the other region. The first one counts against the flap
+// budget, as the last step and a withdrawal do.
+func (c *Controller) stage(share int, e Evidence, what string) {
+	p := c.state.Plan
+	if p.Share == 0 || share == 0 {
+		c.state.Switches = append(c.recentSwitches(), c.now)
+	}
+	p.Version++
+	p.Share = share
+	c.state.StageSince = c.now
+	c.enact(p, e, what)
+}
+
+// withdraw ends a gradual failback: all traffic goes to the active region.
+func (c *Controller) withdraw(why, by string) {
+	c.stage(0, Evidence{Cause: CauseWithdraw, By: by},
+		"all traffic goes to "+string(c.state.Plan.Active)+" again: "+why)
 }
 
 // failbackWaits lists everything that an automatic failback still waits for, in the order in which
@@ -57,7 +99,14 @@ func (c *Controller) failbackWaits() []string {
 	if c.budgetLeft() == 0 {
 		waits = append(waits, c.budgetText())
 	}
-	return waits
+	if at := c.now.Sub(c.state.StageSince); c.state.Plan.Share > 0 && at < c.cfg.StageTime {
+		waits = append(waits, fmt.Sprintf("%d %% of clients for %s of %s", c.state.Plan.Share,
+			seconds(at), seconds(c.cfg.StageTime)))
+	}
+	if c.state.Plan.Share > 0 {
+		return waits // its first stage passed the rules
+	}
+	return append(waits, c.ruled(c.move(CauseFailback, to, Command{}))...)
 }
 
 // noteFailbackWait reports an obstacle that will not pass by itself; the rest is for Explain, or

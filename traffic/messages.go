@@ -7,7 +7,7 @@ import (
 )
 
 // Input is what the controller takes one of at each step: Tick, Observed, Replicated, Command,
-// Reconfigured, Adopted, Committed, Assigned or NodeHeard.
+// Reconfigured, Adopted, Committed, Assigned, NodeHeard or Fenced.
 type Input interface{ isInput() }
 
 // Tick says that time has passed. The shell sends one several times a second.
@@ -47,6 +47,9 @@ type Replication struct {
 	Lag time.Duration `json:"lag"`
 	// Backlog is the number of captured changes that the other region does not have yet.
 	Backlog int64 `json:"backlog"`
+	// Through is the moment up to which heartbeat writes to From have arrived on the other side: all
+	// that was written before has, too. Zero: heartbeats are not written.
+	Through time.Time `json:"through,omitzero"`
 	// CaughtUp says that the feed is being read live: no backfill, catch-up or repair is under way
 	// whose size is not in Backlog.
 	CaughtUp bool   `json:"caught_up"`
@@ -78,6 +81,8 @@ type Command struct {
 	By     string        `json:"by"`               // who asks
 	Reason string        `json:"reason,omitempty"` // why; Force needs one
 	For    time.Duration `json:"for,omitempty"`    // Hold: how long; 0 until Release
+	// Override sets the safety rules aside; it needs a reason and is on the record.
+	Override bool `json:"override,omitempty"`
 }
 
 func (Tick) isInput()         {}
@@ -141,14 +146,18 @@ const (
 	CauseFailback   Cause = "failback"
 	CauseSwitchover Cause = "switchover"
 	CauseForce      Cause = "force"
-	CauseOwner      Cause = "owner" // data sync moves to another node
+	CauseWithdraw   Cause = "withdraw" // a gradual failback is taken back
+	CauseDrain      Cause = "drain"    // TTLs change before or after a planned move
+	CauseOwner      Cause = "owner"    // data sync moves to another node
 )
 
 // Evidence is what was known when a plan was made.
 type Evidence struct {
-	Cause       Cause          `json:"cause"`
-	By          string         `json:"by,omitempty"`   // the operator, "" for the controller
-	What        string         `json:"what,omitempty"` // what changed and why, for people
+	Cause Cause  `json:"cause"`
+	By    string `json:"by,omitempty"`   // the operator, "" for the controller
+	What  string `json:"what,omitempty"` // what changed and why, for people
+	// Overridden are the safety rules that the operator set aside, with what they said.
+	Overridden  []string       `json:"overridden,omitempty"`
 	Verdicts    []proa.Verdict `json:"verdicts"`
 	Replication []Replication  `json:"replication"`
 }
@@ -164,6 +173,10 @@ type State struct {
 	Forced bool `json:"forced,omitempty"`
 	// Held is an operator's hold, nil when there is none.
 	Held *HoldState `json:"held,omitempty"`
+	// StageSince is when the plan's Share was reached.
+	StageSince time.Time `json:"stage_since,omitzero"`
+	// Writers says which region may write the tables that have one writer; nil where there are none.
+	Writers *Writers `json:"writers,omitempty"`
 	// Switches are the times of the switches within the flap window, oldest first.
 	Switches []time.Time `json:"switches,omitempty"`
 	// History is the past plans with the present one last.
