@@ -20,6 +20,9 @@ type ServiceConfig struct {
 	Policy Config
 	// Store keeps the plan across restarts.
 	Store PlanStore
+	// Log is where several nodes agree; nil on a node that is alone. With it the service stands by
+	// until Stand says that it decides, and a decision is in force only once it is agreed.
+	Log Log
 	// Replication returns the state of both directions at once, without blocking. It is asked at
 	// each tick. nil: unknown.
 	Replication func() []Replication
@@ -58,10 +61,12 @@ type Service struct {
 	unsaved bool
 	current atomic.Pointer[proa.Plan]
 	explain atomic.Pointer[Explanation]
+	agreed  Agreed // of the log, as last given to the controller
 
 	mu       sync.Mutex
 	verdicts map[ballot]proa.Verdict // not yet given to the controller
 	events   []Event
+	told     told
 }
 
 type order struct {
@@ -92,6 +97,10 @@ func NewService(cfg ServiceConfig) (*Service, error) {
 		orders:   make(chan order),
 		verdicts: map[ballot]proa.Verdict{},
 		unsaved:  saved.Plan.Version == 0,
+	}
+	if cfg.Log != nil {
+		s.agreed.State = ctl.State()
+		ctl.Step(cfg.Clock(), Assigned{Standby: "the nodes have not met yet"})
 	}
 	s.show()
 	return s, nil
@@ -168,6 +177,7 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-ticker.C:
 			s.tick()
 		case <-s.wake:
+			s.takeTold()
 			s.takeVerdicts()
 		case o := <-s.orders:
 			err := s.step(o.in)
@@ -204,6 +214,9 @@ func (s *Service) step(in Input) error {
 	for _, out := range s.ctl.Step(s.cfg.Clock(), in) {
 		switch out := out.(type) {
 		case StateChanged:
+			if err := s.agree(in, out.State); err != nil {
+				return errors.Join(refused, err) // what follows did not come about
+			}
 			s.unsaved = true
 			s.save()
 		case PlanChanged:
