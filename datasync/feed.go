@@ -32,7 +32,9 @@ func (t *table) capture(ctx context.Context, sd *side) error {
 	if cp.Cursor != "" {
 		sd.open()
 	}
-	reader := &reader{t: t, sd: sd, cursor: cp.Cursor, saved: t.clock.now()}
+	reader := &reader{
+		t: t, sd: sd, cursor: cp.Cursor, saved: t.clock.now(), resumed: cp.Resumed,
+	}
 	for ctx.Err() == nil {
 		pause, err := reader.next(ctx)
 		if err != nil {
@@ -58,11 +60,12 @@ func (t *table) rest(ctx context.Context, sd *side, pause time.Duration) error {
 
 // reader is the state of one capture loop.
 type reader struct {
-	t      *table
-	sd     *side
-	cursor string
-	saved  time.Time    // when the checkpoint was last written
-	wait   func() error // of the last batch
+	t       *table
+	sd      *side
+	cursor  string
+	saved   time.Time    // when the checkpoint was last written
+	wait    func() error // of the last batch
+	resumed time.Time    // when the feed was begun anew after its last gap
 }
 
 // next reads the feed once and returns how long to wait before the next time. It fails only when
@@ -139,7 +142,7 @@ func (r *reader) take(batch cloud.Batch) error {
 				return nil
 			}
 			return tx.SetCheckpoint(r.t.feedName(r.sd.region),
-				shadow.Checkpoint{Cursor: batch.Next, At: now})
+				shadow.Checkpoint{Cursor: batch.Next, At: now, Resumed: r.resumed})
 		})
 		if err != nil {
 			return err
@@ -198,12 +201,13 @@ func (r *reader) gap(ctx context.Context, cause error) (time.Duration, error) {
 		if err := tx.SetCheckpoint(r.t.scanName(sd.region), scan); err != nil {
 			return err
 		}
-		return tx.SetCheckpoint(r.t.feedName(sd.region), shadow.Checkpoint{Cursor: cursor, At: now})
+		return tx.SetCheckpoint(r.t.feedName(sd.region),
+			shadow.Checkpoint{Cursor: cursor, At: now, Resumed: now})
 	})
 	if err != nil {
 		return 0, err
 	}
-	r.cursor, r.saved = cursor, now
+	r.cursor, r.saved, r.resumed = cursor, now, now
 	sd.mu.Lock()
 	sd.scanned = false
 	sd.mu.Unlock()

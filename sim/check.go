@@ -33,6 +33,9 @@ func (w *world) end() {
 			s.land(0)
 		}
 	}
+	if behind := w.owner.last.Sub(w.owner.wall()); behind > 0 {
+		w.now = w.now.Add(behind) // what waits for a clock that was set back
+	}
 	w.calm()
 	for side, s := range w.sites {
 		if s.latest { // its feed hides deletes, which only a scan can find
@@ -151,7 +154,7 @@ func (w *world) check(k int) {
 			continue
 		}
 		ghost := w.sites[o.side].events[k][o.event].ghost
-		if ghost&knows == knows && !w.doubtful(k, i) && w.disksLost == 0 &&
+		if ghost&knows == knows && !w.doubtful(k, i) && w.disksLost+w.restored == 0 &&
 			!w.sites[o.side].latest {
 			w.fail("causality", "key %d: op%d saw all that the end knows, and is lost", k, i)
 			return

@@ -28,8 +28,9 @@ type memory struct {
 	ready   [2]bool
 	scans   [2]scanning
 	journal []entry
-	judged  [2]cursor // how far the changes of the feeds are in the log
-	last    time.Time // of the clock
+	judged  [2]cursor    // how far the changes of the feeds are in the log
+	resumed [2]time.Time // when the feeds were last begun anew after a gap
+	last    time.Time    // of the clock
 }
 
 // scanning is the checkpoint of a scan.
@@ -132,7 +133,7 @@ func (n *node) capture(side int) {
 		w.say("the feed of %s has a gap", s.region)
 		n.missed(side)
 		n.cursors[side] = s.end()
-		n.judged[side] = n.cursors[side]
+		n.judged[side], n.resumed[side] = n.cursors[side], began
 		n.scans[side] = scanning{due: true, sweep: !w.bug.is(BugNoSweep), broken: true, began: began}
 		if w.bug.is(BugNoScanAfterGap) {
 			n.scans[side] = scanning{}
@@ -151,7 +152,7 @@ func (n *node) capture(side int) {
 		e := &s.events[c.key][c.index]
 		e.captured = e.captured || c.index >= n.judged[side][c.key]
 		w.say("capture %s #%s key %d %s", s.region, c.change.Position, c.key, show(c.change.New))
-		n.step(c.key, at, resolve.Captured{Change: c.change}, e.ghost)
+		n.step(c.key, at, resolve.Captured{Change: c.change, Resumed: n.resumed[side]}, e.ghost)
 		n.judged[side][c.key] = max(n.judged[side][c.key], c.index+1)
 		at = n.clock()
 	}

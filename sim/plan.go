@@ -233,7 +233,7 @@ func swarm(d *dice) [kinds]int {
 	}
 	maybe(stepClock, 3, 8)
 	maybe(stopClock, 2, 12)
-	maybe(restore, 3, 1<<20)
+	maybe(restore, 3, 20)
 	maybe(jump, 2, 6)
 	maybe(away, 1, 25)
 	maybe(rescan, 2, 10)

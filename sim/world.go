@@ -217,6 +217,12 @@ func (w *world) restore(s *site) {
 		if same(s.rows[k].img, s.yesterday[k].img) {
 			s.yesterday[k].ghost = s.rows[k].ghost
 		}
+		if n := w.owner.judged[sideOf(s)][k]; n > 0 {
+			// what the feed has last shown is there again, or still: nobody can tell
+			if e := s.events[k][n-1]; same(e.new, s.yesterday[k].img) {
+				s.yesterday[k].ghost |= e.ghost
+			}
+		}
 		s.rows[k] = s.yesterday[k]
 		if s.cosmos && s.rows[k].img.Exists() {
 			s.etags++

@@ -99,13 +99,16 @@ func (m *machine) applied(in Applied) {
 	if in.Intent == 0 || sd.InFlight != in.Intent {
 		return
 	}
-	sd.InFlight, sd.Touched = 0, m.now
+	sd.InFlight = 0
 	intent := m.intent(sd, in.Intent)
 	if intent == nil {
 		return
 	}
 	switch in.Outcome {
 	case Done:
+		if !intent.Echoed {
+			sd.Touched = m.now // of other answers the feed has said all, or is asked
+		}
 		sd.Attempts, sd.RetryAt, sd.Known = 0, time.Time{}, true
 		m.done(sd, intent, in.Row)
 	case Conflict:

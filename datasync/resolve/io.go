@@ -13,7 +13,10 @@ type Input interface{ input() }
 
 // Captured is one change of a region's feed. A change at or before the last position is dropped as
 // a repetition.
-type Captured struct{ Change proa.Change }
+type Captured struct {
+	Change  proa.Change
+	Resumed time.Time // when the feed was last begun anew after a break; zero: never
+}
 
 // Dispatch asks what to write to a side now. The feed was read to its end by a read that began at
 // Fresh (zero: not yet).

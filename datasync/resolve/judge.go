@@ -19,10 +19,14 @@ func (m *machine) captured(c proa.Change) {
 	sd.Position, sd.Touched = c.Position, m.now
 	sd.Refused, sd.RetryAt = time.Time{}, time.Time{}
 	m.hole = m.skips(sd, c)
+	if m.hole && sd.Poison != nil {
+		m.unseated(c.Region, sd.Poison)
+	}
 	m.learn(c)
+	before := !m.same(sd, c) && m.precedes(sd, c)
 	m.overtaken(sd, c)
 	switch {
-	case !m.same(sd, c) && m.precedes(sd, c):
+	case before:
 		m.passed(sd, c)
 	case !c.New.Exists():
 		m.removed(sd, c)
@@ -30,6 +34,14 @@ func (m *machine) captured(c proa.Change) {
 		m.stored(sd, c)
 	}
 	sd.Known = true
+}
+
+// resumed lets go of the place that a row was believed to have ahead of the feed, where the feed has
+// been begun anew since the row was read: whatever it shows now is later.
+func (m *machine) resumed(in Captured) {
+	if sd := m.s.At(in.Change.Region); sd.Unpositioned && in.Resumed.After(sd.Touched) {
+		sd.Unpositioned = false
+	}
 }
 
 // learn takes from the previous image what the shadow index lacks: a body that was let go, or the
@@ -81,8 +93,14 @@ func (m *machine) print(img proa.Image) Print {
 // precedes reports whether a change was there before the row that was read ahead of the feed: it leads
 // to that row, and is not what came after it.
 func (m *machine) precedes(sd *Side, c proa.Change) bool {
-	if !sd.Unpositioned || c.Old == nil || m.print(*c.Old) == sd.Feed.print() {
+	if !sd.Unpositioned || c.Old == nil {
 		return false
+	}
+	switch old := m.print(*c.Old); {
+	case old == sd.Feed.print():
+		return false
+	case sd.Ahead != nil && old == sd.Ahead.print():
+		return false // it took the place of what we have written there since
 	}
 	return c.New.Exists() || sd.Feed.Exists
 }
@@ -141,13 +159,16 @@ func valid(img proa.Image, hash proa.Hash, schema proa.Schema, key proa.Key) boo
 
 // removed judges the removal of whatever was stored.
 func (m *machine) removed(sd *Side, c proa.Change) {
-	prev := sd.Feed
+	prev, poison := sd.Feed, sd.Poison
 	sd.Unpositioned, sd.Poison = false, nil
-	tombstone := prev.Exists && prev.Tombstone
+	tombstone, hash := prev.Exists && prev.Tombstone, prev.Version.Hash
 	if c.Old != nil && c.Old.Exists() {
-		was := m.physical(*c.Old, proa.ContentHash(c.Old.Item), "")
-		tombstone = was.Tombstone
+		hash = proa.ContentHash(c.Old.Item)
+		was := m.physical(*c.Old, hash, "")
+		// a tombstone image that is not ours, and that no change has shown, is a delete by itself
+		tombstone = was.Tombstone && (!sd.Known || prev.Tombstone || c.Old.Envelope.Write != 0)
 	}
+	hidden := m.hole || prev.Gone && hash != prev.Version.Hash || poison.blind()
 	switch over := m.purgedOver(sd, c); {
 	case tombstone:
 		m.purged(sd, c)
@@ -161,7 +182,8 @@ func (m *machine) removed(sd *Side, c proa.Change) {
 	default:
 		m.local(sd, write{
 			region: c.Region, deleted: true, expired: c.Expired, event: c.Time,
-			saw: []proa.Version{prev.Version, m.took(c)}, blind: m.blind(sd, c),
+			saw:   []proa.Version{prev.Version, m.took(c)},
+			guess: hidden && m.took(c).IsZero(),
 		})
 	}
 }
@@ -305,7 +327,7 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 	e := c.New.Envelope
 	w := write{
 		region: c.Region, image: c.New, held: next, event: c.Time,
-		saw: []proa.Version{sd.Feed.Version, saw, m.took(c)}, blind: m.blind(sd, c),
+		saw: []proa.Version{sd.Feed.Version, saw, m.took(c)},
 	}
 	if e != nil {
 		sd.Shown = max(sd.Shown, e.Version.Time)
@@ -325,7 +347,8 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 		m.adoptHeld(c.Region, sd, next, e, w.origin())
 		return
 	}
-	w.guess = m.hole && !slices.Contains(w.saw[1:], m.s.Winner.Version)
+	w.guess = (m.hole || sd.Feed.Gone || sd.Poison.blind()) &&
+		!slices.Contains(w.saw[1:], m.s.Winner.Version)
 	prev := sd.Feed
 	m.local(sd, w)
 	m.again(sd, prev, fits, e)
@@ -340,7 +363,7 @@ func (m *machine) again(sd *Side, prev Held, fits bool, e *proa.Envelope) {
 		return
 	}
 	switch in, p := m.intent(sd, e.Write), prev.print(); {
-	case in == nil && p.Exists:
+	case in == nil && p.Exists && !prev.putBack():
 		return
 	case in != nil && (in.Seen.Exists != p.Exists || in.Seen.Stored != p.Stored):
 		return
@@ -356,6 +379,13 @@ func (m *machine) again(sd *Side, prev Held, fits bool, e *proa.Envelope) {
 	m.emit(Clash{Reason: ReasonDoubt, Winner: m.candidate(m.s.Winner), Loser: lost})
 }
 
+// putBack reports whether a stored state may be a former one, put back as it was: a late write that
+// was compared with the former one cannot tell them apart where there are no tokens.
+func (h *Held) putBack() bool {
+	return h.ETag == "" && (h.Stored == nil ||
+		h.Stored.Version.Hash == h.Hash && h.Stored.Version != h.Version)
+}
+
 // took is the winner's version where a change says that it took the place of the winner, or of what
 // somebody made of it; a gap may have hidden that. Otherwise it is the zero Version.
 func (m *machine) took(c proa.Change) proa.Version {
@@ -363,12 +393,6 @@ func (m *machine) took(c proa.Change) proa.Version {
 		return m.s.Winner.Version
 	}
 	return proa.Version{}
-}
-
-// blind reports whether a change took the place of something else than the feed has shown: its writer
-// need not have seen what the feed last did.
-func (m *machine) blind(sd *Side, c proa.Change) bool {
-	return c.Old != nil && m.took(c).IsZero() && m.print(*c.Old) != sd.Feed.print()
 }
 
 // descends reports whether an envelope's parent is what the feed says was there before.
@@ -430,6 +454,9 @@ func (m *machine) poisonous(c proa.Change, fits bool) string {
 	}
 	return ""
 }
+
+// blind reports whether a quarantined state took the place of something that the feed has not shown.
+func (p *Poison) blind() bool { return p != nil && p.Parent.IsZero() }
 
 func (m *machine) poison(sd *Side, c proa.Change, parent proa.Version, why string) {
 	sd.Poison = &Poison{

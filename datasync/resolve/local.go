@@ -19,7 +19,6 @@ type write struct {
 	stamp   *proa.Version  // the writer's own proposal
 	saw     []proa.Version // what the writer saw; the first is the parent
 	keep    bool           // of unknown age: it is kept whatever a tombstone says
-	blind   bool           // what it saw is a guess: the feed has left out what was there
 	guess   bool           // that it saw the side's last known state is a guess
 }
 
@@ -133,7 +132,11 @@ func (m *machine) offer(next Winner, item proa.Item, reason string) bool {
 	case w.Version == next.Version:
 		return true
 	case w.Version.IsZero(), w.Version == next.Parent && next.Version.Compare(w.Version) > 0:
-		if reason == ReasonUnknownAge && !w.Version.IsZero() && w.Version.Hash != next.Version.Hash {
+		switch {
+		case reason != ReasonUnknownAge || w.Version.IsZero():
+		case w.Version.Hash == next.Version.Hash:
+			m.emit(NoteSameAgain)
+		default:
 			m.clash(next, item, true, reason) // that it came after the winner is a guess
 		}
 		m.crown(next, item)

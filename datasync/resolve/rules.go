@@ -62,6 +62,7 @@ func (r Rules) Step(s *State, now time.Time, in Input) []Output {
 	was := s.Winner.Version
 	switch in := in.(type) {
 	case Captured:
+		m.resumed(in)
 		m.captured(in.Change)
 	case Dispatch:
 		m.dispatch(in)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/hlc"
 )
 
 // observed takes a row without a place in the feed. Whatever the feed or a write of ours has said
@@ -13,7 +14,8 @@ func (m *machine) observed(in Observed) {
 	sd := m.s.At(in.Side)
 	hash := proa.ContentHash(in.Row.Image.Item)
 	h := m.physical(in.Row.Image, hash, in.Row.ETag)
-	if sd.InFlight != 0 || !in.Began.After(sd.Touched) {
+	late := m.now.After(in.Began.Add(m.InFlightMax)) // the feed may have been broken since
+	if sd.InFlight != 0 || late || !in.Began.After(sd.Touched) {
 		if h.print() != sd.Current().print() && sd.Poison == nil && sd.Refused.IsZero() {
 			// Which of the two is newer cannot be told: an answer says what was stored when its write
 			// landed, not when it came. Where the feed does not tell, the row is read again.
@@ -53,6 +55,7 @@ func (m *machine) observe(side proa.Region, sd *Side, row cloud.Row, h Held) {
 			cur.ETag = h.ETag
 			return
 		}
+		m.unseated(side, sd.Poison)
 		sd.Poison = nil // it is no longer what is stored
 	}
 	if h.print() == cur.print() {
@@ -67,6 +70,19 @@ func (m *machine) observe(side proa.Region, sd *Side, row cloud.Row, h Held) {
 		return
 	}
 	m.unexplained(side, sd, row, h)
+}
+
+// unseated journals a quarantined state that is no longer stored, and no change says why.
+func (m *machine) unseated(side proa.Region, p *Poison) {
+	hash := proa.ContentHash(p.Image.Item)
+	at := p.Time
+	if at.After(m.now) {
+		at = m.now
+	}
+	m.emit(Clash{Reason: ReasonUnknownAge, Winner: m.candidate(m.s.Winner), Loser: Candidate{
+		Version: proa.Version{Time: max(hlc.At(at), 1), Region: side, Hash: hash},
+		Parent:  p.Parent, Item: p.Image.Item,
+	}})
 }
 
 // missing takes an absence that no change explains: never a reason to delete.
@@ -99,7 +115,7 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 		return
 	}
 	e := row.Image.Envelope
-	if m.broken && fits && e.Version.Compare(m.s.Winner.Version) < 0 && !succeeds(e, before) {
+	if fits && e.Version.Compare(m.s.Winner.Version) < 0 && !succeeds(e, before) {
 		// A state that this key had before: the table was restored, or an old item was put back while
 		// the feed was broken. At its envelope's word it is the older one; it is in the journal.
 		sd.Unpositioned = false
@@ -111,7 +127,10 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 		saw = append(saw, e.Version)
 	}
 	prev := sd.Feed
-	m.local(sd, write{region: side, image: row.Image, held: h, saw: saw, keep: !h.Tombstone})
+	m.local(sd, write{
+		region: side, image: row.Image, held: h, saw: saw, keep: !h.Tombstone,
+		guess: e == nil || !succeeds(e, m.s.Winner.Version),
+	})
 	m.again(sd, prev, fits, e)
 }
 

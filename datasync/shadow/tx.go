@@ -34,6 +34,8 @@ func (s *Store) Count(name string) int64 { return s.count(name) }
 type Checkpoint struct {
 	Cursor string    `json:"cursor"`
 	At     time.Time `json:"at"` // the clock when it was written
+	// when the feed was begun anew after its last gap; zero: it had none
+	Resumed time.Time `json:"resumed,omitzero"`
 	// Scan is where a scan of the whole table has come; it is complete where Scanned is set.
 	Scan      string    `json:"scan,omitempty"`
 	ScanBegan time.Time `json:"scan_began,omitzero"`

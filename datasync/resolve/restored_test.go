@@ -1,0 +1,114 @@
+package resolve
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/hlc"
+)
+
+// restore puts another state into a side's table, in a feed of a new epoch.
+func (b *bench) restore(r proa.Region, img proa.Image) {
+	b.stored[Index(r)] = img
+	b.lose(r)
+	b.now = b.now.Add(time.Hour)
+}
+
+func (b *bench) observe(r proa.Region) {
+	b.step(Observed{Side: r, Row: b.row(r), Began: b.now})
+}
+
+func (b *bench) wantLosers(want ...proa.Item) {
+	b.t.Helper()
+	if diff := cmp.Diff(want, b.losers()); diff != "" {
+		b.t.Errorf("losers:\n%s", diff)
+	}
+}
+
+// A writer of a restored table has not seen what the restore undid: what its write takes the place of
+// is in the journal.
+func TestWriteAfterARestoreReplacesNothingUnseen(t *testing.T) {
+	for _, scanned := range []bool{false, true} {
+		b := newBench(t, "lww", nil)
+		b.put(proa.AWS, text("today"))
+		b.settle()
+		b.restore(proa.AWS, proa.Image{})
+		if scanned {
+			b.observe(proa.AWS)
+		}
+		b.put(proa.AWS, text("new"))
+		b.ends(text("new"))
+		b.wantLosers(text("today"))
+	}
+}
+
+// The same of a delete.
+func TestDeleteAfterARestoreDeletesNothingUnseen(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.put(proa.AWS, text("today"))
+	b.settle()
+	b.restore(proa.AWS, proa.Image{Item: text("yesterday")})
+	b.put(proa.AWS, nil)
+	b.ends(nil)
+	b.wantLosers(text("today"))
+}
+
+// A tombstone image of yesterday deletes nothing of today, whoever meets it.
+func TestRestoredTombstoneDeletesNothing(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.put(proa.AWS, text("one"))
+	b.settle()
+	b.put(proa.AWS, nil)
+	b.read(proa.AWS)
+	b.send(proa.Azure)
+	image := b.stored[Index(proa.Azure)]
+	b.settle()
+	b.put(proa.AWS, text("two"))
+	b.settle()
+	b.restore(proa.Azure, image)
+	b.observe(proa.Azure)
+	b.ends(text("two"))
+}
+
+// A tombstone image that nobody knows of deletes; what it deletes is in the journal.
+func TestUnexplainedTombstoneIsJournaled(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.put(proa.AWS, text("one"))
+	b.settle()
+	v := proa.Version{Time: hlc.At(b.now.Add(time.Hour)), Region: proa.Azure}
+	b.restore(proa.Azure, proa.Image{
+		Item: schema.Attributes(b.s.Key), Envelope: &proa.Envelope{Version: v, Tombstone: true},
+	})
+	b.observe(proa.Azure)
+	b.ends(nil)
+	b.wantLosers(text("one"))
+}
+
+// A quarantined state that a restore took away is in the journal.
+func TestQuarantinedStateThatIsGoneIsInTheJournal(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.store(proa.AWS, proa.Image{Item: text("odd"), Malformed: "version"}, false)
+	b.read(proa.AWS)
+	b.restore(proa.AWS, proa.Image{})
+	b.observe(proa.AWS)
+	b.wantLosers(text("odd"))
+}
+
+// A row that was read ahead of the feed is behind it where the feed was begun anew since.
+func TestChangeAfterABreakIsLaterThanARowReadBefore(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.put(proa.AWS, text("one"))
+	b.settle()
+	b.restore(proa.AWS, proa.Image{Item: text("two")})
+	b.observe(proa.AWS)
+	b.put(proa.AWS, text("hidden"))
+	b.lose(proa.AWS)
+	resumed := b.now.Add(time.Second)
+	b.put(proa.AWS, nil)
+	b.step(Captured{Change: b.unread[0][0], Resumed: resumed})
+	b.lose(proa.AWS)
+	b.ends(nil)
+}
