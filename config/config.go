@@ -25,6 +25,8 @@ type Config struct {
 	Primary proa.Region `yaml:"primary"`
 	// Node is this machine's part.
 	Node Node `yaml:"node"`
+	// Cluster names the nodes that decide together; left out, this node decides alone.
+	Cluster Cluster `yaml:"cluster,omitempty"`
 	// Regions say how each cloud is reached. `proa up` fills them in for its local clouds.
 	Regions Regions `yaml:"regions"`
 	// Tables are replicated between DynamoDB and Cosmos DB.
