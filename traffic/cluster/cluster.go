@@ -210,14 +210,43 @@ func (c *Cluster) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Tell gives the other nodes this node's news at once.
-func (c *Cluster) Tell(change func(*News)) {
+// Tell changes this node's news: the other nodes hear them with the next beat, which is sent at once
+// when change says so.
+func (c *Cluster) Tell(change func(*News) (atOnce bool)) {
 	c.mu.Lock()
-	change(&c.news)
+	atOnce := change(&c.news)
 	c.mu.Unlock()
-	for _, p := range c.peers {
-		p.hurry()
+	if atOnce {
+		for _, p := range c.peers {
+			p.hurry()
+		}
 	}
+}
+
+// Acknowledged returns when this node sent the last beat that who decides has heard: the other node
+// that leads, or a majority where this one does. It carries a monotonic reading, so a node that was
+// frozen finds it old. The zero time: nobody has.
+func (c *Cluster) Acknowledged() time.Time {
+	v := c.view.Load()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v.Leader != c.cfg.Self {
+		return c.echoLocked(v.Leader)
+	}
+	var echoes []time.Time
+	for name := range c.peers {
+		echoes = append(echoes, c.echoLocked(name))
+	}
+	slices.SortFunc(echoes, func(a, b time.Time) int { return b.Compare(a) })
+	return echoes[len(c.cfg.Nodes)/2-1] // with this node itself: a majority
+}
+
+func (c *Cluster) echoLocked(name string) time.Time {
+	at, ok := c.heard[name].beat.Echo[c.cfg.Self]
+	if !ok || at > time.Since(c.began) { // of this node's former process
+		return time.Time{}
+	}
+	return c.began.Add(at)
 }
 
 // AskRecheck asks all other nodes to probe a region at once.

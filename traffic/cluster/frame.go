@@ -24,7 +24,7 @@ const (
 // maxFrame bounds a frame: a snapshot holds the record, whose history and audit are bounded.
 const maxFrame = 4 << 20
 
-// Beat is what each node tells all others four times a second, and at once when it changes.
+// Beat is what each node tells all others five times a second, and at once when it changes.
 type Beat struct {
 	Node string `json:"node"`
 	// ID is the node's identity in the log; Cluster and Generation are those of its record; Formed
@@ -37,6 +37,9 @@ type Beat struct {
 	Seq uint64 `json:"seq"`
 	// At is the sender's monotonic time. A beat that a healed link delivers late is told by it.
 	At time.Duration `json:"at"`
+	// Echo holds the At of the last beat heard of each node: who leads tells an owner so that its lease
+	// goes on.
+	Echo map[string]time.Duration `json:"echo,omitempty"`
 	News
 }
 
@@ -48,8 +51,10 @@ type News struct {
 	// 0 on a node that does not own it.
 	Replication []traffic.Replication `json:"replication,omitempty"`
 	Epoch       uint64                `json:"epoch,omitempty"`
-	// Isolated says that the node reaches neither region's stores.
-	Isolated bool `json:"isolated,omitempty"`
+	// Progress says until when each region's writes have been captured, by the owner's knowledge.
+	Progress map[proa.Region]time.Time `json:"progress,omitempty"`
+	// Unfit says why the node cannot own data sync, "" when it can.
+	Unfit string `json:"unfit,omitempty"`
 }
 
 // writeFrame sends one frame.

@@ -81,31 +81,43 @@ func (k *core) begin(members map[string]uint64) error {
 	return k.raft.Campaign()
 }
 
-// place moves the leader out of the cloud that serves: losing that cloud must not cost an election
-// as well. A witness outside both is best.
+// place moves the leader to where its loss hurts least: out of the cloud that serves, since losing
+// that cloud must not cost an election as well, and then away from data sync's owner.
 func (k *core) place(now time.Time) {
-	if now.Sub(k.moved) < placementPause || k.beside(k.c.cfg.Self) != k.record.State.Plan.Active {
+	if now.Sub(k.moved) < placementPause {
 		return
 	}
-	best := ""
+	best, least := "", k.burden(k.c.cfg.Self)
 	progress := k.raft.Status().Progress
 	for _, n := range k.c.cfg.Nodes {
 		p, known := progress[k.record.Members[n.Name]]
 		_, ago, ok := k.c.Heard(n.Name)
-		if n.Name == k.c.cfg.Self || n.Beside == k.record.State.Plan.Active || !known || !ok ||
-			ago > lostAfter || !p.RecentActive || p.State != tracker.StateReplicate {
+		if n.Name == k.c.cfg.Self || !known || !ok || ago > lostAfter || !p.RecentActive ||
+			p.State != tracker.StateReplicate {
 			continue
 		}
-		if best == "" || n.Beside == "" {
-			best = n.Name
+		if b := k.burden(n.Name); b < least {
+			best, least = n.Name, b
 		}
 	}
 	if best == "" {
 		return
 	}
 	k.moved = now
-	k.c.cfg.Logger.Info("leader moves out of the cloud that serves", "to", best)
+	k.c.cfg.Logger.Info("leader moves away from the serving cloud or data sync's owner", "to", best)
 	k.raft.TransferLeader(k.record.Members[best])
+}
+
+// burden says how much a node's loss would cost besides an election.
+func (k *core) burden(name string) int {
+	b := 0
+	if k.beside(name) == k.record.State.Plan.Active {
+		b += 2
+	}
+	if name == k.record.State.Plan.Owner {
+		b++
+	}
+	return b
 }
 
 func (k *core) beside(name string) proa.Region {

@@ -16,7 +16,7 @@ import (
 
 // The transport's times and bounds.
 const (
-	beatEvery    = 250 * time.Millisecond
+	beatEvery    = 200 * time.Millisecond
 	dialTimeout  = time.Second
 	writeTimeout = 2 * time.Second
 	minRedial    = 50 * time.Millisecond

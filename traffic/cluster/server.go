@@ -128,7 +128,10 @@ func (c *Cluster) beat() []byte {
 		Formed: v.formed, Seq: v.Record.Seq, At: time.Since(c.began),
 	}
 	c.mu.Lock()
-	b.News = c.news
+	b.News, b.Echo = c.news, map[string]time.Duration{}
+	for name, h := range c.heard {
+		b.Echo[name] = h.beat.At
+	}
 	body, err := json.Marshal(b)
 	c.mu.Unlock()
 	if err != nil {
