@@ -97,7 +97,7 @@ func (c *Controller) startSwitchover(cmd Command) {
 // mayMove is the safety rule of planned moves: the target serves, and both directions of
 // replication are in order.
 func (c *Controller) mayMove(cmd Command) error {
-	if j := c.judged[cmd.To]; j.Health != proa.Healthy {
+	if j := c.judgement(cmd.To); j.Health != proa.Healthy {
 		return fmt.Errorf("%s: %s is %s (%s): %w", cmd.Action, cmd.To, j.Health, j.Reason,
 			proa.ErrConflict)
 	}

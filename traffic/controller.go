@@ -52,7 +52,7 @@ func NewController(cfg Config, saved State, now time.Time) (*Controller, error) 
 		lives:  map[string]life{}, decides: now, ownerNamed: now,
 	}
 	for _, r := range proa.Regions() {
-		c.judged[r] = Judgement{Health: proa.Unknown, Since: now, Reason: "nothing heard yet"}
+		c.judged[r] = Judgement{Health: proa.Unknown, Since: now}
 		c.links[r] = &link{state: Replication{From: r}}
 	}
 	if saved.Plan.Version == 0 {
@@ -61,7 +61,7 @@ func NewController(cfg Config, saved State, now time.Time) (*Controller, error) 
 			Reason: "first start: " + string(cfg.Preferred) + " is preferred",
 		}}
 		if cfg.OneWriter {
-			c.state.Writers = &Writers{Region: cfg.Preferred, From: now}
+			c.moveWriters(cfg.Preferred)
 		}
 		c.remember(Evidence{Cause: CauseStart})
 		return c, nil
@@ -171,14 +171,14 @@ func (c *Controller) failover(from, to proa.Region) bool {
 	c.state.Pinned = false
 	c.dropPending("its source failed")
 	c.switchTo(to, Evidence{Cause: CauseFailover},
-		fmt.Sprintf("failover: %s is unhealthy (%s)", from, c.judged[from].Reason))
+		fmt.Sprintf("failover: %s is unhealthy (%s)", from, c.reason(from, proa.Unhealthy)))
 	return true
 }
 
 // failoverWaits lists what is in the way of leaving an unhealthy region.
 func (c *Controller) failoverWaits(from, to proa.Region) []string {
 	var waits []string
-	if j := c.judged[to]; j.Health != proa.Healthy {
+	if j := c.judgement(to); j.Health != proa.Healthy {
 		waits = append(waits, fmt.Sprintf("%s is %s too; the plan stands: %s", to, j.Health, j.Reason))
 	}
 	if c.state.Held != nil {

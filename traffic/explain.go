@@ -59,7 +59,7 @@ func (c *Controller) Explain() Explanation {
 		e.Pending = &p
 	}
 	for _, r := range proa.Regions() {
-		e.Regions[r] = c.judged[r]
+		e.Regions[r] = c.judgement(r)
 		e.Vantages = append(e.Vantages, c.votes(r)...)
 		e.Replication = append(e.Replication, c.replicationView(r))
 	}

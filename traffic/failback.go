@@ -16,7 +16,7 @@ func (c *Controller) failback() {
 	}
 	share := c.state.Plan.Share
 	if share > 0 && c.judged[to].Health == proa.Unhealthy && c.state.Held == nil {
-		c.withdraw(fmt.Sprintf("%s is unhealthy (%s)", to, c.judged[to].Reason), "")
+		c.withdraw(fmt.Sprintf("%s is unhealthy (%s)", to, c.reason(to, proa.Unhealthy)), "")
 		return
 	}
 	if waits := c.failbackWaits(); len(waits) > 0 {
@@ -80,7 +80,7 @@ func (c *Controller) failbackWaits() []string {
 	if c.state.Held != nil {
 		waits = append(waits, c.heldText())
 	}
-	j := c.judged[to]
+	j := c.judgement(to)
 	switch healthy := c.now.Sub(j.Since); {
 	case j.Health != proa.Healthy:
 		waits = append(waits, fmt.Sprintf("%s is %s: %s", to, j.Health, j.Reason))

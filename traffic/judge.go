@@ -54,41 +54,75 @@ func (c *Controller) votes(r proa.Region) []VantageView {
 	return views
 }
 
-// judge counts the votes on a region: the majority of those who report decides, provided that a
-// majority of the configured vantages report. A vantage beside the region has no say for "healthy"
-// once one outside reports.
-func (c *Controller) judge(r proa.Region) (proa.Health, string) {
-	votes := c.votes(r)
-	reporting, outside := 0, 0
-	for _, v := range votes {
-		if v.Health != proa.Unknown {
-			reporting++
-			if v.Vantage.Beside != r {
-				outside++
-			}
+// count is the votes on one region.
+type count struct {
+	reporting, outside int // of those who report; outside: not beside the region
+	up, down           int // the votes that decide
+}
+
+// count counts the votes on a region. A vantage beside the region has no say for "healthy" once one
+// outside reports.
+func (c *Controller) count(r proa.Region) count {
+	var n count
+	beside := 0 // of those who say "healthy"
+	for i := range c.cfg.Vantages {
+		v := &c.cfg.Vantages[i]
+		h, ok := c.heard[ballot{v.Name, r}]
+		if !ok || h.verdict.Health == proa.Unknown || c.now.Sub(h.at) > c.cfg.StaleAfter {
+			continue
 		}
-	}
-	if need := c.cfg.majority(); reporting < need {
-		return proa.Unknown, fmt.Sprintf("%d of %d vantages report, %d needed: %s",
-			reporting, len(votes), need, reasons(votes, proa.Unknown))
-	}
-	up, down := 0, 0
-	for _, v := range votes {
+		n.reporting++
+		if v.Beside != r {
+			n.outside++
+		}
 		switch {
-		case v.Health == proa.Unhealthy:
-			down++
-		case v.Health == proa.Healthy && (v.Vantage.Beside != r || outside == 0):
-			up++
+		case h.verdict.Health == proa.Unhealthy:
+			n.down++
+		case v.Beside == r:
+			beside++
+		default:
+			n.up++
 		}
 	}
-	tally := fmt.Sprintf("%d up, %d down of %d", up, down, len(votes))
-	switch {
-	case down > up:
-		return proa.Unhealthy, tally + ": " + reasons(votes, proa.Unhealthy)
-	case up > down:
-		return proa.Healthy, tally + ": " + reasons(votes, proa.Healthy)
+	if n.outside == 0 {
+		n.up += beside
 	}
-	return proa.Unknown, tally + ": no majority"
+	return n
+}
+
+// judge says what the votes on a region come to: the majority of those who report decides, provided
+// that a majority of the configured vantages report.
+func (c *Controller) judge(r proa.Region) proa.Health {
+	switch n := c.count(r); {
+	case n.reporting < c.cfg.majority():
+		return proa.Unknown
+	case n.down > n.up:
+		return proa.Unhealthy
+	case n.up > n.down:
+		return proa.Healthy
+	}
+	return proa.Unknown
+}
+
+// reason says why a region is judged as it is.
+func (c *Controller) reason(r proa.Region, h proa.Health) string {
+	votes, n := c.votes(r), c.count(r)
+	if need := c.cfg.majority(); n.reporting < need {
+		return fmt.Sprintf("%d of %d vantages report, %d needed: %s",
+			n.reporting, len(votes), need, reasons(votes, proa.Unknown))
+	}
+	tally := fmt.Sprintf("%d up, %d down of %d: ", n.up, n.down, len(votes))
+	if h == proa.Unknown {
+		return tally + "no majority"
+	}
+	return tally + reasons(votes, h)
+}
+
+// judgement is a region's with its reason.
+func (c *Controller) judgement(r proa.Region) Judgement {
+	j := c.judged[r]
+	j.Reason = c.reason(r, j.Health)
+	return j
 }
 
 // reasons joins what the vantages of one opinion say.
@@ -105,15 +139,12 @@ func reasons(votes []VantageView, health proa.Health) string {
 // refreshJudgements recounts the votes and reports what changed.
 func (c *Controller) refreshJudgements() {
 	for _, r := range proa.Regions() {
-		health, reason := c.judge(r)
-		j := c.judged[r]
-		if j.Health != health {
-			was := j.Health
-			j = Judgement{Health: health, Since: c.now}
-			c.event(EventHealth, r, fmt.Sprintf("%s is %s (was %s): %s", r, health, was, reason))
+		health := c.judge(r)
+		if was := c.judged[r].Health; was != health {
+			c.judged[r] = Judgement{Health: health, Since: c.now}
+			c.event(EventHealth, r, fmt.Sprintf("%s is %s (was %s): %s", r, health, was,
+				c.reason(r, health)))
 		}
-		j.Reason = reason
-		c.judged[r] = j
 	}
 }
 
@@ -128,6 +159,9 @@ type link struct {
 // trouble says why the direction does not satisfy the objective, "" when it does.
 func (c *Controller) trouble(from proa.Region) string {
 	l := c.links[from]
+	if c.inOrder(l) {
+		return ""
+	}
 	name := fmt.Sprintf("replication %s→%s", from, from.Other())
 	switch {
 	case l.at.IsZero():
@@ -138,11 +172,15 @@ func (c *Controller) trouble(from proa.Region) string {
 		return name + " lag unknown" + because(l.state.Reason)
 	case !l.state.CaughtUp:
 		return name + " still catches up" + because(l.state.Reason)
-	case l.state.Lag > c.cfg.LagObjective:
-		return fmt.Sprintf("%s lag %s is over its objective of %s (backlog %d)",
-			name, seconds(l.state.Lag), seconds(c.cfg.LagObjective), l.state.Backlog)
 	}
-	return ""
+	return fmt.Sprintf("%s lag %s is over its objective of %s (backlog %d)",
+		name, seconds(l.state.Lag), seconds(c.cfg.LagObjective), l.state.Backlog)
+}
+
+// inOrder reports whether there is no trouble.
+func (c *Controller) inOrder(l *link) bool {
+	return !l.at.IsZero() && c.now.Sub(l.at) <= c.cfg.StaleAfter && l.state.Known &&
+		l.state.CaughtUp && l.state.Lag <= c.cfg.LagObjective
 }
 
 // hearReplication notes a direction's new state. A gap in the reports breaks the dwell.
@@ -159,9 +197,9 @@ func (c *Controller) hearReplication(s Replication) {
 
 // refreshLinks starts, keeps or breaks each direction's dwell.
 func (c *Controller) refreshLinks() {
-	for from, l := range c.links {
+	for _, l := range c.links {
 		switch {
-		case c.trouble(from) != "":
+		case !c.inOrder(l):
 			l.okSince = time.Time{}
 		case l.okSince.IsZero():
 			l.okSince = c.now

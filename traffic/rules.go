@@ -58,7 +58,7 @@ func (c *Controller) move(cause Cause, to proa.Region, cmd Command) Move {
 		m.Since = c.state.Switches[n-1]
 	}
 	for _, r := range proa.Regions() {
-		m.Regions[r] = c.judged[r]
+		m.Regions[r] = c.judgement(r)
 		m.Replication = append(m.Replication, c.replicationView(r))
 	}
 	return m

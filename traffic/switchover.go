@@ -45,7 +45,7 @@ func (c *Controller) nextPhase() {
 			string(p.Command.Action)+" to "+string(p.Command.To)+" is near")
 	case (p.Phase == "" || p.Phase == PhaseDrain) && c.cfg.OneWriter:
 		p.Phase = PhaseFence
-		c.state.Writers = &Writers{From: c.now}
+		c.moveWriters("")
 		c.out = append(c.out, StateChanged{State: c.State()})
 		c.event(EventCommand, p.Command.To.Other(), "nobody may write tables with one writer until the "+
 			string(p.Command.Action)+" is done")
@@ -95,6 +95,8 @@ func (c *Controller) phaseWaits() string {
 		l := c.links[from]
 		name := fmt.Sprintf("replication %s→%s", from, from.Other())
 		switch {
+		case c.cfg.OneWriter && !c.fenced():
+			return "the fence is not up"
 		case !l.at.After(p.PhaseSince):
 			return name + " has not reported since"
 		case l.state.Backlog != 0:
@@ -114,14 +116,16 @@ func (c *Controller) abandon(why string) {
 
 // unfinished reports whether a planned move has left something behind.
 func (c *Controller) unfinished() bool {
-	w := c.state.Writers
-	return c.state.Plan.Drain || w != nil && w.Region == ""
+	return c.state.Plan.Drain || c.fenced()
 }
+
+// fenced reports whether a planned move has taken the right to write from all.
+func (c *Controller) fenced() bool { return c.state.Writers != nil && c.state.Writers.Region == "" }
 
 // undo ends drain and fence: the active region writes again, as it did before.
 func (c *Controller) undo(why string) {
-	if w := c.state.Writers; w != nil && w.Region == "" {
-		c.state.Writers = &Writers{Region: c.state.Plan.Active, From: c.now}
+	if c.fenced() {
+		c.moveWriters(c.state.Plan.Active)
 		c.out = append(c.out, StateChanged{State: c.State()})
 		c.event(EventCommand, c.state.Plan.Active, "may write again: "+why)
 	}

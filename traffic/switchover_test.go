@@ -27,17 +27,11 @@ func switchOver(r *rig) {
 
 // report tells that the hook has revoked credentials for the fence in force.
 func (r *rig) report(err string) {
-	r.step(Fenced{From: r.ctl.State().Writers.From, Err: err})
+	r.step(Fenced{Seq: r.ctl.State().Writers.Seq, Err: err})
 }
 
-func (r *rig) writer() proa.Region {
-	for _, region := range proa.Regions() {
-		if r.ctl.State().MayWrite(region, r.now) {
-			return region
-		}
-	}
-	return ""
-}
+// writer is the region with the right to write.
+func (r *rig) writer() proa.Region { return r.ctl.State().Writers.Region }
 
 func TestSwitchoverDrainsThenFencesThenCrosses(t *testing.T) {
 	r := newRig(t, careful(), State{})
@@ -101,40 +95,48 @@ func TestWhoeverTakesOverUndoesAHalfDoneSwitchover(t *testing.T) {
 	}
 }
 
-func TestAfterAFailoverNobodyWritesUntilLeasesAreOver(t *testing.T) {
-	cfg := careful()
-	cfg.WriteLease = 3 * time.Second
-	r := newRig(t, cfg, State{})
-	r.pass(5 * time.Second)
-	r.health[proa.AWS] = proa.Unhealthy
-	r.pass(time.Second)
-	r.wantActive(proa.Azure, 2)
-	for range 3 {
-		if r.writer() != "" {
-			t.Fatalf("%s may write while the other's leases run", r.writer())
-		}
-		r.pass(time.Second)
-	}
-	if r.writer() != proa.Azure {
-		t.Error("the new region may not write")
-	}
-}
-
-func TestAPolicyThatBeginsToFenceWaitsForLeases(t *testing.T) {
+func TestAPolicyThatBeginsToFenceAndEnds(t *testing.T) {
 	r := newRig(t, Default(), State{})
 	r.pass(5 * time.Second)
 	r.step(Reconfigured{careful()})
-	if r.writer() != "" {
-		t.Error("writers are not fenced at first")
-	}
-	r.pass(3 * time.Second)
 	if r.writer() != proa.AWS {
-		t.Error("the active region may not write")
+		t.Errorf("%q may write", r.writer())
 	}
 	r.step(Reconfigured{Default()})
 	if r.ctl.State().Writers != nil {
 		t.Error("a fence without a policy")
 	}
+}
+
+func TestAGranterWaitsForTheLeasesOfOthers(t *testing.T) {
+	g, now := NewGranter(2*time.Second), epoch
+	pass := func(d time.Duration, w *Writers, want proa.Region) {
+		t.Helper()
+		for end := now.Add(d); now.Before(end); now = now.Add(100 * time.Millisecond) {
+			g.Hear(now, w)
+		}
+		for _, r := range proa.Regions() {
+			if err := g.Grant(now, r); (err == nil) != (r == want) {
+				t.Fatalf("%s: %v, want %q to write", r, err, want)
+			}
+		}
+	}
+	aws := &Writers{Seq: 1, Region: proa.AWS}
+	pass(2400*time.Millisecond, aws, "") // what was before this process is not known
+	pass(200*time.Millisecond, aws, proa.AWS)
+	azure := &Writers{Seq: 2, Region: proa.Azure}
+	pass(2400*time.Millisecond, azure, "")
+	pass(200*time.Millisecond, azure, proa.Azure)
+	none := &Writers{Seq: 3}
+	pass(2600*time.Millisecond, none, "")
+	pass(100*time.Millisecond, &Writers{Seq: 4, Region: proa.AWS}, proa.AWS) // the fence was long enough
+	pass(100*time.Millisecond, &Writers{Seq: 6, Region: proa.AWS}, "")       // one was missed
+	pass(3*time.Second, &Writers{Seq: 6, Region: proa.AWS}, proa.AWS)
+	now = now.Add(600 * time.Millisecond)
+	if err := g.Grant(now, proa.AWS); !errors.Is(err, proa.ErrUnavailable) {
+		t.Errorf("out of touch: %v", err)
+	}
+	pass(100*time.Millisecond, nil, "")
 }
 
 func gradual(t *testing.T) *rig {
