@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
@@ -81,6 +82,9 @@ func (b *Bucket) Head(ctx context.Context, name string) (cloud.ObjectInfo, error
 	info := cloud.ObjectInfo{
 		Name: name, Size: sdk.ToInt64(out.ContentLength), ETag: sdk.ToString(out.ETag),
 		VersionID: versionID(out.VersionId), ContentType: sdk.ToString(out.ContentType),
+		Headers: headers(
+			out.CacheControl, out.ContentDisposition, out.ContentEncoding, out.ContentLanguage,
+		),
 		Metadata: decodeMetadata(out.Metadata), LastModified: sdk.ToTime(out.LastModified),
 	}
 	info.CRC64, info.HasCRC64 = decodeCRC(out.ChecksumCRC64NVME, out.ChecksumType)
@@ -102,6 +106,9 @@ func (b *Bucket) Get(ctx context.Context, name string) (cloud.ObjectInfo, io.Rea
 	info := cloud.ObjectInfo{
 		Name: name, Size: sdk.ToInt64(out.ContentLength), ETag: sdk.ToString(out.ETag),
 		VersionID: versionID(out.VersionId), ContentType: sdk.ToString(out.ContentType),
+		Headers: headers(
+			out.CacheControl, out.ContentDisposition, out.ContentEncoding, out.ContentLanguage,
+		),
 		Metadata: decodeMetadata(out.Metadata), LastModified: sdk.ToTime(out.LastModified),
 	}
 	info.CRC64, info.HasCRC64 = decodeCRC(out.ChecksumCRC64NVME, out.ChecksumType)
@@ -138,6 +145,21 @@ func (b *Bucket) Delete(ctx context.Context, name, ifMatch string) error {
 func (b *Bucket) exists(ctx context.Context) error {
 	_, err := b.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &b.name})
 	return b.fail("delete object", "", err)
+}
+
+// headers takes the content headers over. An old writer's aws-chunked says how the content travelled,
+// not what it is.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
+func headers(cache, disposition, encoding, language *string) cloud.Headers {
+	codings := strings.Split(sdk.ToString(encoding), ",")
+	codings = slices.DeleteFunc(codings, func(c string) bool {
+		return strings.EqualFold(strings.TrimSpace(c), "aws-chunked")
+	})
+	return cloud.Headers{
+		CacheControl: sdk.ToString(cache), ContentDisposition: sdk.ToString(disposition),
+		ContentEncoding: strings.TrimSpace(strings.Join(codings, ",")),
+		ContentLanguage: sdk.ToString(language),
+	}
 }
 
 // versionID is "" for S3's name of the version of an object that was stored without versioning.

@@ -22,7 +22,8 @@ func kindOf(code string) error {
 	case "ConditionalCheckFailedException", "PreconditionFailed", "ConditionalRequestConflict",
 		"TransactionConflictException", "TransactionCanceledException":
 		return proa.ErrConflict
-	case "ResourceNotFoundException", "NoSuchKey", "NoSuchBucket", "NotFound", "NoSuchUpload", "NoSuchVersion":
+	case "ResourceNotFoundException", "NoSuchKey", "NoSuchBucket", "NotFound", "NoSuchUpload", "NoSuchVersion",
+		"InvalidPart": // a part that is not there any more
 		return proa.ErrNotFound
 	case "ResourceInUseException", "BucketAlreadyOwnedByYou", "BucketAlreadyExists", "ResourceConflictException":
 		return proa.ErrExists
@@ -41,7 +42,8 @@ func kindOf(code string) error {
 	case "UnknownOperationException", "NotImplemented", "MethodNotAllowed", "UnsupportedOperation":
 		return proa.ErrUnsupported
 	case "InternalServerError", "InternalError", "InternalFailure", "ServiceUnavailable", "RequestTimeout",
-		"ServiceException", "TransactionInProgressException", "ExpiredIteratorException":
+		"ServiceException", "TransactionInProgressException", "ExpiredIteratorException",
+		"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "IncompleteBody": // spoilt on the way
 		return proa.ErrUnavailable
 	}
 	return nil

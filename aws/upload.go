@@ -22,7 +22,7 @@ import (
 const (
 	partSize  = 8 << 20
 	maxParts  = 10_000
-	maxObject = 5 << 40
+	maxObject = maxParts * (5 << 30)
 )
 
 // Put stores size bytes of body, one part in memory at a time.
@@ -69,11 +69,15 @@ func (u *upload) run(ctx context.Context) (cloud.ObjectInfo, error) {
 	crc.Write(content)
 	ctx, progress := newWatch(ctx, u.patience())
 	defer progress.stop()
-	ifMatch, ifNoneMatch := u.conditions()
+	ifMatch, ifNoneMatch := conditions(u.options)
 	out, err := u.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &u.Bucket.name, Key: &u.name, Body: bytes.NewReader(content), ContentLength: &u.size,
-		ContentType: contentType(u.options), Metadata: encodeMetadata(u.options.Metadata),
-		ChecksumAlgorithm: types.ChecksumAlgorithmCrc64nvme, ChecksumCRC64NVME: sdk.String(encodeCRC(crc.Sum64())),
+		ContentType: optional(u.options.ContentType), Metadata: encodeMetadata(u.options.Metadata),
+		CacheControl:       optional(u.options.Headers.CacheControl),
+		ContentDisposition: optional(u.options.Headers.ContentDisposition),
+		ContentEncoding:    optional(u.options.Headers.ContentEncoding),
+		ContentLanguage:    optional(u.options.Headers.ContentLanguage),
+		ChecksumAlgorithm:  types.ChecksumAlgorithmCrc64nvme, ChecksumCRC64NVME: sdk.String(encodeCRC(crc.Sum64())),
 		IfMatch: ifMatch, IfNoneMatch: ifNoneMatch,
 	})
 	if err != nil {
@@ -89,21 +93,19 @@ func (u *upload) patience() time.Duration {
 
 func (u *upload) partBytes() int64 { return max(partSize, (u.size+maxParts-1)/maxParts) }
 
-func (u *upload) conditions() (ifMatch, ifNoneMatch *string) {
-	if u.options.IfMatch != "" {
-		ifMatch = &u.options.IfMatch
-	}
-	if u.options.IfNoneMatch {
+func conditions(o cloud.PutOptions) (ifMatch, ifNoneMatch *string) {
+	if o.IfNoneMatch {
 		ifNoneMatch = sdk.String("*")
 	}
-	return ifMatch, ifNoneMatch
+	return optional(o.IfMatch), ifNoneMatch
 }
 
-func contentType(o cloud.PutOptions) *string {
-	if o.ContentType == "" {
+// optional is nil for what is not said.
+func optional(s string) *string {
+	if s == "" {
 		return nil
 	}
-	return &o.ContentType
+	return &s
 }
 
 // part reads exactly n bytes. What fails here is the source: it says itself whether trying again can help.
@@ -131,29 +133,22 @@ func (u *upload) atEnd() error {
 func (u *upload) info(etag, version *string, crc uint64) cloud.ObjectInfo {
 	return cloud.ObjectInfo{
 		Name: u.name, Size: u.size, ETag: sdk.ToString(etag), VersionID: versionID(version),
-		ContentType: u.options.ContentType, Metadata: u.options.Metadata, LastModified: u.started.UTC(),
+		ContentType: u.options.ContentType, Headers: u.options.Headers, Metadata: u.options.Metadata, LastModified: u.started.UTC(),
 		CRC64: crc, HasCRC64: true,
 	}
 }
 
 // multipart uploads part after part and aborts on any failure, so that nothing is left behind that costs money.
 func (u *upload) multipart(ctx context.Context) (cloud.ObjectInfo, error) {
-	created, err := u.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-		Bucket: &u.Bucket.name, Key: &u.name, ContentType: contentType(u.options),
-		Metadata:          encodeMetadata(u.options.Metadata),
-		ChecksumAlgorithm: types.ChecksumAlgorithmCrc64nvme, ChecksumType: types.ChecksumTypeFullObject,
-	})
+	id, err := u.begin(ctx, u.name, u.options)
 	if err != nil {
 		return cloud.ObjectInfo{}, err
 	}
-	info, err := u.parts(ctx, created.UploadId)
+	info, err := u.parts(ctx, &id)
 	if err != nil {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.config.timeout())
 		defer cancel()
-		_, abortErr := u.s3.AbortMultipartUpload(clean, &s3.AbortMultipartUploadInput{
-			Bucket: &u.Bucket.name, Key: &u.name, UploadId: created.UploadId,
-		})
-		if abortErr != nil {
+		if abortErr := u.Abort(clean, u.name, id); abortErr != nil {
 			u.config.logger().Warn("an unfinished upload was left behind", "bucket", u.Bucket.name, "object", u.name,
 				"error", abortErr)
 		}
@@ -180,19 +175,25 @@ func (u *upload) parts(ctx context.Context, id *string) (cloud.ObjectInfo, error
 	if err := u.atEnd(); err != nil {
 		return cloud.ObjectInfo{}, err
 	}
-	ifMatch, ifNoneMatch := u.conditions()
+	return u.complete(ctx, id, done, whole.Sum64())
+}
+
+func (u *upload) complete(
+	ctx context.Context, id *string, done []types.CompletedPart, crc uint64,
+) (cloud.ObjectInfo, error) {
+	ifMatch, ifNoneMatch := conditions(u.options)
 	ctx, progress := newWatch(ctx, u.patience())
 	defer progress.stop()
 	out, err := u.s3.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: &u.Bucket.name, Key: &u.name, UploadId: id,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
-		ChecksumType:    types.ChecksumTypeFullObject, ChecksumCRC64NVME: sdk.String(encodeCRC(whole.Sum64())),
+		ChecksumType:    types.ChecksumTypeFullObject, ChecksumCRC64NVME: sdk.String(encodeCRC(crc)),
 		MpuObjectSize: &u.size, IfMatch: ifMatch, IfNoneMatch: ifNoneMatch,
 	})
 	if err != nil {
 		return cloud.ObjectInfo{}, err
 	}
-	return u.info(out.ETag, out.VersionId, whole.Sum64()), nil
+	return u.info(out.ETag, out.VersionId, crc), nil
 }
 
 func (u *upload) sendPart(ctx context.Context, id *string, n int32, content []byte) (types.CompletedPart, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
@@ -47,6 +48,7 @@ func NewBucket(c Config, name string) (*Bucket, error) {
 
 func (c Config) storage(name string) (*container.Client, error) {
 	o := &container.ClientOptions{ClientOptions: c.options()}
+	o.PerRetryPolicies = append(o.PerRetryPolicies, asStored{})
 	if !c.StorageConnection.IsZero() {
 		client, err := container.NewClientFromConnectionString(c.StorageConnection.Reveal(), name, o)
 		if err != nil {
@@ -63,6 +65,16 @@ func (c Config) storage(name string) (*container.Client, error) {
 		return nil, err
 	}
 	return container.NewClient(strings.TrimSuffix(c.StorageEndpoint, "/")+"/"+name, identity, o)
+}
+
+// asStored asks for bodies as they are stored: Go's transport unpacks what says that it is packed with
+// gzip, and what arrives is then neither as long as the blob nor has its checksum.
+type asStored struct{}
+
+// Do implements policy.Policy.
+func (asStored) Do(r *policy.Request) (*http.Response, error) {
+	r.Raw().Header.Set("Accept-Encoding", "identity")
+	return r.Next()
 }
 
 func (b *Bucket) fail(op, name string, err error) error {
@@ -157,8 +169,19 @@ func (b *Bucket) Head(ctx context.Context, name string) (cloud.ObjectInfo, error
 	if err != nil {
 		return cloud.ObjectInfo{}, b.fail("head object", name, err)
 	}
-	return describe(name, deref(out.ContentLength), out.ETag, out.VersionID, out.ContentType, out.LastModified,
-		out.Metadata), nil
+	info := describe(name, deref(out.ContentLength), out.ETag, out.VersionID, out.ContentType, out.LastModified,
+		out.Metadata)
+	info.Headers = headers(
+		out.CacheControl, out.ContentDisposition, out.ContentEncoding, out.ContentLanguage,
+	)
+	return info, nil
+}
+
+func headers(cache, disposition, encoding, language *string) cloud.Headers {
+	return cloud.Headers{
+		CacheControl: deref(cache), ContentDisposition: deref(disposition),
+		ContentEncoding: deref(encoding), ContentLanguage: deref(language),
+	}
 }
 
 func describe(
@@ -186,6 +209,9 @@ func (b *Bucket) Get(ctx context.Context, name string) (cloud.ObjectInfo, io.Rea
 	progress.pause()
 	info := describe(name, deref(out.ContentLength), out.ETag, out.VersionID, out.ContentType, out.LastModified,
 		out.Metadata)
+	info.Headers = headers(
+		out.CacheControl, out.ContentDisposition, out.ContentEncoding, out.ContentLanguage,
+	)
 	return info, &body{ReadCloser: out.Body, watch: progress, fail: func(err error) error {
 		return b.fail("get object", name, err)
 	}}, nil

@@ -82,6 +82,10 @@ func kindOf(r *azcore.ResponseError) (error, string) {
 		return proa.ErrConflict, ""
 	case "ContainerBeingDeleted", "ServerBusy", "OperationTimedOut":
 		return proa.ErrUnavailable, ""
+	case "Crc64Mismatch", "Md5Mismatch": // spoilt on the way
+		return proa.ErrUnavailable, ""
+	case "InvalidBlockList": // blocks that are not there any more
+		return proa.ErrNotFound, ""
 	case "MetadataTooLarge", "BlockListTooLong", "RequestBodyTooLarge":
 		return proa.ErrTooLarge, ""
 	case "AuthorizationProtocolMismatch":

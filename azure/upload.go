@@ -73,7 +73,7 @@ func (u *upload) run(ctx context.Context) (cloud.ObjectInfo, error) {
 	ctx, progress := newWatch(ctx, u.patience())
 	defer progress.stop()
 	out, err := u.blob.Upload(ctx, streaming.NopCloser(bytes.NewReader(content)), &blockblob.UploadOptions{
-		Metadata: encodeMetadata(u.options.Metadata, crc.Sum64()), HTTPHeaders: u.headers(),
+		Metadata: encodeMetadata(u.options.Metadata, crc.Sum64()), HTTPHeaders: blobHeaders(u.options),
 		TransactionalValidation: blob.TransferValidationTypeCRC64(crc.Sum64()),
 		AccessConditions:        conditions(u.options),
 	})
@@ -83,11 +83,22 @@ func (u *upload) run(ctx context.Context) (cloud.ObjectInfo, error) {
 	return u.info(out.ETag, out.VersionID, out.LastModified, crc.Sum64()), nil
 }
 
-func (u *upload) headers() *blob.HTTPHeaders {
-	if u.options.ContentType == "" {
+func blobHeaders(o cloud.PutOptions) *blob.HTTPHeaders {
+	return &blob.HTTPHeaders{
+		BlobContentType:        optional(o.ContentType),
+		BlobCacheControl:       optional(o.Headers.CacheControl),
+		BlobContentDisposition: optional(o.Headers.ContentDisposition),
+		BlobContentEncoding:    optional(o.Headers.ContentEncoding),
+		BlobContentLanguage:    optional(o.Headers.ContentLanguage),
+	}
+}
+
+// optional is nil for what is not said.
+func optional(s string) *string {
+	if s == "" {
 		return nil
 	}
-	return &blob.HTTPHeaders{BlobContentType: &u.options.ContentType}
+	return &s
 }
 
 // patience is how long one request that carries a block may take: the time-out, and a second for each 256 KiB.
@@ -122,7 +133,7 @@ func (u *upload) atEnd() error {
 func (u *upload) info(etag *azcore.ETag, version *string, modified *time.Time, crc uint64) cloud.ObjectInfo {
 	return cloud.ObjectInfo{
 		Name: u.name, Size: u.size, ETag: quoted(etag), VersionID: deref(version), ContentType: u.options.ContentType,
-		Metadata: u.options.Metadata, LastModified: deref(modified), CRC64: crc, HasCRC64: true,
+		Headers: u.options.Headers, Metadata: u.options.Metadata, LastModified: deref(modified), CRC64: crc, HasCRC64: true,
 	}
 }
 
@@ -137,7 +148,7 @@ func (u *upload) blocks(ctx context.Context) (cloud.ObjectInfo, error) {
 		}
 		left -= int64(len(content))
 		whole.Write(content)
-		id := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s-%08d", upload, len(ids)))
+		id := blockID(upload, len(ids))
 		if err := u.stage(ctx, id, content); err != nil {
 			return cloud.ObjectInfo{}, err
 		}
@@ -146,16 +157,27 @@ func (u *upload) blocks(ctx context.Context) (cloud.ObjectInfo, error) {
 	if err := u.atEnd(); err != nil {
 		return cloud.ObjectInfo{}, err
 	}
+	return u.commit(ctx, ids, whole.Sum64())
+}
+
+func (u *upload) commit(
+	ctx context.Context, ids []string, crc uint64,
+) (cloud.ObjectInfo, error) {
 	ctx, progress := newWatch(ctx, u.patience())
 	defer progress.stop()
 	out, err := u.blob.CommitBlockList(ctx, ids, &blockblob.CommitBlockListOptions{
-		Metadata: encodeMetadata(u.options.Metadata, whole.Sum64()), HTTPHeaders: u.headers(),
+		Metadata: encodeMetadata(u.options.Metadata, crc), HTTPHeaders: blobHeaders(u.options),
 		AccessConditions: conditions(u.options),
 	})
 	if err != nil {
 		return cloud.ObjectInfo{}, err
 	}
-	return u.info(out.ETag, out.VersionID, out.LastModified, whole.Sum64()), nil
+	return u.info(out.ETag, out.VersionID, out.LastModified, crc), nil
+}
+
+// blockID is the same length for all blocks of a blob, as the service wants it.
+func blockID(upload string, n int) string {
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s-%08d", upload, n))
 }
 
 func (u *upload) stage(ctx context.Context, id string, content []byte) error {

@@ -69,15 +69,26 @@ type ObjectInfo struct {
 	ETag         string
 	VersionID    string // "" where versioning is off
 	ContentType  string
+	Headers      Headers
 	Metadata     map[string]string // user metadata, names in lower case
 	LastModified time.Time
 	CRC64        uint64 // CRC-64/NVME of the content
 	HasCRC64     bool
 }
 
+// Headers are the content headers that both stores keep beside the content type. They say how a browser must treat the content, so they
+// are part of what makes two objects equal.
+type Headers struct {
+	CacheControl       string `json:"cache_control,omitempty"`
+	ContentDisposition string `json:"content_disposition,omitempty"`
+	ContentEncoding    string `json:"content_encoding,omitempty"`
+	ContentLanguage    string `json:"content_language,omitempty"`
+}
+
 // PutOptions are the conditions and the description of an upload. At most one condition may be set.
 type PutOptions struct {
 	ContentType string
+	Headers     Headers
 	Metadata    map[string]string
 	IfMatch     string // replace only the object with this ETag
 	IfNoneMatch bool   // create only: fail when there is an object of that name
@@ -97,6 +108,36 @@ type Bucket interface {
 	Put(ctx context.Context, name string, body io.Reader, size int64, o PutOptions) (ObjectInfo, error)
 	// Delete removes the object if its ETag is ifMatch ("" for any); proa.ErrConflict when it is another. Removing nothing is no error.
 	Delete(ctx context.Context, name, ifMatch string) error
+}
+
+// MaxParts is the most parts that an upload in parts may have in either store.
+const MaxParts = 10_000
+
+// Part is one part of an upload that is stored.
+type Part struct {
+	Number int    `json:"n"` // from 1
+	Size   int64  `json:"size"`
+	CRC64  uint64 `json:"crc64"`
+	ETag   string `json:"etag,omitempty"` // S3's; "" on Blob
+}
+
+// PartBucket is a Bucket whose uploads can be made of parts, sent in any order and side by side, and go on after the process that began
+// them has ended: with the upload's id and the parts that are stored. What is stored of an upload is invisible until Complete.
+type PartBucket interface {
+	Bucket
+	// GetRange opens length bytes of the object from an offset on, if its ETag still is etag; proa.ErrConflict when it is another,
+	// proa.ErrNotFound when there is none.
+	GetRange(ctx context.Context, name, etag string, offset, length int64) (io.ReadCloser, error)
+	// Begin begins an upload and returns its id.
+	Begin(ctx context.Context, name string, o PutOptions) (upload string, err error)
+	// PutPart stores one part, size bytes of body from its beginning, which it may read more than once. The store has verified the
+	// part's CRC-64 when it returns.
+	PutPart(ctx context.Context, name, upload string, number int, body io.ReadSeeker, size int64) (Part, error)
+	// Complete makes the parts, numbered from 1 without a gap, the object's content if o's condition holds. The options are those of
+	// Begin. An upload that is not known any more (it was completed, aborted or has expired) is proa.ErrNotFound.
+	Complete(ctx context.Context, name, upload string, parts []Part, o PutOptions) (ObjectInfo, error)
+	// Abort gives an upload up. One that is not known is no error.
+	Abort(ctx context.Context, name, upload string) error
 }
 
 // Function is one deployed function behind the region's own invocation API.

@@ -17,6 +17,23 @@ func TestCRC64HasTheVendorsCheckValue(t *testing.T) {
 	}
 }
 
+func TestChecksumsOfPartsMakeTheWholesChecksum(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		chunks := rapid.SliceOf(rapid.SliceOfN(rapid.Byte(), 0, 300)).Draw(t, "parts")
+		whole := cloud.NewCRC64()
+		var parts []cloud.Part
+		for i, chunk := range chunks {
+			sum := cloud.NewCRC64()
+			sum.Write(chunk)
+			whole.Write(chunk)
+			parts = append(parts, cloud.Part{Number: i + 1, Size: int64(len(chunk)), CRC64: sum.Sum64()})
+		}
+		if got := cloud.PartsCRC64(parts); got != whole.Sum64() {
+			t.Fatalf("combined %016x, whole %016x", got, whole.Sum64())
+		}
+	})
+}
+
 func TestAnyTextSurvivesAMetadataHeader(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{

@@ -2,6 +2,7 @@ package cloudtest
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,14 @@ func RunBucket(t *testing.T, open func(t *testing.T) cloud.Bucket) {
 	t.Run("OneOfManyConcurrentCreationsWins", b.oneWinner)
 	t.Run("ListingIsInByteOrder", b.list)
 	t.Run("ABodyThatFailsLeavesNothingBehind", b.failing)
+	t.Run("EncodedContentIsNotDecoded", b.encoded)
+	if parts, ok := b.bucket.(cloud.PartBucket); ok {
+		p := partSuite{bucketSuite: b, parts: parts}
+		t.Run("PartsInAnyOrderAreOneObject", p.anyOrder)
+		t.Run("UploadsAreConditional", p.conditional)
+		t.Run("AnUploadThatIsGoneIsNotFound", p.gone)
+		t.Run("RangesAreOfOneVersion", p.ranges)
+	}
 }
 
 type bucketSuite struct {
@@ -111,19 +120,46 @@ func (b bucketSuite) metadata(t *testing.T) {
 		"a__b": "1", "dots.too": "2",
 	}
 	delete(want, "x_y") // an empty value is dropped by some HTTP stacks
-	put := b.put(t, "meta", []byte("x"), cloud.PutOptions{ContentType: "image/svg+xml; charset=utf-8", Metadata: want})
+	put := b.put(t, "meta", []byte("x"), cloud.PutOptions{
+		ContentType: "image/svg+xml; charset=utf-8", Metadata: want, Headers: everyHeader,
+	})
 	head, err := b.bucket.Head(testContext(t), b.prefix+"meta")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, _ := b.get(t, "meta")
 	for what, info := range map[string]cloud.ObjectInfo{"put": put, "head": head, "get": got} {
-		if !maps.Equal(info.Metadata, want) || info.ContentType != "image/svg+xml; charset=utf-8" || info.ETag != put.ETag {
+		if !maps.Equal(info.Metadata, want) || info.ContentType != "image/svg+xml; charset=utf-8" || info.ETag != put.ETag ||
+			info.Headers != everyHeader {
 			t.Errorf("%s: got %+v\nwant metadata %q", what, info, want)
 		}
 		if info.LastModified.IsZero() || info.Name != b.prefix+"meta" {
 			t.Errorf("%s: got %+v", what, info)
 		}
+	}
+}
+
+var everyHeader = cloud.Headers{
+	CacheControl: "max-age=60, public", ContentDisposition: `attachment; filename="a b.svg"`,
+	ContentEncoding: "br", ContentLanguage: "de, en",
+}
+
+// encoded checks that no HTTP stack unpacks what says that it is packed: sizes and checksums would be wrong.
+func (b bucketSuite) encoded(t *testing.T) {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	if _, err := w.Write(bytes.Repeat([]byte("text "), 1000)); err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	headers := cloud.Headers{ContentEncoding: "gzip"}
+	put := b.put(t, "packed.gz", packed.Bytes(), cloud.PutOptions{Headers: headers})
+	info, got := b.get(t, "packed.gz")
+	if !bytes.Equal(got, packed.Bytes()) || info.Headers != headers || info.Size != put.Size {
+		t.Fatalf("got %d bytes and %+v, put %d", len(got), info, packed.Len())
+	}
+	head, err := b.bucket.Head(testContext(t), b.prefix+"packed.gz")
+	if err != nil || head.Size != put.Size || head.Headers != headers {
+		t.Fatalf("got %+v, %v", head, err)
 	}
 }
 

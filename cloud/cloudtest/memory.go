@@ -281,6 +281,7 @@ func (b *Bucket) Put(
 	b.etags++
 	info := cloud.ObjectInfo{
 		Name: name, Size: size, ETag: fmt.Sprintf(`"%d"`, b.etags), ContentType: o.ContentType, Metadata: o.Metadata,
+		Headers:      o.Headers,
 		LastModified: time.Unix(1.7e9, 0).UTC(), CRC64: crc.Sum64(), HasCRC64: true,
 	}
 	b.objects[name] = object{info, content}

@@ -164,8 +164,9 @@ func (r *Replicator) copy(
 			r.cfg.MaxSize, proa.ErrTooLarge)
 	}
 	o := cloud.PutOptions{
-		ContentType: src.Content.ContentType, Metadata: src.Content.Metadata,
-		IfMatch: dst.ETag, IfNoneMatch: !dst.Exists,
+		ContentType: src.Content.ContentType, Headers: src.Content.Headers,
+		Metadata: src.Content.Metadata,
+		IfMatch:  dst.ETag, IfNoneMatch: !dst.Exists,
 	}
 	return r.stream(ctx, to.Other(), st.Name, src.ETag, to, st.Name, o)
 }
@@ -199,7 +200,7 @@ func (r *Replicator) stream(
 		return info, errSource
 	}
 	if from == to {
-		o.ContentType, o.Metadata = info.ContentType, info.Metadata
+		o.ContentType, o.Headers, o.Metadata = info.ContentType, info.Headers, info.Metadata
 	}
 	v := &verifier{r: body, sum: cloud.NewCRC64(), want: info.CRC64, check: info.HasCRC64}
 	put, err := r.cfg.Sides[to].Put(ctx, as, v, info.Size, o)

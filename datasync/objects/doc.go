@@ -7,7 +7,8 @@
 // that was itself replaced before the second is not seen. An object that a listing lacks counts as
 // deleted only if it was seen there before and Head agrees; a fresh shadow index deletes nothing.
 //
-// An object is equal to another if sizes, CRC-64/NVME, content types and metadata are. Contents are
+// An object is equal to another if sizes, CRC-64/NVME, content types, content headers and
+// metadata are. Contents are
 // streamed in bounded memory, the checksum is computed on the way, and a stream that does not
 // verify is not stored. The loser of a conflict is kept before it is written over: by its version
 // ID where the bucket keeps versions, else by a copy under .proa/losers/ in the bucket where it

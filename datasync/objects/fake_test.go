@@ -58,6 +58,7 @@ func (b *bucket) set(name string, body []byte, o cloud.PutOptions, crc bool) clo
 	sum.Write(body)
 	info := cloud.ObjectInfo{
 		Name: name, Size: int64(len(body)), ContentType: o.ContentType,
+		Headers:      o.Headers,
 		Metadata:     maps.Clone(o.Metadata),
 		LastModified: b.now().Truncate(time.Second), ETag: fmt.Sprintf("%x", sum.Sum64()),
 	}

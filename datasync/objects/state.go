@@ -35,6 +35,7 @@ type Content struct {
 	CRC64       uint64            `json:"crc64,omitempty"`
 	HasCRC64    bool              `json:"has_crc64,omitempty"`
 	ContentType string            `json:"content_type,omitempty"`
+	Headers     cloud.Headers     `json:"headers,omitzero"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }
 
@@ -89,14 +90,14 @@ type seen struct {
 func contentOf(i cloud.ObjectInfo) Content {
 	return Content{
 		Size: i.Size, CRC64: i.CRC64, HasCRC64: i.HasCRC64, ContentType: i.ContentType,
-		Metadata: i.Metadata,
+		Headers: i.Headers, Metadata: i.Metadata,
 	}
 }
 
 // same reports whether two contents are known to be equal.
 func (c Content) same(o Content) bool {
 	return c.Size == o.Size && c.HasCRC64 && o.HasCRC64 && c.CRC64 == o.CRC64 &&
-		c.ContentType == o.ContentType &&
+		c.ContentType == o.ContentType && c.Headers == o.Headers &&
 		maps.Equal(c.Metadata, o.Metadata)
 }
 

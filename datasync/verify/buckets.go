@@ -159,6 +159,8 @@ func (b *Buckets) compare(
 		return fmt.Sprintf("size %d and %d", x.Size, y.Size), nil
 	case x.ContentType != y.ContentType:
 		return fmt.Sprintf("content type %q and %q", x.ContentType, y.ContentType), nil
+	case x.Headers != y.Headers:
+		return fmt.Sprintf("content headers %+v and %+v", x.Headers, y.Headers), nil
 	}
 	if detail := metadata(x.Metadata, y.Metadata); detail != "" {
 		return detail, nil
