@@ -42,7 +42,9 @@ func (w *world) apply(a *action) {
 		w.ops[k] = append(w.ops[k], op{event: -1})
 	}
 	w.ops[k][a.op] = o
-	w.say("%s key %d op%d %s → %s", s.region, k, a.op, kindNames[a.kind], show(s.rows[k].img))
+	if w.trace != nil {
+		w.say("%s key %d op%d %s → %s", s.region, k, a.op, kindNames[a.kind], show(s.rows[k].img))
+	}
 }
 
 // change is what an application's write does to the table.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,18 +33,21 @@ type tally struct {
 	failures map[uint64]error
 }
 
+// progress is after how many histories a campaign says how far it has come.
+const progress = 250_000
+
 // maxFailures is how many failing histories end a campaign.
 const maxFailures = 10
 
-// Run plays the histories and prints how many a second, what they came to, and the first that failed,
-// shrunk.
-func (c Campaign) Run() error {
+// Run plays the histories until the context ends and prints how many a second, what they came to, and
+// the first that failed, shrunk.
+func (c Campaign) Run(ctx context.Context) error {
 	bug, err := BugNamed(c.Bug)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	t := c.play(bug, maxFailures)
+	t := c.play(ctx, bug, maxFailures)
 	took := time.Since(began)
 	n := t.played.Load()
 	fmt.Fprintf(c.Out, "%d histories from seed %d in %s: %.0f a second on %d cores, %d failed\n", n, c.First,
@@ -61,8 +65,9 @@ func (c Campaign) Run() error {
 }
 
 // play runs until there are that many failures; with a planted bug, of histories that hold without it.
-func (c Campaign) play(bug Bug, most int) *tally {
+func (c Campaign) play(ctx context.Context, bug Bug, most int) *tally {
 	t := &tally{failures: map[uint64]error{}}
+	defer context.AfterFunc(ctx, func() { t.stop.Store(true) })()
 	var running sync.WaitGroup
 	for range max(c.Workers, 1) {
 		running.Go(func() {
@@ -73,7 +78,9 @@ func (c Campaign) play(bug Bug, most int) *tally {
 					break
 				}
 				r := Run(c.First+i, bug)
-				t.played.Add(1)
+				if n := t.played.Add(1); n%progress == 0 {
+					fmt.Fprintf(c.Out, "%d histories\n", n)
+				}
 				for s, n := range r.Reach {
 					sum[s] += n
 				}
@@ -154,11 +161,11 @@ func (c Campaign) Replay(seed uint64) error {
 
 // FindBugs plants each bug in turn and looks for a history that finds it. It fails when one is not
 // found.
-func (c Campaign) FindBugs() error {
+func (c Campaign) FindBugs(ctx context.Context) error {
 	missed := 0
 	for _, b := range Bugs() {
 		began := time.Now()
-		t := c.play(b, 1)
+		t := c.play(ctx, b, 1)
 		took := time.Since(began).Round(time.Millisecond)
 		if len(t.failures) == 0 {
 			missed++

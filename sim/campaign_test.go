@@ -19,7 +19,7 @@ func TestPromisesHold(t *testing.T) {
 		seeds = 500
 	}
 	var out strings.Builder
-	if err := campaign(seeds, &out).Run(); err != nil {
+	if err := campaign(seeds, &out).Run(t.Context()); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 }
@@ -29,7 +29,7 @@ func TestPlantedBugIsFound(t *testing.T) {
 		var out strings.Builder
 		c := campaign(5000, &out)
 		c.Bug, c.Whole = bug.String(), true
-		if err := c.Run(); !errors.Is(err, ErrFailed) {
+		if err := c.Run(t.Context()); !errors.Is(err, ErrFailed) {
 			t.Errorf("%s: %v, want ErrFailed", bug, err)
 		}
 		if want := "BUG=\"" + bug.String(); !strings.Contains(out.String(), want) {
@@ -72,10 +72,18 @@ func TestRareSituationFailsACampaign(t *testing.T) {
 	var out strings.Builder
 	c := campaign(20, &out)
 	c.Reach = 21
-	if err := c.Run(); !errors.Is(err, ErrFailed) {
+	if err := c.Run(t.Context()); !errors.Is(err, ErrFailed) {
 		t.Errorf("%v, want ErrFailed", err)
 	}
 	if want := "in 0 histories only, want 21"; !strings.Contains(out.String(), want) {
 		t.Errorf("no %q in:\n%s", want, out.String())
+	}
+}
+
+func BenchmarkHistory(b *testing.B) {
+	for i := range b.N {
+		if r := Run(uint64(i)+1, NoBug); r.Err != nil {
+			b.Fatal(r.Err)
+		}
 	}
 }

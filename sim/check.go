@@ -175,14 +175,24 @@ func (w *world) prevails(k int, o op) bool {
 	if !img.Exists() {
 		return false
 	}
-	hash, knows := proa.ContentHash(img.Item), w.ghosts[k][win.Version]
+	hash, knows := w.contentOf(k, o), w.ghosts[k][win.Version]
 	for i, other := range w.ops[k] {
 		if other.event >= 0 && knows&(1<<i) != 0 &&
-			proa.ContentHash(w.sites[other.side].events[k][other.event].new.Item) == hash {
+			w.contentOf(k, other) == hash {
 			return true // the same content, once more
 		}
 	}
 	return hash == win.Version.Hash
+}
+
+// contentOf is the hash of what a write left.
+func (w *world) contentOf(k int, o op) proa.Hash {
+	e := &w.sites[o.side].events[k][o.event]
+	if e.hash == nil {
+		h := proa.ContentHash(e.new.Item)
+		e.hash = &h
+	}
+	return *e.hash
 }
 
 // excused reports whether a write's loss is by design: a delete that no feed showed, or only to a node
@@ -228,7 +238,7 @@ func (w *world) doubtful(k, i int) bool {
 // journaled reports whether a lost write, or one that saw it, or its content, is in the journal.
 func (w *world) journaled(k, i int) bool {
 	o := w.ops[k][i]
-	hash := proa.ContentHash(w.sites[o.side].events[k][o.event].new.Item)
+	hash := w.contentOf(k, o)
 	for _, e := range w.owner.journal {
 		if e.key == k && (w.ghosts[k][e.version]&(1<<i) != 0 || e.version.Hash == hash) {
 			return true

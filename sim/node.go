@@ -151,7 +151,9 @@ func (n *node) capture(side int) {
 	for _, c := range changes {
 		e := &s.events[c.key][c.index]
 		e.captured = e.captured || c.index >= n.judged[side][c.key]
-		w.say("capture %s #%s key %d %s", s.region, c.change.Position, c.key, show(c.change.New))
+		if w.trace != nil {
+			w.say("capture %s #%s key %d %s", s.region, c.change.Position, c.key, show(c.change.New))
+		}
 		n.step(c.key, at, resolve.Captured{Change: c.change, Resumed: n.resumed[side]}, e.ghost)
 		n.judged[side][c.key] = max(n.judged[side][c.key], c.index+1)
 		at = n.clock()

@@ -115,8 +115,10 @@ func (n *node) write(key int, o resolve.Write) resolve.Applied {
 	case delayed:
 		n.delay(s, key, do)
 	}
-	w.say("write %s key %d purge %t %s over [%s]: fate %d, outcome %d", o.Side, key, o.Purge,
-		show(o.Next), show(o.Seen.Image), fate, in.Outcome)
+	if w.trace != nil {
+		w.say("write %s key %d purge %t %s over [%s]: fate %d, outcome %d", o.Side, key, o.Purge,
+			show(o.Next), show(o.Seen.Image), fate, in.Outcome)
+	}
 	return w.bug.outcome(o, in)
 }
 

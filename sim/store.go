@@ -42,9 +42,10 @@ type event struct {
 	ghost    uint64
 	op       int // of Plan's applications; -1: none
 	pos      uint64
-	captured bool // by some node
-	lost     bool // captured only by nodes whose disks are gone
-	gone     bool // undone by a restore before it was captured
+	captured bool       // by some node
+	lost     bool       // captured only by nodes whose disks are gone
+	gone     bool       // undone by a restore before it was captured
+	hash     *proa.Hash // of the content; nil: not asked for yet
 }
 
 // site is one side: DynamoDB's semantics or, where cosmos is set, Cosmos DB's.

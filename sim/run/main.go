@@ -2,10 +2,14 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
+	"runtime/debug"
+	"syscall"
 
 	"github.com/proa-cloud/proa/sim"
 )
@@ -24,14 +28,17 @@ func main() {
 		First: *first, Seeds: *seeds, Workers: *workers, Bug: *bug, Whole: *whole, Reach: uint32(*reach),
 		Out: os.Stdout,
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	debug.SetGCPercent(400) // histories leave much behind and keep nothing
 	var err error
 	switch {
 	case *bugs:
-		err = c.FindBugs()
+		err = c.FindBugs(ctx)
 	case *seed != 0:
 		err = c.Replay(*seed)
 	default:
-		err = c.Run()
+		err = c.Run(ctx)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sim:", err)
