@@ -92,7 +92,8 @@ func (t *table) dispatch(
 				break // large items: a smaller batch
 			}
 			taken++
-			todo, err := t.step(tx, w.Key, now, resolve.Dispatch{Side: sd.region, Fresh: fresh})
+			kept := t.keepers[resolve.Index(sd.region)].isKept(w.Key.ID())
+			todo, err := t.step(tx, w.Key, now, resolve.Dispatch{Side: sd.region, Fresh: fresh, Kept: kept})
 			if err != nil {
 				return err
 			}

@@ -40,12 +40,17 @@ type Config struct {
 	Node string
 	// Shared says that several nodes take turns: nothing is read from a feed or written before Assign
 	// names this node. Otherwise this node is the owner from the start.
-	Shared  bool
-	Tables  []Table
-	Buckets []objects.Bucket
-	Clock   func() time.Time
-	Logger  *slog.Logger // nil discards
-	Limits  shadow.Limits
+	Shared bool
+	// Sidecars are each region's table for what must outlive the owner's disk (sidecar.Schema); none: a
+	// node that takes over knows of no deletes, and reads the feeds from now.
+	Sidecars map[proa.Region]cloud.Table
+	// Deployment is the sidecars' namespace; "" is "proa".
+	Deployment string
+	Tables     []Table
+	Buckets    []objects.Bucket
+	Clock      func() time.Time
+	Logger     *slog.Logger // nil discards
+	Limits     shadow.Limits
 
 	// PollMin and PollMax bound the pause between two reads of a feed: shortest while changes come,
 	// longest when idle.
@@ -109,6 +114,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Shared && c.Node == "" {
 		bad("Node is missing: nodes that take turns need names")
+	}
+	if n := len(c.Sidecars); n != 0 && (c.Sidecars[proa.AWS] == nil || c.Sidecars[proa.Azure] == nil) {
+		bad("Sidecars needs both regions' or none")
 	}
 	seen := map[string]bool{}
 	for _, t := range c.Tables {

@@ -27,6 +27,8 @@ type Cost struct {
 	WriteUnits uint64 `json:"dynamodb_write_units"`
 	// RequestUnits are Cosmos DB's as it tells them; nil where it was not asked.
 	RequestUnits *float64 `json:"cosmos_request_units"`
+	// Sidecar is how many of the writes were of the regions' sidecars.
+	Sidecar uint64 `json:"sidecar_writes"`
 	// Egress is the size in bytes of the contents that left a region, as DynamoDB counts an item.
 	Egress map[proa.Region]uint64 `json:"egress_bytes"`
 	// PerChange is writes for each change that came to be seen on the other side.
@@ -52,6 +54,7 @@ type meter struct {
 	writes  [2]uint64
 	egress  [2]uint64
 	wcu     uint64
+	sidecar uint64
 	waits   uint64
 	at      time.Time // when the buckets were last filled
 	charged float64   // request units that were taken out
@@ -83,6 +86,19 @@ func (m *meter) wrote(now time.Time, to proa.Region, w resolve.Write, o resolve.
 	if o != resolve.Dropped {
 		m.egress[resolve.Index(to.Other())] += uint64(size)
 		m.buckets[2].left -= float64(size)
+	}
+}
+
+// kept counts one write of a region's sidecar.
+func (m *meter) kept(now time.Time, to proa.Region, bytes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fill(now)
+	m.writes[resolve.Index(to)]++
+	m.sidecar++
+	m.buckets[0].left--
+	if to == proa.AWS {
+		m.wcu += uint64(max((bytes+1023)/1024, 1))
 	}
 }
 
@@ -148,7 +164,7 @@ func (s *Service) Cost() Cost {
 	defer m.mu.Unlock()
 	c := Cost{
 		Writes: map[proa.Region]uint64{}, Egress: map[proa.Region]uint64{}, WriteUnits: m.wcu, Spent: spent,
-		Waits: m.waits,
+		Waits: m.waits, Sidecar: m.sidecar,
 	}
 	var all uint64
 	for i, r := range proa.Regions() {
@@ -160,7 +176,7 @@ func (s *Service) Cost() Cost {
 		c.RequestUnits = &units
 	}
 	if applied := s.m.applied.Load(); applied > 0 {
-		c.PerChange = float64(all) / float64(applied)
+		c.PerChange = float64(all-m.sidecar) / float64(applied)
 	}
 	return c
 }

@@ -40,7 +40,7 @@ func TestWhatReplicationCostsIsCounted(t *testing.T) {
 
 func TestASpentBudgetSlowsReplicationDownAndSaysSo(t *testing.T) {
 	w := newWorld(t)
-	w.cfg.Budget = Budget{Writes: 20}
+	w.cfg.Budget, w.cfg.Workers = Budget{Writes: 20}, 8 // what is in flight when it is spent ends
 	w.ready()
 	for i := range 60 {
 		w.aws.Put(order(fmt.Sprint("a", i), "x"), 0)

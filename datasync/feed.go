@@ -25,6 +25,11 @@ func (t *table) scanName(r proa.Region) string { return "scan/" + string(r) + "/
 // capture reads one side's feed for ever. It returns nil when the context ends, an error when the
 // store is lost.
 func (t *table) capture(ctx context.Context, sd *side) error {
+	select {
+	case <-t.keepers[resolve.Index(sd.region)].opened:
+	case <-ctx.Done():
+		return nil
+	}
 	cp, err := t.store.Checkpoint(t.feedName(sd.region))
 	if err != nil {
 		return err
@@ -105,12 +110,17 @@ func (r *reader) read(ctx context.Context) (cloud.Batch, error) {
 
 // settle waits until the last batch is on stable storage.
 func (r *reader) settle() error {
-	if r.wait == nil {
-		return nil
+	moved := r.wait != nil
+	if moved {
+		wait := r.wait
+		r.wait = nil
+		if err := wait(); err != nil {
+			return err
+		}
 	}
-	wait := r.wait
-	r.wait = nil
-	return wait()
+	k := r.t.keepers[resolve.Index(r.sd.region)]
+	k.feed(r.t.schema.Table, r.cursor, r.t.clock.now(), moved)
+	return nil
 }
 
 // take steps the core with the changes. The checkpoint is in the same batch of the store as the

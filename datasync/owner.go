@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/resolve"
 )
 
 // Tenure says which node owns data sync: the only one that reads feeds and writes to the regions.
@@ -59,7 +60,8 @@ type owner struct {
 	since   time.Time
 	state   string
 	claimed [2]bool
-	later   uint64 // the epoch that fences the tenure off; 0: none
+	trouble [2]error // why a region has not been claimed
+	later   uint64   // the epoch that fences the tenure off; 0: none
 	laterBy string
 }
 
@@ -153,6 +155,9 @@ func (s *Service) Ownership() Ownership {
 			out.Claimed[r] = o.claimed[i]
 			if !o.claimed[i] {
 				out.Reason = "waits for " + string(r) + " to take its epoch"
+				if err := o.trouble[i]; err != nil {
+					out.Reason += ": " + err.Error()
+				}
 			}
 		}
 	}
@@ -170,6 +175,39 @@ func (s *Service) mustOwn(op string) error {
 		e.Hint = "ask " + own.Owner
 	}
 	return e
+}
+
+// serves begins or ends the tenure's work.
+func (o *owner) serves(yes bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.serving, o.claimed, o.trouble = yes, [2]bool{}, [2]error{}
+	o.note()
+}
+
+// claims records that a region has taken the epoch.
+func (o *owner) claims(r proa.Region, epoch uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.claimed[resolve.Index(r)], o.trouble[resolve.Index(r)] = true, nil
+	o.epoch = max(o.epoch, epoch)
+	o.note()
+}
+
+// troubled records why a region has not taken the epoch yet.
+func (o *owner) troubled(r proa.Region, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.trouble[resolve.Index(r)] = err
+}
+
+// fence ends the tenure: a region has had a later owner.
+func (o *owner) fence(later uint64, by string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.later, o.laterBy = later, by
+	o.note()
+	poke(o.changed)
 }
 
 // valid returns the tenure, whether this node serves under it now, and when that ends by itself.

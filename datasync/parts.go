@@ -2,7 +2,9 @@ package datasync
 
 import (
 	"fmt"
+	"time"
 
+	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync/objects"
 )
 
@@ -10,17 +12,25 @@ import (
 type parts struct {
 	tables  []*table
 	buckets []*objects.Replicator
+	keepers [2]*keeper
+	anew    bool // the shadow index is begun anew in this tenure
 }
 
 func (s *Service) tables() []*table               { return s.parts.Load().tables }
 func (s *Service) buckets() []*objects.Replicator { return s.parts.Load().buckets }
 
 // renew makes new parts from what is on disk. What was in flight will not be answered.
-func (s *Service) renew() error {
-	p := &parts{}
+// born is when its shadow index was begun anew after another node's; zero: never.
+func (s *Service) renew(born time.Time, anew bool) error {
+	p := &parts{anew: anew}
+	instance := fmt.Sprintf("%s-%d", s.cfg.Node, s.clock.now().UnixNano())
+	for i, region := range proa.Regions() {
+		p.keepers[i] = s.newKeeper(region, instance)
+	}
 	for _, t := range s.cfg.Tables {
 		tb := newTable(&s.cfg, t, s.store, s.clock, &s.m, s.cost, s.log)
-		tb.may = s.owner.may
+		tb.may, tb.keepers = s.owner.may, p.keepers
+		tb.rules.Born, tb.rules.KeepDeletes = born, len(s.cfg.Sidecars) > 0
 		if err := tb.restart(); err != nil {
 			return err
 		}

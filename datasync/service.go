@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -70,8 +71,11 @@ func New(cfg Config) (*Service, error) {
 	if err := s.subscribe(); err != nil {
 		return nil, fmt.Errorf("datasync: %w", err)
 	}
+	if s.cfg.Deployment == "" {
+		s.cfg.Deployment = "proa"
+	}
 	s.owner.init(&s.cfg)
-	if err := errors.Join(s.renew(), s.loadVerified(), s.awake()); err != nil {
+	if err := errors.Join(s.renew(time.Time{}, false), s.loadVerified(), s.awake()); err != nil {
 		return nil, fmt.Errorf("datasync: %w", err)
 	}
 	return s, nil

@@ -22,17 +22,18 @@ import (
 // table replicates one table: two capture loops, two apply loops and two scans around the pure
 // core.
 type table struct {
-	cfg    *Config
-	schema proa.Schema
-	rules  resolve.Rules
-	stays  *residency.Rules
-	store  *shadow.Store
-	clock  *clock
-	log    *slog.Logger
-	sides  [2]*side
-	m      *counters
-	cost   *meter
-	may    func() bool // a write may be sent now
+	cfg     *Config
+	schema  proa.Schema
+	rules   resolve.Rules
+	stays   *residency.Rules
+	store   *shadow.Store
+	clock   *clock
+	log     *slog.Logger
+	sides   [2]*side
+	m       *counters
+	cost    *meter
+	may     func() bool // a write may be sent now
+	keepers [2]*keeper
 }
 
 // side is one region of a table.
@@ -118,8 +119,11 @@ func (t *table) step(
 		return nil, err
 	}
 	tx.Saw(now)
+	was := r.State.Winner.Version
+	outs := t.rules.Step(r.State, now, in)
+	t.deleted(r.State, was, in)
 	var todo []resolve.Output
-	for _, o := range t.rules.Step(r.State, now, in) {
+	for _, o := range outs {
 		switch o := o.(type) {
 		case resolve.Write, resolve.Observe:
 			todo = append(todo, o)
@@ -139,6 +143,8 @@ func (t *table) step(
 		case resolve.Quarantined:
 			t.m.quarantined.Add(1)
 			t.log.Warn("key quarantined", "key", t.keyText(key), "region", o.Side, "reason", o.Reason)
+		case resolve.Remember:
+			t.keepers[resolve.Index(o.Side)].remember(key, &o.Winner)
 		case resolve.Note:
 			t.m.note(o)
 		case resolve.Forget:
@@ -149,6 +155,15 @@ func (t *table) step(
 		}
 	}
 	return todo, tx.Requeue(t.rules, r)
+}
+
+// deleted has a delete that has just won kept in the sidecar of the region where it was made.
+func (t *table) deleted(st *resolve.State, was proa.Version, in resolve.Input) {
+	w := &st.Winner
+	if _, known := in.(resolve.Remembered); known || !w.Tombstone || w.Version == was {
+		return
+	}
+	t.keepers[resolve.Index(w.Version.Region)].remember(st.Key, w)
 }
 
 func (t *table) event(key proa.Key, o resolve.Append, in resolve.Input, now time.Time) *bus.Event {

@@ -26,7 +26,9 @@ func (m *machine) dispatch(in Dispatch) {
 		m.pause(sd)
 		return
 	}
-	m.write(in.Side, sd)
+	if !m.unkept(in, sd) {
+		m.write(in.Side, sd)
+	}
 }
 
 // write records an intent and puts out the write.

@@ -23,6 +23,7 @@ type Captured struct {
 type Dispatch struct {
 	Side  proa.Region
 	Fresh time.Time
+	Kept  proa.Version // the tombstone of this key that was kept (Remember); zero: none
 }
 
 // Outcome is how a write of ours ended.

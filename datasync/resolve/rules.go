@@ -31,6 +31,10 @@ type Rules struct {
 	Backoff, BackoffMax time.Duration
 	// Policy decides conflicts; nil is last-write-wins.
 	Policy *policy.Policy
+	// KeepDeletes says that deletes are kept outside this node's disk before their images are purged.
+	KeepDeletes bool
+	// Born is when the shadow index was begun anew after another node's; zero: it never was.
+	Born time.Time
 	// Expiry says which removals by a store's time-to-live are no deletes.
 	Expiry Expiry
 }
@@ -63,12 +67,17 @@ func (r Rules) Step(s *State, now time.Time, in Input) []Output {
 	switch in := in.(type) {
 	case Captured:
 		m.resumed(in)
-		m.captured(in.Change)
+		if !m.inherited(in.Change) {
+			m.captured(in.Change)
+		}
+	case Remembered:
+		m.remembered(in)
 	case Dispatch:
 		m.dispatch(in)
 	case Applied:
 		m.applied(in)
 	case Observed:
+		m.unassume(in)
 		m.observed(in)
 	case Restarted:
 		m.restarted(in.Side)

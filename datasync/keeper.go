@@ -1,0 +1,330 @@
+package datasync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/capture"
+	"github.com/proa-cloud/proa/datasync/resolve"
+	"github.com/proa-cloud/proa/datasync/shadow"
+	"github.com/proa-cloud/proa/datasync/sidecar"
+)
+
+const (
+	// keepEvery lies between two writes of a region's sidecar, which are made only where something has
+	// changed. What an owner has captured in that time is captured again by its successor.
+	keepEvery = 200 * time.Millisecond
+	// keepIdle is how often the place in a feed is kept that gives nothing: a place grows too old for
+	// the feed.
+	keepIdle = 10 * time.Minute
+	// keepRounds is the pause between two looks at whether segments are to be made fewer.
+	keepRounds = time.Minute
+	// keepPending bounds the deletes that wait to be kept while a region cannot be reached.
+	keepPending = 100_000
+)
+
+// keeper claims one region for a tenure, and keeps in its sidecar what must outlive this node's disk:
+// how far the region's feeds were captured, and deletes.
+type keeper struct {
+	s      *Service
+	region proa.Region
+	car    *sidecar.Sidecar
+	log    *slog.Logger
+	wake   chan struct{}
+	opened chan struct{} // closed once the region is claimed and its deletes are read
+
+	mu      sync.Mutex
+	pending []sidecar.Tombstone
+	kept    map[string]proa.Version // by key ID: kept, and waiting for its purge
+	feeds   map[string]sidecar.Feed // what is durable here
+	moved   bool                    // some of feeds gave changes since they were saved
+	savedAt time.Time
+	dropped uint64
+}
+
+func (s *Service) newKeeper(region proa.Region, instance string) *keeper {
+	k := &keeper{
+		s: s, region: region, log: s.log.With("region", region),
+		wake: make(chan struct{}, 1), opened: make(chan struct{}),
+		kept: map[string]proa.Version{}, feeds: map[string]sidecar.Feed{},
+	}
+	if t := s.cfg.Sidecars[region]; t != nil {
+		wrote := func(bytes int) { s.cost.kept(s.clock.now(), region, bytes) }
+		k.car = sidecar.New(t, s.cfg.Deployment, instance, wrote)
+	}
+	return k
+}
+
+// feed records how far a table's feed has been captured, on stable storage here.
+func (k *keeper) feed(table, cursor string, at time.Time, moved bool) {
+	if k.car == nil || cursor == "" {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.feeds[table] = sidecar.Feed{Cursor: cursor, At: at}
+	if moved && !k.moved {
+		k.moved = true
+		poke(k.wake)
+	}
+}
+
+// remember has a delete kept, before the feed's place moves past it.
+func (k *keeper) remember(key proa.Key, w *resolve.Winner) {
+	if k.car == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.pending) >= keepPending {
+		k.dropped++
+		return
+	}
+	k.pending = append(k.pending, sidecar.Tombstone{
+		Key: key, Version: w.Version, Parent: w.Parent, At: w.Decided,
+	})
+	poke(k.wake)
+}
+
+// isKept returns the version of a key's delete that was kept for its purge; zero: none.
+func (k *keeper) isKept(id string) proa.Version {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	v := k.kept[id]
+	delete(k.kept, id)
+	return v
+}
+
+// run claims the region, lets its tables begin, and keeps what there is to keep until the context
+// ends. It fails when the store is lost.
+func (k *keeper) run(ctx context.Context, t Tenure) error {
+	epoch := t.Epoch
+	if k.car != nil {
+		before, ok := k.claim(ctx, t)
+		if !ok {
+			return nil
+		}
+		epoch = k.car.Root().Epoch
+		if err := k.open(ctx, before); err != nil || ctx.Err() != nil {
+			return ignoreEnd(ctx, err)
+		}
+	}
+	k.s.owner.claims(k.region, epoch)
+	close(k.opened)
+	if k.car == nil {
+		return nil
+	}
+	rounds := k.s.clock.now()
+	for ctx.Err() == nil {
+		if now := k.s.clock.now(); now.Sub(rounds) > keepRounds {
+			rounds = now
+			k.compact(ctx)
+		}
+		if !k.due() {
+			_ = sleep(ctx, keepRounds, k.wake)
+			continue
+		}
+		pause := keepEvery
+		if err := k.save(ctx); err != nil && ctx.Err() == nil {
+			if k.stale(err) {
+				return nil
+			}
+			k.log.Warn("the sidecar cannot be written", "error", err)
+			pause = k.s.cfg.RetryMax
+		}
+		_ = sleep(ctx, pause, nil)
+	}
+	return nil
+}
+
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // the end of ctx
+	}
+	return err
+}
+
+// claim makes this node the region's owner, as often as it takes. It reports whether it is.
+func (k *keeper) claim(ctx context.Context, t Tenure) (sidecar.Root, bool) {
+	for failures := 0; ctx.Err() == nil; failures++ {
+		callCtx, cancel := context.WithTimeout(ctx, k.s.cfg.WriteTimeout)
+		before, err := k.car.Claim(callCtx, t.Epoch, k.s.cfg.Node)
+		cancel()
+		if err == nil {
+			k.log.Info("region claimed", "epoch", k.car.Root().Epoch, "before", before.Owner,
+				"epoch_before", before.Epoch)
+			return before, true
+		}
+		if k.stale(err) {
+			return before, false
+		}
+		k.s.owner.troubled(k.region, err)
+		if failures%50 == 0 {
+			k.log.Warn("the region cannot be claimed yet", "error", err)
+		}
+		_ = sleep(ctx, capture.Backoff(failures+1, k.s.cfg.PollMax, k.s.cfg.RetryMax, nil), nil)
+	}
+	return sidecar.Root{}, false
+}
+
+// stale ends the tenure where a region knows of a later owner.
+func (k *keeper) stale(err error) bool {
+	var stale *sidecar.StaleError
+	if !errors.As(err, &stale) {
+		return false
+	}
+	k.log.Warn("another node is the owner: this one stops", "error", err)
+	k.s.owner.fence(stale.Later, stale.By)
+	return true
+}
+
+// open reads the region's deletes into a shadow index that is begun anew, and sets its feeds to where
+// the predecessor was.
+func (k *keeper) open(ctx context.Context, before sidecar.Root) error {
+	for failures := 1; ; failures++ {
+		err := k.load(ctx)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil || errors.Is(err, shadow.ErrBroken) {
+			return err
+		}
+		k.s.owner.troubled(k.region, err)
+		k.log.Warn("the sidecar cannot be read yet", "error", err)
+		_ = sleep(ctx, capture.Backoff(failures, k.s.cfg.PollMax, k.s.cfg.RetryMax, nil), nil)
+	}
+	for _, t := range k.s.tables() {
+		if err := t.resume(t.side(k.region), before.Feeds[t.schema.Table]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadChunk is the most deletes that one batch of the store takes.
+const loadChunk = 500
+
+func (k *keeper) load(ctx context.Context) error {
+	n := 0
+	err := k.car.Load(ctx, func(deletes []sidecar.Tombstone) error {
+		for len(deletes) > 0 {
+			some := deletes[:min(len(deletes), loadChunk)]
+			deletes = deletes[len(some):]
+			n += len(some)
+			if err := k.s.recall(k.region, some); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	})
+	k.log.Info("deletes read from the sidecar", "deletes", n)
+	return err
+}
+
+// recall steps the core with deletes, in tables whose shadow index is begun anew.
+func (s *Service) recall(region proa.Region, deletes []sidecar.Tombstone) error {
+	if !s.parts.Load().anew {
+		return nil
+	}
+	return s.store.Lazy(func(tx *shadow.Tx) error {
+		for _, d := range deletes {
+			t := s.table(d.Key.Table)
+			if t == nil {
+				continue
+			}
+			in := resolve.Remembered{Side: region, Version: d.Version, Parent: d.Parent, At: d.At}
+			if _, err := t.step(tx, d.Key, s.clock.now(), in); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// resume sets a feed that has no place on this disk to where the predecessor was, and has the side
+// scanned.
+func (t *table) resume(sd *side, from sidecar.Feed) error {
+	cp, err := t.store.Checkpoint(t.feedName(sd.region))
+	if err != nil || cp.Cursor != "" || from.Cursor == "" {
+		return err
+	}
+	now := t.clock.now()
+	sd.scan.Lock()
+	defer sd.scan.Unlock()
+	scan, err := t.newScan(sd, now)
+	if err != nil {
+		return err
+	}
+	scan.ScanBegan, scan.Sweep = time.Time{}, false
+	t.log.Info("the feed goes on where the last owner was", "region", sd.region, "kept", from.At)
+	return t.store.Commit(func(tx *shadow.Tx) error {
+		if err := tx.SetCheckpoint(t.scanName(sd.region), scan); err != nil {
+			return err
+		}
+		return tx.SetCheckpoint(t.feedName(sd.region), shadow.Checkpoint{Cursor: from.Cursor, At: now})
+	})
+}
+
+// due reports whether there is something to keep.
+func (k *keeper) due() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	idle := len(k.feeds) > 0 && k.s.clock.now().Sub(k.savedAt) > keepIdle
+	return k.moved || len(k.pending) > 0 || idle
+}
+
+// save keeps what has changed: the deletes first, so that no feed's place is past one that is not
+// kept.
+func (k *keeper) save(ctx context.Context) error {
+	k.mu.Lock()
+	deletes, feeds := k.pending, maps.Clone(k.feeds)
+	k.pending, k.moved = nil, false
+	k.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, k.s.cfg.WriteTimeout)
+	defer cancel()
+	err := k.car.Remember(ctx, deletes)
+	if err == nil {
+		err = k.car.Save(ctx, feeds)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err != nil {
+		k.pending, k.moved = append(deletes, k.pending...), true
+		return err
+	}
+	k.savedAt = k.s.clock.now()
+	for _, d := range deletes {
+		if len(k.kept) < keepPending {
+			k.kept[d.Key.ID()] = d.Version
+		}
+	}
+	return nil
+}
+
+// compact keeps the segments few.
+func (k *keeper) compact(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, k.s.cfg.ReadTimeout)
+	defer cancel()
+	grace := resolve.DefaultRules(proa.Schema{}).TombstoneGrace
+	err := k.car.Compact(ctx, k.s.clock.now(), grace, k.s.live)
+	if err != nil && ctx.Err() == nil && !k.stale(err) {
+		k.log.Warn("the sidecar's deletes cannot be gathered", "error", err)
+	}
+}
+
+// live reports whether a delete is still needed: until both sides have long applied it and both feeds
+// have shown that, when the core forgets the key, or until something newer is there.
+func (s *Service) live(d sidecar.Tombstone) (bool, error) {
+	live := false
+	err := s.store.View(d.Key, func(st *resolve.State) { live = st != nil && st.Winner.Tombstone })
+	if err != nil {
+		return true, fmt.Errorf("look for %s: %w", d.Key, err)
+	}
+	return live, nil
+}
