@@ -148,7 +148,7 @@ func (n *node) newDNS() error {
 		}
 		server = ap.Addr()
 	}
-	zone, record, err := dns.DemoZone(n.cfg.Zone, server, n.cfg.Traffic.TTL.D(), addresses)
+	zone, record, err := dns.DemoZone(n.cfg.Zone, []netip.Addr{server}, n.cfg.Traffic.TTL.D(), addresses)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,7 @@
 #     eval "$(test/peers.sh)" && make test
 #
 # The vendors' emulators and SDKs go to ~/.cache/proa-peers: boto3, the AWS CLI, moto, the Azure SDKs for Python and JavaScript, Azurite and
-# @vercel/cosmosdb-server; DynamoDB Local is fetched by its own test through Maven. dig, delv, kdig, ldns-verify-zone, nsd, knotd and rclone come from Debian. Needs Python 3 and
+# @vercel/cosmosdb-server; DynamoDB Local is fetched by its own test through Maven. dig, delv, kdig, ldns-verify-zone, nsd, knotd, zonemaster-cli, dnsviz and rclone come from Debian. Needs Python 3 and
 # Node; as root on Debian it installs the rest. Every version is pinned.
 set -euo pipefail
 dir=${XDG_CACHE_HOME:-$HOME/.cache}/proa-peers
@@ -12,7 +12,7 @@ mkdir -p "$dir"
 say() { echo "peers: $*" >&2; }
 
 missing=()
-for pair in dig:bind9-dnsutils nsd:nsd ldns-verify-zone:ldnsutils kdig:knot-dnsutils knotd:knot dnssec-verify:bind9-utils rclone:rclone java:default-jre-headless mvn:maven python3:python3-venv node:nodejs npm:npm; do
+for pair in dig:bind9-dnsutils nsd:nsd ldns-verify-zone:ldnsutils kdig:knot-dnsutils knotd:knot dnssec-verify:bind9-utils zonemaster-cli:zonemaster-cli dnsviz:dnsviz rclone:rclone java:default-jre-headless mvn:maven python3:python3-venv node:nodejs npm:npm; do
   PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 if [ ${#missing[@]} -gt 0 ]; then

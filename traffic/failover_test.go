@@ -57,7 +57,7 @@ func (g *gateway) endpoint(t *testing.T, r proa.Region) health.Endpoint {
 // TestKilledRegionIsLeftAndReturnedTo wires prober, controller, store and name server as a node does, over real sockets.
 func TestKilledRegionIsLeftAndReturnedTo(t *testing.T) {
 	aws, azure := openGateway(t, "127.0.0.1:0"), openGateway(t, "127.0.0.1:0")
-	zone, record, err := dns.DemoZone("orders.proa.test", netip.MustParseAddr("127.0.0.1"), 2*time.Second,
+	zone, record, err := dns.DemoZone("orders.proa.test", []netip.Addr{netip.MustParseAddr("127.0.0.1")}, 2*time.Second,
 		map[proa.Region][]netip.Addr{
 			proa.AWS:   {netip.MustParseAddr("127.0.64.1")},
 			proa.Azure: {netip.MustParseAddr("127.0.64.2")},

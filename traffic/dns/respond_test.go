@@ -348,7 +348,7 @@ func TestAnyIsSmall(t *testing.T) {
 }
 
 func TestRespondAllocatesNothing(t *testing.T) {
-	z, r, err := DemoZone("orders.proa.test", testRegions[proa.AWS][0], 2e9, testRegions)
+	z, r, err := DemoZone("orders.proa.test", testRegions[proa.AWS], 2e9, testRegions)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -325,7 +325,7 @@ func TestSignaturesForQueriesAreBounded(t *testing.T) {
 }
 
 func TestFailoverSwapsSignaturesWithAnswersAndSignsOnlyTheSOA(t *testing.T) {
-	z, r, err := DemoZone("orders.proa.test", testRegions[proa.AWS][0], 2*time.Second, testRegions)
+	z, r, err := DemoZone("orders.proa.test", testRegions[proa.AWS], 2*time.Second, testRegions)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ var testRegions = map[proa.Region][]netip.Addr{
 
 func demoConfig(t testing.TB) Config {
 	t.Helper()
-	z, r, err := DemoZone("orders.proa.test", netip.MustParseAddr("127.0.0.1"), 2*time.Second, testRegions)
+	z, r, err := DemoZone("orders.proa.test", []netip.Addr{netip.MustParseAddr("127.0.0.1")}, 2*time.Second, testRegions)
 	if err != nil {
 		t.Fatal(err)
 	}

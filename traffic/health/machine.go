@@ -167,8 +167,12 @@ func (m *machine) urgent() time.Time {
 		return m.last
 	case m.health == proa.Unknown && len(m.flights) == 0 && m.passes > 0:
 		return m.last // a first verdict does not wait for the interval
-	case m.health == proa.Unhealthy || m.fails+len(m.flights) >= m.timing.Fall:
+	case m.health == proa.Unhealthy:
 		return time.Time{}
+	case m.fails+len(m.flights) >= m.timing.Fall && len(m.flights) > 0:
+		// Enough are under way to decide. Those that go on asking meanwhile find out whether it was
+		// a burst of loss that is over: a later pass makes the earlier silence old news.
+		return m.last.Add(m.timing.Suspect)
 	case m.fails > 0:
 		return m.last
 	case len(m.flights) > 0:
@@ -207,6 +211,9 @@ func (m *machine) done(now time.Time, id uint64, o Outcome) {
 			m.become(proa.Healthy, now)
 		}
 	case Fail:
+		if started.Before(m.passStart) {
+			return // one that began later has passed
+		}
 		m.passes = 0
 		m.fails++
 		m.seen = now
