@@ -3,8 +3,8 @@ package drill
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,9 +20,26 @@ import (
 // requestTimeout is how long a client waits for one answer before it counts as failed.
 const requestTimeout = 2 * time.Second
 
-// resolver answers a name's first IPv4 address from one name server and keeps it for its TTL, as a well-behaved client does.
+// Model is how a client keeps what it has resolved.
+type Model string
+
+// The models. A client that honours the TTL asks again when it is over. Resolvers and libraries with a floor keep an answer
+// for a minute, whatever its TTL says. A pinned client stays with its connection for as long as that works.
+const (
+	HonoursTTL Model = "ttl"
+	Floor60    Model = "floor-60s"
+	Pinned     Model = "pinned"
+)
+
+// Models are all of them.
+func Models() []Model { return []Model{HonoursTTL, Floor60, Pinned} }
+
+const floor = time.Minute
+
+// resolver answers a name's first IPv4 address from one name server and keeps it as its model does.
 type resolver struct {
 	server, name string
+	model        Model
 	client       dns.Client
 
 	mu      sync.Mutex
@@ -30,8 +47,8 @@ type resolver struct {
 	expires time.Time
 }
 
-func newResolver(server, name string) *resolver {
-	return &resolver{server: server, name: dns.Fqdn(name), client: dns.Client{Timeout: time.Second}}
+func newResolver(server, name string, model Model) *resolver {
+	return &resolver{server: server, name: dns.Fqdn(name), model: model, client: dns.Client{Timeout: time.Second}}
 }
 
 // fresh asks the name server, whatever is kept.
@@ -64,25 +81,45 @@ func (r *resolver) resolve(ctx context.Context, now time.Time) (string, error) {
 		}
 		return "", err
 	}
+	switch r.model {
+	case Floor60:
+		ttl = max(ttl, floor)
+	case Pinned:
+		ttl = 24 * time.Hour
+	}
 	r.addr, r.expires = addr, now.Add(ttl)
 	return addr, nil
 }
 
-// client sends orders to one gateway address or to wherever the name points.
-type client struct {
-	http *http.Client
-	zone string
-	port string
+// broke tells that a connection to addr broke: a pinned client then asks again.
+func (r *resolver) broke(addr string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.model == Pinned && r.addr == addr {
+		r.expires = time.Time{}
+	}
 }
 
-func newClient(zone, port string) *client {
+// client sends orders to one gateway address or to wherever the name points.
+type client struct {
+	http   *http.Client
+	scheme string
+	zone   string
+	port   string
+}
+
+func newClient(cfg *Config) *client {
 	transport := &http.Transport{
-		MaxIdleConnsPerHost: 64,
-		MaxConnsPerHost:     256,
+		MaxIdleConnsPerHost: 256,
+		MaxConnsPerHost:     maxInFlight,
 		IdleConnTimeout:     10 * time.Second,
 		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
+		TLSClientConfig:     &tls.Config{ServerName: cfg.Zone, MinVersion: tls.VersionTLS12},
 	}
-	return &client{http: &http.Client{Transport: transport, Timeout: requestTimeout}, zone: zone, port: port}
+	return &client{
+		http:   &http.Client{Transport: transport, Timeout: requestTimeout},
+		scheme: or(cfg.Scheme, "http"), zone: cfg.Zone, port: cfg.Port,
+	}
 }
 
 // do sends one request to addr and returns status, serving region and body (up to 1 MiB).
@@ -95,7 +132,7 @@ func (c *client) do(ctx context.Context, method, addr, path string, body any) (i
 		}
 		payload = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+net.JoinHostPort(addr, c.port)+path, payload)
+	req, err := http.NewRequestWithContext(ctx, method, c.scheme+"://"+net.JoinHostPort(addr, c.port)+path, payload)
 	if err != nil {
 		return 0, "", nil, err
 	}
@@ -110,108 +147,4 @@ func (c *client) do(ctx context.Context, method, addr, path string, body any) (i
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	return resp.StatusCode, proa.Region(resp.Header.Get("X-Served-By")), data, err
-}
-
-// Write is one order that a client sent.
-type Write struct {
-	ID     string      `json:"id"`
-	Sent   time.Time   `json:"sent"`
-	Done   time.Time   `json:"done"`
-	Region proa.Region `json:"region"` // that answered; "" when none did
-	Acked  bool        `json:"acked"`  // 201 was received: the order must not be lost
-	Err    string      `json:"err,omitempty"`
-}
-
-// load sends new orders at a steady rate until stopped. Its queue is bounded: when the system is too slow, sends are skipped and counted.
-type load struct {
-	client   *client
-	resolver *resolver
-	rate     int
-	run      string // prefix of the orders' ids
-
-	mu      sync.Mutex
-	writes  []Write
-	skipped int
-}
-
-const loadWorkers = 64
-
-// start begins sending; the returned function stops it and waits for what is under way.
-func (l *load) start(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	due := make(chan int, loadWorkers)
-	var wg sync.WaitGroup
-	for range loadWorkers {
-		wg.Go(func() {
-			for n := range due {
-				l.record(l.send(context.WithoutCancel(ctx), n))
-			}
-		})
-	}
-	wg.Go(func() {
-		defer close(due)
-		tick := time.NewTicker(time.Second / time.Duration(l.rate))
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			select {
-			case due <- n:
-			default:
-				l.mu.Lock()
-				l.skipped++
-				l.mu.Unlock()
-			}
-		}
-	})
-	return func() {
-		cancel()
-		wg.Wait()
-	}
-}
-
-func (l *load) send(ctx context.Context, n int) Write {
-	w := Write{ID: fmt.Sprintf("%s-%06d", l.run, n), Sent: time.Now()}
-	addr, err := l.resolver.resolve(ctx, w.Sent)
-	if err == nil {
-		var status int
-		order := map[string]any{"id": w.ID, "item": "paddle", "quantity": n%9 + 1}
-		status, w.Region, _, err = l.client.do(ctx, http.MethodPost, addr, "/orders", order)
-		w.Acked = err == nil && status == http.StatusCreated
-		if err == nil && !w.Acked {
-			err = fmt.Errorf("status %d", status)
-		}
-	}
-	w.Done = time.Now()
-	if err != nil {
-		w.Err = cause(err)
-	}
-	return w
-}
-
-// cause drops the URL that net/http wraps around each error.
-func cause(err error) string {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			return err.Error()
-		}
-		err = next
-	}
-}
-
-func (l *load) record(w Write) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.writes = append(l.writes, w)
-}
-
-// snapshot returns the writes recorded so far.
-func (l *load) snapshot() []Write {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]Write(nil), l.writes...)
 }

@@ -1,11 +1,12 @@
-// Package drill makes real faults in a running system under load and measures what users would have seen: detection, RTO, RPO,
-// lost and conflicting writes. The scenario is kill → failover → heal → failback → partition → heal, on the primary region.
+// Package drill makes real faults in a running system under load and measures what users would have seen: detection, RTO
+// with its parts, RPO in time and records, and every lost, late and conflicting write. A drill is a scenario: a small YAML
+// file of phases, each from a system in order to a system in order.
 package drill
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"time"
@@ -17,16 +18,26 @@ import (
 
 // System is what a drill does to the system and asks of it.
 type System interface {
-	Kill(ctx context.Context, r proa.Region) error
-	Heal(ctx context.Context, r proa.Region) error
-	Partition(ctx context.Context, r proa.Region) error
-	HealPartition(ctx context.Context) error
+	// Make puts the fault in force in the region, and returns once it is.
+	Make(ctx context.Context, f Fault, r proa.Region) error
+	// Heal ends every fault, and returns once both regions serve again.
+	Heal(ctx context.Context) error
+	// View says where traffic is and how regions are judged.
+	View(ctx context.Context) (View, error)
+	// Backlog counts changes that are captured and not applied yet, in both directions; nil while unknown.
+	Backlog(ctx context.Context) *int64
 	// Unreplicated lists the hash keys of the region's acknowledged writes that the other region does not have.
 	Unreplicated(ctx context.Context, r proa.Region) ([]string, error)
-	// Conflicts lists the hash keys in the conflict journal since a moment.
-	Conflicts(ctx context.Context, since time.Time) ([]string, error)
+	// Conflicts lists the conflict journal since a moment.
+	Conflicts(ctx context.Context, since time.Time) ([]Conflict, error)
 	// Verify compares both sides; inFlight keys are not yet settled.
 	Verify(ctx context.Context) (keys, differences, inFlight int64, err error)
+}
+
+// View is the traffic manager's account.
+type View struct {
+	Plan      proa.Plan
+	Unhealthy map[proa.Region]time.Time // judged unhealthy, and since when
 }
 
 // Config says what to drill and what was promised.
@@ -34,15 +45,18 @@ type Config struct {
 	System System
 	// DNS is the name server, Zone the application's name, Port the gateways' port.
 	DNS, Zone, Port string
+	// Scheme is http, the default, or https.
+	Scheme string
 	// Gateways are the regions' addresses, as the zone answers them.
 	Gateways map[proa.Region]string
-	// Primary is the region that is killed.
-	Primary proa.Region
-	// Rate is the orders sent a second; Warm and Hold are how long before and after the kill.
-	Rate       int
-	Warm, Hold time.Duration
-	// RTO and RPO are the objectives.
-	RTO, RPO time.Duration
+	// Preferred is the region to which traffic returns.
+	Preferred proa.Region
+	// Objectives are judged.
+	Objectives Objectives
+	// Seed decides what chance decides: when in a probe's interval a fault strikes, and what is written.
+	Seed uint64
+	// Repeat is how often each scenario runs.
+	Repeat int
 	// Limit bounds each wait for the system.
 	Limit time.Duration
 	// Progress is told what happens, for people. It may be nil.
@@ -50,42 +64,171 @@ type Config struct {
 }
 
 const (
-	pollEvery     = 10 * time.Millisecond
-	conflictCount = 10
+	pollEvery   = 10 * time.Millisecond
+	sampleEvery = 250 * time.Millisecond
+	// strike is how much chance moves a fault: over a probe's usual interval, so that runs do not all hit the same moment.
+	strike = time.Second
 )
 
-// Run performs the drill. An error says that the drill could not be carried out; a system that broke its promises is a Report that has not
-// passed.
-func Run(ctx context.Context, cfg Config) (*Report, error) {
+// Drill performs the scenarios. An error says that the drill could not be carried out; a system that broke its promises is
+// a Report that has not passed.
+func Drill(ctx context.Context, cfg Config, scenarios []Scenario) (*Report, error) {
 	if cfg.Progress == nil {
 		cfg.Progress = func(string) {}
 	}
-	d := &run{
-		cfg:      cfg,
-		id:       fmt.Sprintf("drill-%x", time.Now().UnixNano()),
-		resolver: newResolver(cfg.DNS, cfg.Zone),
-		client:   newClient(cfg.Zone, cfg.Port),
-		report: &Report{
-			Started: time.Now().UTC(), Rate: cfg.Rate, ObjectiveRTOMS: ms(cfg.RTO), ObjectiveRPOMS: ms(cfg.RPO),
-			Unreplicated: []string{}, Listed: []string{}, Lost: []string{}, ConflictsMade: []string{}, Conflicts: []string{},
-		},
-	}
-	for _, phase := range []func(context.Context) error{d.loseRegion, d.recoverRegion, d.splitBrain, d.compare} {
-		if err := phase(ctx); err != nil {
-			return d.report, fmt.Errorf("drill: %w", err)
+	began := time.Now()
+	report := &Report{Schema: Schema, Started: began.UTC(), Seed: cfg.Seed, Objectives: cfg.Objectives, Scenarios: []ScenarioReport{}}
+	for i := range scenarios {
+		s := &scenarios[i]
+		sr := ScenarioReport{Name: s.Name, About: s.About, Rate: s.Rate, Runs: []Run{}}
+		for k := range max(cfg.Repeat, 1) {
+			cfg.Progress(fmt.Sprintf("%s: run %d of %d: %s", s.Name, k+1, max(cfg.Repeat, 1), s.About))
+			r, err := perform(ctx, &cfg, s, cfg.Seed+uint64(k))
+			if err != nil {
+				return report, fmt.Errorf("drill %s: %w", s.Name, err)
+			}
+			sr.Runs = append(sr.Runs, *r)
 		}
+		sr.judge()
+		report.Scenarios = append(report.Scenarios, sr)
 	}
-	d.report.judge()
-	return d.report, nil
+	report.TookMS = ms(time.Since(began))
+	report.judge()
+	return report, nil
 }
 
+// run is a run under way.
 type run struct {
-	cfg      Config
+	cfg      *Config
+	scenario *Scenario
 	id       string
-	resolver *resolver
+	dice     *rand.Rand
+	resolver *resolver // the drill's own
 	client   *client
-	report   *Report
-	suspects []Write // acknowledged by the lost region, not on the other at failover
+	load     *load
+	line     *timeline
+	began    time.Time
+	suspects []Write // acknowledged by a region that was left, not on the other then
+	out      *Run
+}
+
+func perform(ctx context.Context, cfg *Config, s *Scenario, seed uint64) (*Run, error) {
+	d := &run{
+		cfg: cfg, scenario: s, id: fmt.Sprintf("drill-%x", time.Now().UnixNano()),
+		dice:     rand.New(rand.NewPCG(seed, 2)),
+		resolver: newResolver(cfg.DNS, cfg.Zone, HonoursTTL),
+		client:   newClient(cfg),
+		began:    time.Now(),
+		out: &Run{
+			Seed: seed, Started: time.Now().UTC(), Phases: []PhaseRun{}, Lost: []string{}, Late: []string{}, Unsure: []string{},
+			Conflicts: []Conflict{}, Missed: []string{}, Series: []Bucket{}, Marks: []Mark{},
+		},
+	}
+	defer d.client.http.CloseIdleConnections()
+	if err := d.settle(ctx); err != nil {
+		return nil, err
+	}
+	d.load = newLoad(cfg, s, d.id, seed)
+	d.line = newTimeline(d.began)
+	sampling, stopSampling := context.WithCancel(ctx)
+	defer stopSampling()
+	sampled := make(chan struct{})
+	go func() {
+		defer close(sampled)
+		d.line.sample(sampling, cfg.System)
+	}()
+	err := d.phases(ctx)
+	stopSampling()
+	<-sampled
+	if err != nil {
+		_ = cfg.System.Heal(context.WithoutCancel(ctx)) // the first error is what went wrong
+		return nil, err
+	}
+	d.finish()
+	return d.out, nil
+}
+
+// settle waits until the system is in order: traffic where it belongs, both sides equal.
+func (d *run) settle(ctx context.Context) error {
+	if err := d.cfg.System.Heal(ctx); err != nil {
+		return fmt.Errorf("make everything well first: %w", err)
+	}
+	primary := d.cfg.Preferred
+	if err := d.until(ctx, "DNS to answer "+string(primary), 100*time.Millisecond, func() bool { return d.answers(ctx, primary) }); err != nil {
+		return err
+	}
+	d.out.Primary = primary
+	return d.untilEqual(ctx)
+}
+
+func (d *run) phases(ctx context.Context) error {
+	stop := d.load.start(ctx)
+	defer stop()
+	d.cfg.Progress(fmt.Sprintf("load: %d writes a second by clients %v", d.scenario.Rate, d.scenario.Clients))
+	if err := sleep(ctx, d.scenario.Warm.D()); err != nil {
+		return err
+	}
+	since := time.Now()
+	for i := range d.scenario.Phases {
+		if err := d.phase(ctx, &d.scenario.Phases[i]); err != nil {
+			return fmt.Errorf("phase %s: %w", d.scenario.Phases[i].Name, err)
+		}
+	}
+	stop()
+	if err := d.untilEqual(ctx); err != nil {
+		return err
+	}
+	return d.account(ctx, since)
+}
+
+// account says what became of every write.
+func (d *run) account(ctx context.Context, since time.Time) error {
+	writes := d.load.snapshot()
+	d.cfg.Progress(fmt.Sprintf("reading %d writes back", len(writes)))
+	gone, err := d.absent(ctx, writes, d.cfg.Preferred.Other())
+	if err != nil {
+		return err
+	}
+	missing := map[string]bool{}
+	for _, w := range gone {
+		missing[w.ID] = true
+		if w.Acked {
+			d.out.Lost = append(d.out.Lost, w.ID)
+		}
+	}
+	for _, w := range d.suspects {
+		if !missing[w.ID] {
+			d.out.Late = append(d.out.Late, w.ID)
+		}
+	}
+	for _, w := range writes {
+		if !w.Acked && !missing[w.ID] {
+			d.out.Unsure = append(d.out.Unsure, w.ID)
+		}
+	}
+	list, err := d.cfg.System.Conflicts(ctx, since)
+	if err != nil {
+		return err
+	}
+	d.out.Conflicts = append(d.out.Conflicts, list...)
+	return nil
+}
+
+// finish adds up the run and judges it.
+func (d *run) finish() {
+	writes := d.load.snapshot()
+	d.out.Requests, d.out.Skipped = len(writes), d.load.skipped
+	for _, w := range writes {
+		if w.Acked {
+			d.out.Acked++
+		} else {
+			d.out.Failed++
+		}
+	}
+	d.out.TookMS = ms(time.Since(d.began))
+	d.out.Series, d.out.Marks = d.line.series(writes), d.line.marks
+	d.out.Budget = budget(d.out, d.cfg.Objectives.SLO)
+	d.out.judge(d.cfg.Objectives)
 }
 
 // until polls until done reports true, for at most the configured limit.
@@ -110,47 +253,6 @@ func (d *run) answers(ctx context.Context, r proa.Region) bool {
 	return err == nil && addr == d.cfg.Gateways[r]
 }
 
-// loseRegion kills the primary under load and waits until users are served by the other.
-func (d *run) loseRegion(ctx context.Context) error {
-	primary, other := d.cfg.Primary, d.cfg.Primary.Other()
-	d.cfg.Progress(fmt.Sprintf("load: %d orders a second for %s", d.cfg.Rate, d.cfg.Warm))
-	if err := d.until(ctx, "DNS to answer "+string(primary), 100*time.Millisecond, func() bool { return d.answers(ctx, primary) }); err != nil {
-		return err
-	}
-	l := &load{client: d.client, resolver: d.resolver, rate: d.cfg.Rate, run: d.id}
-	stop := l.start(ctx)
-	defer stop()
-	if err := sleep(ctx, d.cfg.Warm); err != nil {
-		return err
-	}
-	d.cfg.Progress("kill: " + string(primary))
-	killed := time.Now()
-	if err := d.cfg.System.Kill(ctx, primary); err != nil {
-		return err
-	}
-	err := d.until(ctx, "DNS to answer "+string(other), pollEvery, func() bool { return d.answers(ctx, other) })
-	if err != nil {
-		return err
-	}
-	d.report.DetectMS = ms(time.Since(killed))
-	d.cfg.Progress(fmt.Sprintf("failover: DNS answers %s after %.0f ms", other, d.report.DetectMS))
-	var first time.Time
-	err = d.until(ctx, "an order acknowledged by "+string(other), pollEvery, func() bool {
-		first = firstAck(l.snapshot(), other, killed)
-		return !first.IsZero()
-	})
-	if err != nil {
-		return err
-	}
-	d.report.RTOMS = ms(first.Sub(killed))
-	if err := sleep(ctx, d.cfg.Hold); err != nil {
-		return err
-	}
-	stop()
-	d.count(l)
-	return d.findUnreplicated(ctx, l.snapshot(), killed)
-}
-
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
@@ -158,54 +260,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// firstAck is when the region acknowledged its first order that was sent after t.
-func firstAck(writes []Write, r proa.Region, t time.Time) time.Time {
-	var first time.Time
-	for _, w := range writes {
-		if w.Acked && w.Region == r && w.Done.After(t) && (first.IsZero() || w.Done.Before(first)) {
-			first = w.Done
-		}
-	}
-	return first
-}
-
-func (d *run) count(l *load) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	d.report.Requests, d.report.Skipped = len(l.writes), l.skipped
-	for _, w := range l.writes {
-		if w.Acked {
-			d.report.Acked++
-		} else {
-			d.report.Failed++
-		}
-	}
-}
-
-// findUnreplicated reads every order that the lost region acknowledged from the other, and asks proa what it lists itself.
-func (d *run) findUnreplicated(ctx context.Context, writes []Write, killed time.Time) error {
-	primary := d.cfg.Primary
-	writes = slices.DeleteFunc(writes, func(w Write) bool { return !w.Acked || w.Region != primary })
-	missing, err := d.absent(ctx, writes, primary.Other())
-	if err != nil {
-		return err
-	}
-	listed, err := d.cfg.System.Unreplicated(ctx, primary)
-	if err != nil {
-		return err
-	}
-	d.suspects = missing
-	for _, w := range missing {
-		d.report.Unreplicated = append(d.report.Unreplicated, w.ID)
-		if slices.Contains(listed, w.ID) {
-			d.report.Listed = append(d.report.Listed, w.ID)
-		}
-		d.report.RPOMS = max(d.report.RPOMS, ms(killed.Sub(w.Done)))
-	}
-	d.cfg.Progress(fmt.Sprintf("RPO: %d of %d acknowledged orders are not on %s yet, proa lists %d of them", len(missing), len(writes), primary.Other(), len(d.report.Listed)))
-	return nil
 }
 
 // absent returns the writes that the region answers 404 for.
@@ -223,13 +277,8 @@ func (d *run) absent(ctx context.Context, writes []Write, r proa.Region) ([]Writ
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	var missing []Write
-	for i, w := range writes {
-		if gone[i] {
-			missing = append(missing, w)
-		}
-	}
-	return missing, nil
+	i := -1
+	return slices.DeleteFunc(slices.Clone(writes), func(Write) bool { i++; return !gone[i] }), nil
 }
 
 // read asks the region for one order; it tries again where the answer is neither 200 nor 404.
@@ -249,41 +298,12 @@ func (d *run) read(ctx context.Context, r proa.Region, id string) (status int, e
 	return status, fmt.Errorf("read order %s from %s: %w", id, r, err)
 }
 
-// recoverRegion heals the lost region and waits for equality and failback.
-func (d *run) recoverRegion(ctx context.Context) error {
-	primary := d.cfg.Primary
-	d.cfg.Progress("heal: " + string(primary))
-	healed := time.Now()
-	if err := d.cfg.System.Heal(ctx, primary); err != nil {
-		return err
-	}
-	if err := d.untilEqual(ctx); err != nil {
-		return err
-	}
-	d.report.RecoverMS = ms(time.Since(healed))
-	d.cfg.Progress(fmt.Sprintf("equal: %.0f ms after the heal", d.report.RecoverMS))
-	err := d.until(ctx, "failback to "+string(primary), pollEvery, func() bool { return d.answers(ctx, primary) })
-	if err != nil {
-		return err
-	}
-	d.report.FailbackMS = ms(time.Since(healed))
-	d.cfg.Progress(fmt.Sprintf("failback: DNS answers %s again after %.0f ms", primary, d.report.FailbackMS))
-	lost, err := d.absent(ctx, d.suspects, primary.Other())
-	if err != nil {
-		return err
-	}
-	for _, w := range lost {
-		d.report.Lost = append(d.report.Lost, w.ID)
-	}
-	return nil
-}
-
 // untilEqual waits until both sides hold the same, nothing in flight.
 func (d *run) untilEqual(ctx context.Context) error {
 	var verr error
 	err := d.until(ctx, "both sides to be equal", 200*time.Millisecond, func() bool {
 		keys, differences, inFlight, err := d.cfg.System.Verify(ctx)
-		d.report.Keys, d.report.Differences, verr = keys, differences, err
+		d.out.Keys, d.out.Differences, verr = keys, differences, err
 		return err == nil && differences == 0 && inFlight == 0
 	})
 	if err != nil && verr != nil {
@@ -291,64 +311,3 @@ func (d *run) untilEqual(ctx context.Context) error {
 	}
 	return err
 }
-
-// splitBrain writes the same orders on both sides of a partition, heals it and looks for the losers.
-func (d *run) splitBrain(ctx context.Context) error {
-	primary := d.cfg.Primary
-	ids := make([]string, conflictCount)
-	for i := range ids {
-		ids[i] = fmt.Sprintf("%s-split-%02d", d.id, i)
-		if err := d.write(ctx, http.MethodPost, primary, "/orders", map[string]any{"id": ids[i], "item": "sail"}); err != nil {
-			return err
-		}
-	}
-	if err := d.untilEqual(ctx); err != nil {
-		return err
-	}
-	d.cfg.Progress("partition: data sync is cut from " + string(primary))
-	since := time.Now()
-	if err := d.cfg.System.Partition(ctx, primary); err != nil {
-		return err
-	}
-	for _, id := range ids {
-		for _, r := range proa.Regions() {
-			if err := d.write(ctx, http.MethodPatch, r, "/orders/"+id, map[string]any{"note": "written on " + string(r)}); err != nil {
-				return err
-			}
-		}
-	}
-	d.report.ConflictsMade = ids
-	d.cfg.Progress("heal: the partition")
-	if err := d.cfg.System.HealPartition(ctx); err != nil {
-		return err
-	}
-	if err := d.untilEqual(ctx); err != nil {
-		return err
-	}
-	journal, err := d.cfg.System.Conflicts(ctx, since)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if slices.Contains(journal, id) {
-			d.report.Conflicts = append(d.report.Conflicts, id)
-		}
-	}
-	return nil
-}
-
-func (d *run) write(ctx context.Context, method string, r proa.Region, path string, body any) error {
-	status, _, answer, err := d.client.do(ctx, method, d.cfg.Gateways[r], path, body)
-	if err != nil {
-		return fmt.Errorf("%s %s on %s: %w", method, path, r, err)
-	}
-	if status/100 != 2 {
-		var compact any
-		_ = json.Unmarshal(answer, &compact)
-		return fmt.Errorf("%s %s on %s: status %d: %v", method, path, r, status, compact)
-	}
-	return nil
-}
-
-// compare is the last word: both sides, key by key.
-func (d *run) compare(ctx context.Context) error { return d.untilEqual(ctx) }

@@ -1,108 +1,230 @@
 package drill
 
 import (
-	"fmt"
-	"io"
-	"strings"
-	"text/tabwriter"
+	"slices"
 	"time"
+
+	"github.com/proa-cloud/proa"
 )
 
-// Report is a drill's outcome: what was measured, against what was promised. Times are milliseconds.
+// Schema names the report's form. Fields are added, never renamed; another form gets another number.
+const Schema = "proa.drill/1"
+
+// Report is a drill's outcome: what was measured, against what was promised. Times are milliseconds; what could not be
+// measured is null, never zero.
 type Report struct {
-	Started    time.Time `json:"started"`
-	Rate       int       `json:"rate"`     // requests a second that were asked for
-	Requests   int       `json:"requests"` // sent in all
-	Acked      int       `json:"acked"`
-	Failed     int       `json:"failed"`
-	Skipped    int       `json:"skipped"`     // not sent, because the client's queue was full
-	DetectMS   float64   `json:"detect_ms"`   // kill → the name server's answer is the other region
-	RTOMS      float64   `json:"rto_ms"`      // kill → first order acknowledged by the other region
-	RPOMS      float64   `json:"rpo_ms"`      // kill − the oldest acknowledged order that the other region lacked
-	RecoverMS  float64   `json:"recover_ms"`  // heal → both sides equal again
-	FailbackMS float64   `json:"failback_ms"` // heal → the answer is the first region again
+	Schema     string           `json:"schema"`
+	Started    time.Time        `json:"started"`
+	TookMS     float64          `json:"took_ms"`
+	Seed       uint64           `json:"seed"` // the same seed replays the same faults at the same moments
+	Objectives Objectives       `json:"objectives"`
+	Scenarios  []ScenarioReport `json:"scenarios"`
+	Passed     bool             `json:"passed"`
+}
 
-	// Unreplicated are orders acknowledged by the lost region that the other lacked at failover; Listed are those of them that proa
-	// itself listed. Lost are those that were nowhere after healing.
-	Unreplicated []string `json:"unreplicated"`
-	Listed       []string `json:"listed"`
-	Lost         []string `json:"lost"`
+// Objectives are what is judged.
+type Objectives struct {
+	RTOMS      float64 `json:"rto_ms"`      // of clients that honour the TTL
+	RPOMS      float64 `json:"rpo_ms"`      // age of the oldest write that was not replicated when its region was left
+	ConvergeMS float64 `json:"converge_ms"` // heal → both sides equal
+	SLO        float64 `json:"slo"`         // share of requests that must succeed, such as 0.999
+}
 
-	// ConflictsMade keys were written on both sides of a partition; Conflicts of them are in the journal, whole.
-	ConflictsMade []string `json:"conflicts_made"`
-	Conflicts     []string `json:"conflicts"`
+// ScenarioReport is one scenario, run once or more.
+type ScenarioReport struct {
+	Name  string  `json:"name"`
+	About string  `json:"about"`
+	Rate  int     `json:"rate"`
+	Runs  []Run   `json:"runs"`
+	Parts []Parts `json:"parts"` // over the runs, one for each phase
+	// Missed are objectives and promises that did not hold in some run; empty is a pass.
+	Missed []string `json:"missed"`
+}
+
+// Parts are the distribution over the runs of what was measured in a phase.
+type Parts struct {
+	Phase    string       `json:"phase"`
+	Detect   Distribution `json:"detect_ms"`
+	Decide   Distribution `json:"decide_ms"`
+	Publish  Distribution `json:"publish_ms"`
+	Client   Distribution `json:"client_ms"`
+	RTO      Distribution `json:"rto_ms"`
+	RPO      Distribution `json:"rpo_ms"`
+	Records  Distribution `json:"rpo_records"`
+	Converge Distribution `json:"converge_ms"`
+	Failback Distribution `json:"failback_ms"`
+}
+
+// Distribution is over the runs that have a value.
+type Distribution struct {
+	N   int     `json:"n"`
+	Min float64 `json:"min"`
+	P50 float64 `json:"p50"`
+	P90 float64 `json:"p90"`
+	Max float64 `json:"max"`
+}
+
+// Run is one run of a scenario.
+type Run struct {
+	Seed    uint64      `json:"seed"`
+	Started time.Time   `json:"started"`
+	TookMS  float64     `json:"took_ms"`
+	Primary proa.Region `json:"primary"` // at its begin
+	Phases  []PhaseRun  `json:"phases"`
+
+	Requests int `json:"requests"` // sent in all
+	Acked    int `json:"acked"`
+	Failed   int `json:"failed"`
+	Skipped  int `json:"skipped"` // not sent, because too many waited for an answer
+
+	// Lost were acknowledged and are nowhere. Late were acknowledged, were missing when their region was left, and came
+	// back with it. Unsure failed for the client and took effect all the same.
+	Lost   []string `json:"lost"`
+	Late   []string `json:"late"`
+	Unsure []string `json:"unsure"`
+	// Conflicts are the journal's entries of this run.
+	Conflicts []Conflict `json:"conflicts"`
 
 	Keys        int64 `json:"keys"`        // compared at the end
 	Differences int64 `json:"differences"` // between both sides at the end
 
-	ObjectiveRTOMS float64  `json:"objective_rto_ms"`
-	ObjectiveRPOMS float64  `json:"objective_rpo_ms"`
-	Missed         []string `json:"missed"` // objectives and promises that did not hold; empty is a pass
+	Budget Budget   `json:"error_budget"`
+	Missed []string `json:"missed"`
+
+	Series []Bucket `json:"series"`
+	Marks  []Mark   `json:"marks"`
+}
+
+// Conflict is one entry of the conflict journal.
+type Conflict struct {
+	ID     uint64      `json:"id"`
+	Key    string      `json:"key"`
+	Winner proa.Region `json:"winner"`
+	Loser  proa.Region `json:"loser"`
+	Reason string      `json:"reason"`
+}
+
+// PhaseRun is one phase of a run. The RTO and its parts are of clients that honour the TTL; they add up to it.
+type PhaseRun struct {
+	Name    string    `json:"name"`
+	Faults  []string  `json:"faults"`
+	FaultAt time.Time `json:"fault_at"` // when the last fault was in force
+	Traffic string    `json:"traffic"`  // what was expected: moves, stays or any
+	Moved   bool      `json:"moved"`
+
+	DetectMS  *float64 `json:"detect_ms"`  // fault → the region is judged unhealthy
+	DecideMS  *float64 `json:"decide_ms"`  // → a plan says another region
+	PublishMS *float64 `json:"publish_ms"` // → the name server answers it
+	ClientMS  *float64 `json:"client_ms"`  // → clients are served again
+	RTOMS     *float64 `json:"rto_ms"`     // fault → clients are served again; 0: they never noticed
+
+	RPOMS *float64 `json:"rpo_ms"` // fault − the oldest acknowledged write that the other region lacked
+	// Unreplicated are those writes; Listed are those of them that proa itself listed.
+	Unreplicated []string `json:"unreplicated"`
+	Listed       []string `json:"listed"`
+
+	Clients []ClientRun `json:"clients"`
+
+	// ConflictsMade keys were written in both regions while neither saw the other's; Journaled of them have their loser in
+	// the journal, whole.
+	ConflictsMade []string `json:"conflicts_made"`
+	Journaled     []string `json:"journaled"`
+
+	ConvergeMS *float64 `json:"converge_ms"` // heal → both sides equal
+	FailbackMS *float64 `json:"failback_ms"` // heal → the name server answers the first region again
+}
+
+// ClientRun is what one model of clients saw of a phase.
+type ClientRun struct {
+	Model    Model    `json:"model"`
+	Requests int      `json:"requests"`
+	Failed   int      `json:"failed"`
+	RTOMS    *float64 `json:"rto_ms"` // null: not served again before the heal; 0: never noticed
+	P50MS    float64  `json:"p50_ms"` // of acknowledged writes under the fault
+	P99MS    float64  `json:"p99_ms"`
+}
+
+// Budget is what the run spent of the error budget of 30 days.
+type Budget struct {
+	FailedShare float64 `json:"failed_share"` // of the run's requests
+	DownMS      float64 `json:"down_ms"`      // time in which half or more of the requests failed
+	SpentShare  float64 `json:"spent_share"`  // of the budget that the SLO leaves in 30 days
+}
+
+// Bucket is one step of a run's timeline.
+type Bucket struct {
+	MS      int64   `json:"ms"` // since the run began
+	AWS     int     `json:"aws"`
+	Azure   int     `json:"azure"` // acknowledged by each region
+	Failed  int     `json:"failed"`
+	P99MS   float64 `json:"p99_ms"`
+	Backlog *int64  `json:"backlog"` // changes captured and not applied, both directions; null while unknown
+}
+
+// Mark is a moment of a run's timeline.
+type Mark struct {
+	MS   int64  `json:"ms"`
+	Kind string `json:"kind"` // fault, detect, decide, publish, client, heal, equal, failback
+	Text string `json:"text"`
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// judge compares what was measured with what was promised.
-func (r *Report) judge() {
-	r.Missed = []string{}
-	miss := func(bad bool, format string, args ...any) {
-		if bad {
-			r.Missed = append(r.Missed, fmt.Sprintf(format, args...))
-		}
-	}
-	miss(r.RTOMS > r.ObjectiveRTOMS, "RTO %.0f ms is over the objective of %.0f ms", r.RTOMS, r.ObjectiveRTOMS)
-	miss(r.RPOMS > r.ObjectiveRPOMS, "RPO %.0f ms is over the objective of %.0f ms", r.RPOMS, r.ObjectiveRPOMS)
-	miss(len(r.Lost) > 0, "%d acknowledged orders were lost", len(r.Lost))
-	miss(len(r.Listed) < len(r.Unreplicated), "%d of %d unreplicated orders were not listed", len(r.Unreplicated)-len(r.Listed), len(r.Unreplicated))
-	miss(len(r.Conflicts) < len(r.ConflictsMade), "%d of %d conflicts are not in the journal", len(r.ConflictsMade)-len(r.Conflicts), len(r.ConflictsMade))
-	miss(r.Differences > 0, "%d of %d keys differ at the end", r.Differences, r.Keys)
-	miss(r.Acked == 0, "no order was acknowledged at all")
+func msPtr(d time.Duration) *float64 {
+	v := ms(max(d, 0))
+	return &v
 }
 
-// Passed reports whether every objective was met.
-func (r *Report) Passed() bool { return len(r.Missed) == 0 }
-
-// WriteTable prints the report for people.
-func (r *Report) WriteTable(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	row("requests", "%d sent at %d/s, %d acknowledged, %d failed, %d skipped", r.Requests, r.Rate, r.Acked, r.Failed, r.Skipped)
-	row("detection", "%.0f ms  kill → DNS answer flipped", r.DetectMS)
-	row("RTO", "%.0f ms  kill → first order acknowledged elsewhere (objective %.0f ms)", r.RTOMS, r.ObjectiveRTOMS)
-	row("RPO", "%.0f ms, %d orders not yet replicated (objective %.0f ms)", r.RPOMS, len(r.Unreplicated), r.ObjectiveRPOMS)
-	row("listed", "%d of %d by proa itself at the moment of the loss", len(r.Listed), len(r.Unreplicated))
-	row("recovery", "%.0f ms  heal → both sides equal", r.RecoverMS)
-	row("failback", "%.0f ms  heal → DNS answer is back", r.FailbackMS)
-	row("lost", "%d orders", len(r.Lost))
-	row("conflicts", "%d of %d in the journal", len(r.Conflicts), len(r.ConflictsMade))
-	row("equal", "%d differences of %d keys", r.Differences, r.Keys)
-	if err := t.Flush(); err != nil {
-		return err
+// distribution is over the values that are there.
+func distribution(values []*float64) Distribution {
+	var v []float64
+	for _, p := range values {
+		if p != nil {
+			v = append(v, *p)
+		}
 	}
-	writeList(w, "not yet replicated at the loss", r.Unreplicated)
-	writeList(w, "lost", r.Lost)
-	writeList(w, "conflicting", r.Conflicts)
-	if r.Passed() {
-		_, err := fmt.Fprintln(w, "\nPASS: every objective was met")
-		return err
+	if len(v) == 0 {
+		return Distribution{}
 	}
-	_, err := fmt.Fprintf(w, "\nMISSED:\n  %s\n", strings.Join(r.Missed, "\n  "))
-	return err
+	slices.Sort(v)
+	at := func(q float64) float64 { return v[int(q*float64(len(v)-1)+0.5)] }
+	return Distribution{N: len(v), Min: v[0], P50: at(0.5), P90: at(0.9), Max: v[len(v)-1]}
 }
 
-// maxListed bounds what the table prints; JSON has everything.
-const maxListed = 10
-
-func writeList(w io.Writer, title string, keys []string) {
-	if len(keys) == 0 {
-		return
+// parts gathers the distributions of every phase.
+func parts(runs []Run) []Parts {
+	if len(runs) == 0 {
+		return []Parts{}
 	}
-	fmt.Fprintf(w, "\n%s:\n", title)
-	for i, k := range keys {
-		if i == maxListed {
-			fmt.Fprintf(w, "  … and %d more (-o json lists all)\n", len(keys)-maxListed)
-			return
+	list := make([]Parts, len(runs[0].Phases))
+	for i := range list {
+		over := func(of func(*PhaseRun) *float64) Distribution {
+			var v []*float64
+			for k := range runs {
+				if i < len(runs[k].Phases) {
+					v = append(v, of(&runs[k].Phases[i]))
+				}
+			}
+			return distribution(v)
 		}
-		fmt.Fprintf(w, "  %s\n", k)
+		list[i] = Parts{
+			Phase:   runs[0].Phases[i].Name,
+			Detect:  over(func(p *PhaseRun) *float64 { return p.DetectMS }),
+			Decide:  over(func(p *PhaseRun) *float64 { return p.DecideMS }),
+			Publish: over(func(p *PhaseRun) *float64 { return p.PublishMS }),
+			Client:  over(func(p *PhaseRun) *float64 { return p.ClientMS }),
+			RTO:     over(func(p *PhaseRun) *float64 { return p.RTOMS }),
+			RPO:     over(func(p *PhaseRun) *float64 { return p.RPOMS }),
+			Records: over(func(p *PhaseRun) *float64 {
+				if p.RPOMS == nil {
+					return nil
+				}
+				n := float64(len(p.Unreplicated))
+				return &n
+			}),
+			Converge: over(func(p *PhaseRun) *float64 { return p.ConvergeMS }),
+			Failback: over(func(p *PhaseRun) *float64 { return p.FailbackMS }),
+		}
 	}
+	return list
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"net/url"
+	"io"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,56 +16,256 @@ import (
 	"github.com/proa-cloud/proa/config"
 	"github.com/proa-cloud/proa/drill"
 	"github.com/proa-cloud/proa/internal/supervisor"
-	"github.com/proa-cloud/proa/node"
 )
+
+// drillFlags are what the user decides about a drill.
+type drillFlags struct {
+	rate                int
+	warm, hold          time.Duration
+	rto, rpo, converge  time.Duration
+	slo                 float64
+	seed                uint64
+	repeat              int
+	clients             []string
+	junit, html, config string
+	yes                 bool
+}
 
 func (a *app) drillCommand() *cobra.Command {
 	objectives := config.Default().Objectives
-	rto, rpo := objectives.RTO.D(), objectives.RPO.D()
-	rate := 200
-	warm, hold := 5*time.Second, 3*time.Second
+	var o drillFlags
 	cmd := &cobra.Command{
-		Use:   "drill",
+		Use:   "drill [SCENARIO…]",
 		Short: "Make faults under load and measure RTO, RPO and what was lost",
-		Long: "Make faults under load and measure RTO, RPO and what was lost.\n" +
-			"Where --dir names no running system, the drill starts one of its own on free ports and removes it afterwards.\n" +
-			"Exit code 5 when an objective was missed.",
-		Example: "  proa drill\n  proa drill --rate 500 --rto 5s -o json",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if rate < 1 || rate > 20000 {
-				return usage(fmt.Errorf("--rate %d: want 1 to 20000", rate))
+		Long: "Make faults under load, heal them, and measure what users would have seen. SCENARIO is a name of `proa drill list`, a file of\n" +
+			"your own, or all; game-day when left out.\n\n" +
+			"Where --dir names no running system, the drill starts one of its own on free ports and removes it afterwards. The same --seed\n" +
+			"strikes at the same moments again. Exit code 5 when an objective was missed.\n\n" +
+			"With --config the drill runs against the regions of that file, which may be real ones: only planned switchovers can be made\n" +
+			"there, and --yes must confirm them.",
+		Example: "  proa drill\n  proa drill freeze-primary --repeat 5 --html drill.html\n  proa drill all --junit drill.xml\n" +
+			"  proa drill ./our-outage.yaml --seed 7 --rto 5s -o json\n  proa drill switchover --config proa.yaml --yes",
+		Args: cobra.ArbitraryArgs,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return scenarioNames(), cobra.ShellCompDirectiveDefault
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.drill(cmd, args, o) },
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.rate, "rate", 0, "writes sent a second; the scenario's (200) when left out")
+	f.DurationVar(&o.warm, "warm", 0, "load before the first fault; the scenario's (3s) when left out")
+	f.DurationVar(&o.hold, "hold", 0, "load under the faults; the scenario's (3s) when left out")
+	f.DurationVar(&o.rto, "rto", objectives.RTO.D(), "objective: longest time without service")
+	f.DurationVar(&o.rpo, "rpo", objectives.RPO.D(), "objective: age of the oldest write that was not replicated")
+	f.DurationVar(&o.converge, "converge", time.Minute, "objective: from the heal until both sides are equal")
+	f.Float64Var(&o.slo, "slo", 0.999, "share of requests that must succeed in 30 days")
+	f.Uint64Var(&o.seed, "seed", 0, "replay the drill of that seed; a new one when left out")
+	f.IntVar(&o.repeat, "repeat", 1, "runs of each scenario, for a distribution")
+	f.StringSliceVar(&o.clients, "clients", nil, "models of clients: ttl, floor-60s, pinned (the scenario's: ttl, pinned)")
+	f.StringVar(&o.junit, "junit", "", "write a JUnit report to the file")
+	f.StringVar(&o.html, "html", "", "write an HTML report to the file")
+	f.StringVar(&o.config, "config", "", "drill the regions of a proa.yaml through its node")
+	f.BoolVar(&o.yes, "yes", false, "really drill the regions of --config")
+	cmd.AddCommand(a.drillListCommand(), a.drillShowCommand())
+	return a.outputFlag(cmd)
+}
+
+func scenarioNames() []string {
+	list, err := drill.Builtin()
+	if err != nil {
+		return nil
+	}
+	names := []string{"all"}
+	for i := range list {
+		names = append(names, list[i].Name)
+	}
+	return names
+}
+
+// scenarios are those that the arguments name, with what the flags change.
+func (o drillFlags) scenarios(args []string) ([]drill.Scenario, error) {
+	var list []drill.Scenario
+	if len(args) == 0 {
+		args = []string{"game-day"}
+	}
+	if slices.Equal(args, []string{"all"}) {
+		args = scenarioNames()[1:]
+	}
+	for _, name := range args {
+		s, err := drill.Load(name)
+		if errors.Is(err, proa.ErrNotFound) {
+			err = usage(err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	for i := range list {
+		s := &list[i]
+		if o.rate != 0 {
+			s.Rate = o.rate
+		}
+		if o.warm != 0 {
+			s.Warm = config.Duration(o.warm)
+		}
+		for k := range s.Phases {
+			if o.hold != 0 {
+				s.Phases[k].Hold = config.Duration(o.hold)
 			}
-			report, err := a.withSystem(cmd.Context(), func(ctx context.Context, c *supervisor.Client) (*drill.Report, error) {
-				cfg, err := drillConfig(ctx, c)
-				if err != nil {
-					return nil, err
-				}
-				cfg.Rate, cfg.Warm, cfg.Hold, cfg.RTO, cfg.RPO = rate, warm, hold, rto, rpo
-				cfg.Progress = func(s string) { fmt.Fprintln(a.stderr, s) }
-				return drill.Run(ctx, cfg)
-			})
+		}
+		if len(o.clients) > 0 {
+			s.Clients = nil
+		}
+		for _, m := range o.clients {
+			s.Clients = append(s.Clients, drill.Model(m))
+		}
+	}
+	return list, nil
+}
+
+func (o drillFlags) check(cmd *cobra.Command) error {
+	if cmd.Flags().Changed("rate") && (o.rate < 1 || o.rate > 20000) {
+		return fmt.Errorf("--rate %d: want 1 to 20000", o.rate)
+	}
+	if o.repeat < 1 || o.repeat > 1000 {
+		return fmt.Errorf("--repeat %d: want 1 to 1000", o.repeat)
+	}
+	if o.slo <= 0 || o.slo >= 1 {
+		return fmt.Errorf("--slo %v: want a share such as 0.999", o.slo)
+	}
+	if o.config != "" && !o.yes {
+		return errors.New("--config drills the regions of that file, which may be real ones: confirm with --yes")
+	}
+	for _, m := range o.clients {
+		if !slices.Contains(drill.Models(), drill.Model(m)) {
+			return fmt.Errorf("--clients %q: want some of %v", m, drill.Models())
+		}
+	}
+	return nil
+}
+
+func (a *app) drill(cmd *cobra.Command, args []string, o drillFlags) error {
+	if err := o.check(cmd); err != nil {
+		return usage(err)
+	}
+	list, err := o.scenarios(args)
+	if err != nil {
+		return err
+	}
+	if !cmd.Flags().Changed("seed") {
+		o.seed = uint64(rand.Uint32())
+	}
+	perform := func(ctx context.Context, cfg drill.Config, err error) (*drill.Report, error) {
+		if err != nil {
+			return nil, err
+		}
+		cfg.Objectives = drill.Objectives{RTOMS: millis(o.rto), RPOMS: millis(o.rpo), ConvergeMS: millis(o.converge), SLO: o.slo}
+		cfg.Seed, cfg.Repeat = o.seed, o.repeat
+		cfg.Progress = func(s string) { fmt.Fprintln(a.stderr, s) }
+		return drill.Drill(ctx, cfg, list)
+	}
+	var report *drill.Report
+	if o.config != "" {
+		cfg, cerr := remoteDrill(o.config)
+		report, err = perform(cmd.Context(), cfg, cerr)
+	} else {
+		report, err = a.withSystem(cmd.Context(), func(ctx context.Context, c *supervisor.Client) (*drill.Report, error) {
+			cfg, err := drillConfig(ctx, c)
+			return perform(ctx, cfg, err)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.writeReport(report, o); err != nil {
+		return err
+	}
+	if !report.Passed {
+		return &exitCode{code: exitMissed}
+	}
+	return nil
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// writeReport writes the report in every form that was asked for.
+func (a *app) writeReport(r *drill.Report, o drillFlags) error {
+	for _, out := range []struct {
+		file  string
+		write func(io.Writer) error
+	}{{o.junit, r.WriteJUnit}, {o.html, r.WriteHTML}} {
+		if out.file == "" {
+			continue
+		}
+		f, err := os.Create(out.file)
+		if err == nil {
+			err = errors.Join(out.write(f), f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("write report: %w", err)
+		}
+		a.hint("wrote %s", out.file)
+	}
+	if a.output == "json" {
+		return a.print(r, nil)
+	}
+	return r.WriteTable(a.stdout)
+}
+
+// scenarioRow is one row of `proa drill list`.
+type scenarioRow struct {
+	Name  string `json:"name"`
+	About string `json:"about"`
+}
+
+func (a *app) drillListCommand() *cobra.Command {
+	return a.outputFlag(&cobra.Command{
+		Use:     "list",
+		Short:   "List the scenarios that proa brings",
+		Example: "  proa drill list",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			list, err := drill.Builtin()
 			if err != nil {
 				return err
 			}
+			rows := []scenarioRow{}
+			for i := range list {
+				rows = append(rows, scenarioRow{list[i].Name, list[i].About})
+			}
+			return a.print(rows, func(w io.Writer) {
+				for _, r := range rows {
+					fmt.Fprintf(w, "%s\t%s\n", r.Name, r.About)
+				}
+			})
+		},
+	})
+}
+
+func (a *app) drillShowCommand() *cobra.Command {
+	return a.outputFlag(&cobra.Command{
+		Use:     "show SCENARIO",
+		Short:   "Print a scenario's file, to begin one of your own with",
+		Example: "  proa drill show kill-primary > our-outage.yaml",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage(fmt.Errorf("%s takes one argument: a scenario of `proa drill list`", cmd.CommandPath()))
+			}
+			text, err := drill.Source(args[0])
+			if err != nil {
+				return usage(err)
+			}
 			if a.output == "json" {
-				err = a.print(report, nil)
-			} else {
-				err = report.WriteTable(a.stdout)
+				return a.print(struct {
+					YAML string `json:"yaml"`
+				}{text}, nil)
 			}
-			if err == nil && !report.Passed() {
-				return &exitCode{code: exitMissed}
-			}
+			_, err = io.WriteString(a.stdout, text)
 			return err
 		},
-	}
-	f := cmd.Flags()
-	f.IntVar(&rate, "rate", rate, "orders sent a second")
-	f.DurationVar(&warm, "warm", warm, "load before the kill")
-	f.DurationVar(&hold, "hold", hold, "load after the failover")
-	f.DurationVar(&rto, "rto", rto, "objective: longest time without service")
-	f.DurationVar(&rpo, "rpo", rpo, "objective: longest stretch of acknowledged writes not replicated")
-	return a.outputFlag(cmd)
+	})
 }
 
 // withSystem runs the drill against the running system of --dir, or against one of its own.
@@ -102,80 +302,4 @@ func (a *app) withSystem(ctx context.Context, run func(context.Context, *supervi
 	}
 	cancel()
 	return report, errors.Join(err, <-ended)
-}
-
-func drillConfig(ctx context.Context, c *supervisor.Client) (drill.Config, error) {
-	status, err := c.Status(ctx)
-	if err != nil {
-		return drill.Config{}, err
-	}
-	if status.Plan == nil {
-		return drill.Config{}, &proa.Error{Op: "drill", Err: errors.New("the node does not say where traffic is: " + status.NodeError)}
-	}
-	addr := c.State.Addresses
-	if supervisor.SharedGatewayAddress(addr) {
-		return drill.Config{}, &proa.Error{
-			Op: "drill", Err: errors.New("both gateways share one address, so a DNS answer cannot move a client"),
-			Hint: "add the addresses: " + supervisor.AliasCommand,
-		}
-	}
-	awsHost, port, err := net.SplitHostPort(addr.AWSGateway)
-	if err != nil {
-		return drill.Config{}, fmt.Errorf("gateway address: %w", err)
-	}
-	azureHost, _, err := net.SplitHostPort(addr.AzureGateway)
-	if err != nil {
-		return drill.Config{}, fmt.Errorf("gateway address: %w", err)
-	}
-	return drill.Config{
-		System:   drilled{c},
-		DNS:      addr.DNS,
-		Zone:     status.Zone,
-		Port:     port,
-		Gateways: map[proa.Region]string{proa.AWS: awsHost, proa.Azure: azureHost},
-		Primary:  proa.AWS,
-		Limit:    90 * time.Second,
-	}, nil
-}
-
-// drilled is a running system, as a drill sees it.
-type drilled struct{ *supervisor.Client }
-
-// Partition cuts data sync from the region.
-func (d drilled) Partition(ctx context.Context, r proa.Region) error {
-	return d.Client.Partition(ctx, r, supervisor.Partition{}, supervisor.ScopeData)
-}
-
-// Unreplicated asks the node for the region's acknowledged writes that the other lacks.
-func (d drilled) Unreplicated(ctx context.Context, r proa.Region) ([]string, error) {
-	var list node.DiffReply
-	if err := d.Node(ctx, http.MethodGet, "/v1/diff?region="+string(r), nil, &list); err != nil {
-		return nil, err
-	}
-	var ids []string
-	for _, u := range list.Unreplicated {
-		ids = append(ids, u.Key["id"].Str)
-	}
-	return ids, nil
-}
-
-// Conflicts asks the node for the journal since a moment.
-func (d drilled) Conflicts(ctx context.Context, since time.Time) ([]string, error) {
-	q := url.Values{"since": {since.Format(time.RFC3339Nano)}, "limit": {"1000"}}
-	var list node.ConflictsReply
-	if err := d.Node(ctx, http.MethodGet, "/v1/conflicts?"+q.Encode(), nil, &list); err != nil {
-		return nil, err
-	}
-	var ids []string
-	for _, c := range list.Conflicts {
-		ids = append(ids, c.Key["id"].Str)
-	}
-	return ids, nil
-}
-
-// Verify asks the node to compare both sides, whole: digests tell of a moment ago.
-func (d drilled) Verify(ctx context.Context) (keys, differences, inFlight int64, err error) {
-	var v node.VerifyReply
-	err = d.Node(ctx, http.MethodPost, "/v1/verify?deep=1", nil, &v)
-	return v.Keys, v.Differences, v.InFlight, err
 }

@@ -7,6 +7,14 @@ import (
 	"github.com/proa-cloud/proa"
 )
 
+// Remote is a client of a node that no supervisor here runs; it has no control socket.
+func Remote(control, token string) *Client {
+	return &Client{
+		State: State{Addresses: Addresses{Node: control}, Credentials: Credentials{NodeToken: token}},
+		http:  &http.Client{Transport: &http.Transport{MaxIdleConns: 4}},
+	}
+}
+
 // Faults lists what is in force.
 func (c *Client) Faults(ctx context.Context) ([]Fault, error) {
 	var r FaultsReply

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/proa-cloud/proa/drill"
 )
 
 // TestWritesLostWithACloudAreListed loses AWS while data sync is cut from it: nothing that it acknowledged has been captured, and all of it must be
@@ -73,25 +75,16 @@ func TestDrillStartsItsOwnSystemAndJudges(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit %d\n%s\n%s", code, out, stderr)
 	}
-	var report struct {
-		Acked         int      `json:"acked"`
-		DetectMS      float64  `json:"detect_ms"`
-		RTOMS         float64  `json:"rto_ms"`
-		Lost          []string `json:"lost"`
-		ConflictsMade []string `json:"conflicts_made"`
-		Conflicts     []string `json:"conflicts"`
-		Keys          int64    `json:"keys"`
-		Differences   int64    `json:"differences"`
-		Missed        []string `json:"missed"`
-	}
+	var report drill.Report
 	if err := json.NewDecoder(bytes.NewReader([]byte(out))).Decode(&report); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Logf("%+v", report)
-	if report.Acked < 300 || report.DetectMS <= 0 || report.RTOMS < report.DetectMS || report.Keys < int64(report.Acked) || len(report.Conflicts) != 10 {
-		t.Errorf("implausible: %+v", report)
+	run := report.Scenarios[0].Runs[0]
+	loss, split := run.Phases[0], run.Phases[1]
+	if run.Acked < 300 || loss.DetectMS == nil || *loss.DetectMS <= 0 || loss.RTOMS == nil || run.Keys < int64(run.Acked) || len(split.Journaled) != 10 {
+		t.Errorf("implausible: %s", out)
 	}
-	out, stderr, code = s.run("drill", "--warm", "1s", "--hold", "1s", "--rate", "50", "--rto", "1ms")
+	out, stderr, code = s.run("drill", "kill-primary", "--warm", "1s", "--hold", "1s", "--rate", "50", "--rto", "1ms")
 	if code != 5 || !strings.Contains(out, "RTO") || !strings.Contains(out, "over the objective of 1 ms") {
 		t.Errorf("an RTO of 1 ms: exit %d, want 5\n%s\n%s", code, out, stderr)
 	}
