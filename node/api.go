@@ -44,11 +44,14 @@ func (n *node) listen() (*api, error) {
 		"POST /v1/verify":   a.verify,
 		"POST /v1/traffic":  a.command,
 		"GET /v1/metrics":   a.metrics,
+
+		"GET /v1/cluster":        a.cluster,
+		"POST /v1/cluster/force": a.forceCluster,
 	} {
-		mux.Handle(pattern, requireToken(control, serve(handle)))
+		mux.Handle(pattern, requireToken(control, n.routed(pattern, serve(handle))))
 	}
 	for pattern, handle := range a.dataRoutes() {
-		mux.Handle(pattern, requireToken(control, serve(handle)))
+		mux.Handle(pattern, requireToken(control, n.routed(pattern, serve(handle))))
 	}
 	mux.Handle("POST /v1/announce", requireToken(announce, serve(a.announce)))
 	a.http = &http.Server{
@@ -57,6 +60,7 @@ func (n *node) listen() (*api, error) {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 	}
+	n.api = a
 	return a, nil
 }
 
@@ -108,6 +112,8 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, proa.ErrConflict):
 		return http.StatusConflict
+	case errors.Is(err, proa.ErrUnavailable):
+		return http.StatusServiceUnavailable
 	case errors.Is(err, proa.ErrThrottled):
 		return http.StatusTooManyRequests
 	}

@@ -24,6 +24,7 @@ func newDataSync(ctx context.Context, c Config, db *pebble.DB) (*datasync.Servic
 	a.Logger, z.Logger = c.Logger, c.Logger
 	z.Meter = &azure.Meter{}
 	cfg.RequestUnits = z.Meter.RequestUnits
+	cfg.Node, cfg.Shared = c.Proa.Node.Name, len(c.Proa.Cluster.Nodes) > 0
 	limits(&cfg, c.Proa.DataSync)
 	for _, t := range c.Proa.Tables {
 		table, err := newTable(ctx, a, z, t, c.Proa.DataSync.ResidencyKey)
@@ -109,8 +110,8 @@ func tableSides(ctx context.Context, a aws.Config, z azure.Config, schema proa.S
 	}, nil
 }
 
-// replication tells the traffic controller how far data sync has come in each direction.
-func (n *node) replication() []traffic.Replication {
+// ownReplication says how far data sync has come in each direction, by this node's knowledge.
+func (n *node) ownReplication() []traffic.Replication {
 	var list []traffic.Replication
 	for _, r := range proa.Regions() {
 		state := traffic.Replication{From: r}

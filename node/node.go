@@ -18,6 +18,7 @@ import (
 	"github.com/proa-cloud/proa/datasync"
 	"github.com/proa-cloud/proa/internal/store"
 	"github.com/proa-cloud/proa/traffic"
+	"github.com/proa-cloud/proa/traffic/cluster"
 	"github.com/proa-cloud/proa/traffic/dns"
 	"github.com/proa-cloud/proa/traffic/health"
 )
@@ -40,6 +41,8 @@ type node struct {
 	prober  *health.Prober
 	dns     *dns.Server
 	sync    *datasync.Service
+	cluster *cluster.Cluster // nil on a node that is alone
+	api     *api
 }
 
 // Run starts the node and returns when the context has ended and everything has stopped, in the reverse order of its start.
@@ -58,6 +61,9 @@ func Run(ctx context.Context, c Config) (err error) {
 	}
 	if err := n.newTraffic(ctx); err != nil {
 		return err
+	}
+	if n.cluster != nil {
+		defer func() { err = errors.Join(err, n.cluster.Close()) }()
 	}
 	if err := n.dns.Bind(); err != nil {
 		return err
@@ -81,6 +87,7 @@ func (n *node) run(ctx context.Context, api *api) error {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.traffic.Run(gctx) })
+	g.Go(func() error { return n.runCluster(gctx) })
 	g.Go(func() error { return n.prober.Run(gctx) })
 	g.Go(func() error { return n.sync.Run(gctx) })
 	g.Go(func() error { return api.run(gctx) })
@@ -99,17 +106,24 @@ func (n *node) newTraffic(ctx context.Context) error {
 	}
 	policy := traffic.Default()
 	policy.Preferred = n.cfg.Primary
-	policy.Vantages = []traffic.Vantage{{Name: n.cfg.Node.Name}}
+	policy.Vantages = n.vantages()
 	policy.HoldDown = n.cfg.Traffic.HoldDown.D()
 	policy.LagObjective, policy.Dwell = n.cfg.Objectives.Lag.D(), n.cfg.Objectives.Dwell.D()
 	policy.FlapBudget = n.cfg.Traffic.MaxSwitchesPerHour
 	if n.cfg.Traffic.Failback == "manual" {
 		policy.Failback = traffic.FailbackManual
 	}
+	if n.together() {
+		policy.OwnerSilence = ownerSilence
+	}
+	if err := n.newCluster(policy); err != nil {
+		return err
+	}
 	var err error
 	n.traffic, err = traffic.NewService(traffic.ServiceConfig{
 		Policy:      policy,
-		Store:       traffic.FileStore{Path: filepath.Join(n.cfg.Node.Dir, "plan.json")},
+		Store:       n.planFile(),
+		Log:         n.log(),
 		Replication: n.replication,
 		Publish:     []func(traffic.PlanChanged){n.publish},
 		Clock:       n.clock,
@@ -123,7 +137,8 @@ func (n *node) newTraffic(ctx context.Context) error {
 		return err
 	}
 	n.prober, err = health.New(health.Config{
-		Vantage: n.cfg.Node.Name, Endpoints: endpoints, Report: n.traffic.Observe,
+		Vantage: n.cfg.Node.Name, Endpoints: endpoints, Report: n.report,
+		Ask: n.askRecheck, Peers: n.reached,
 		Seed: uint64(n.clock().UnixNano()), Clock: n.clock,
 	})
 	return err
@@ -140,19 +155,15 @@ func (n *node) newDNS() error {
 			addresses[r] = append(addresses[r], addr)
 		}
 	}
-	server := netip.MustParseAddr("127.0.0.1")
-	if len(n.cfg.Node.DNS) > 0 {
-		ap, err := netip.ParseAddrPort(n.cfg.Node.DNS[0])
-		if err != nil {
-			return fmt.Errorf("node.dns: %w: %w", proa.ErrInvalidConfig, err)
-		}
-		server = ap.Addr()
-	}
-	zone, record, err := dns.DemoZone(n.cfg.Zone, []netip.Addr{server}, n.cfg.Traffic.TTL.D(), addresses)
+	servers, err := n.nameServers()
 	if err != nil {
 		return err
 	}
-	plan, err := traffic.FileStore{Path: filepath.Join(n.cfg.Node.Dir, "plan.json")}.Load()
+	zone, record, err := dns.DemoZone(n.cfg.Zone, servers, n.cfg.Traffic.TTL.D(), addresses)
+	if err != nil {
+		return err
+	}
+	plan, err := n.planFile().Load()
 	if err != nil {
 		return err
 	}

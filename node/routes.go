@@ -15,6 +15,7 @@ import (
 	"github.com/proa-cloud/proa/datasync/resolve/journal"
 	"github.com/proa-cloud/proa/datasync/verify"
 	"github.com/proa-cloud/proa/traffic"
+	"github.com/proa-cloud/proa/traffic/cluster"
 	"github.com/proa-cloud/proa/traffic/dns"
 	"github.com/proa-cloud/proa/traffic/health"
 )
@@ -28,6 +29,8 @@ type Status struct {
 	Verified *Verified                    `json:"verified"`
 	// Warnings say what a feed cannot show and which budget is spent.
 	Warnings []string `json:"warnings,omitempty"`
+	// Cluster is of the nodes together; null on a node that is alone and has no quorum.
+	Cluster *ClusterStatus `json:"cluster"`
 }
 
 // RegionStatus is one region's part of a Status.
@@ -78,7 +81,7 @@ type VerifyReply struct {
 	LastScan *time.Time `json:"last_scan"`
 }
 
-func (a *api) status(*http.Request) (any, error) {
+func (a *api) status(r *http.Request) (any, error) {
 	n := a.node
 	plan := n.traffic.Plan()
 	s := Status{Zone: n.cfg.Zone, DNS: n.cfg.Node.DNS, Plan: &plan, Regions: map[proa.Region]RegionStatus{}}
@@ -105,6 +108,10 @@ func (a *api) status(*http.Request) (any, error) {
 		s.Verified = verified(*v)
 	}
 	s.Warnings = slices.Concat(n.sync.Warnings(), n.checkWarnings())
+	if r.Header.Get(cluster.FromHeader) == "" {
+		n.askOwner(r.Context(), &s)
+	}
+	s.Cluster = n.clusterStatus()
 	return s, nil
 }
 
