@@ -53,6 +53,7 @@ func (n *node) listen() (*api, error) {
 	for pattern, handle := range a.dataRoutes() {
 		mux.Handle(pattern, requireToken(control, n.routed(pattern, serve(handle))))
 	}
+	n.picture.routes(mux, control, announce)
 	mux.Handle("POST /v1/announce", requireToken(announce, serve(a.announce)))
 	a.http = &http.Server{
 		Handler:           limitBodies(limitRequests(mux)),

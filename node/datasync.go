@@ -35,6 +35,7 @@ func newDataSync(ctx context.Context, c Config, db *pebble.DB) (*datasync.Servic
 			c.Logger.Info("table is not replicated: it may not leave its region", "table", t.Name)
 			continue
 		}
+		c.picture.countTable(&table, c.Clock)
 		cfg.Tables = append(cfg.Tables, table)
 	}
 	var err error

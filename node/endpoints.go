@@ -98,7 +98,7 @@ func (n *node) check(ctx context.Context, r proa.Region, check config.Check) (he
 		var monitor cloud.Monitor
 		c.Monitor = true
 		monitor, err = n.newMonitor(ctx, r, check.Alarm)
-		c.Probe = health.Monitor{Of: monitorNames[r], From: monitor}
+		c.Probe = health.Monitor{Of: monitorNames[r], From: n.picture.countMonitor(monitor, r)}
 	}
 	if err != nil {
 		return c, fmt.Errorf("health check %s of %s: %w", check.Name, r, err)

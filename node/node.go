@@ -30,6 +30,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Ready is called once the name server answers and the control API listens; nil for nobody to tell.
 	Ready func()
+
+	picture *picture
 }
 
 // node holds the parts that the control API shows.
@@ -43,6 +45,8 @@ type node struct {
 	sync    *datasync.Service
 	cluster *cluster.Cluster // nil on a node that is alone
 	api     *api
+	picture *picture
+	watches *watches
 }
 
 // Run starts the node and returns when the context has ended and everything has stopped, in the reverse order of its start.
@@ -55,7 +59,8 @@ func Run(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	n := &node{cfg: c.Proa, clock: c.Clock, logger: c.Logger}
+	c.picture = newPicture(c)
+	n := &node{cfg: c.Proa, clock: c.Clock, logger: c.Logger, picture: c.picture}
 	if n.sync, err = newDataSync(ctx, c, db); err != nil {
 		return err
 	}
@@ -71,6 +76,9 @@ func Run(ctx context.Context, c Config) (err error) {
 	api, err := n.listen()
 	if err != nil {
 		return errors.Join(err, n.dns.Close())
+	}
+	if err := n.openConsole(api.http.Handler); err != nil {
+		return errors.Join(err, api.ln.Close(), n.dns.Close())
 	}
 	if c.Ready != nil {
 		c.Ready()
@@ -91,6 +99,8 @@ func (n *node) run(ctx context.Context, api *api) error {
 	g.Go(func() error { return n.prober.Run(gctx) })
 	g.Go(func() error { return n.sync.Run(gctx) })
 	g.Go(func() error { return api.run(gctx) })
+	g.Go(func() error { return n.runPicture(gctx) })
+	g.Go(func() error { return n.watches.run(gctx) })
 	err := g.Wait()
 	stopAnswering()
 	if derr := last.Wait(); err == nil {
@@ -130,6 +140,9 @@ func (n *node) newTraffic(ctx context.Context) error {
 		Logger:      n.logger,
 	})
 	if err != nil {
+		return err
+	}
+	if n.watches, err = n.newWatches(); err != nil {
 		return err
 	}
 	endpoints, err := n.endpoints(ctx)
@@ -189,5 +202,7 @@ func (n *node) gateways() map[proa.Region]config.Gateway {
 func (n *node) publish(p traffic.PlanChanged) {
 	if err := n.dns.Apply(p.Plan); err != nil {
 		n.logger.Warn("plan not published", "version", p.Plan.Version, "err", err)
+		return
 	}
+	n.notePublished(p)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/proa-cloud/proa/config"
 	"github.com/proa-cloud/proa/internal/faults"
 	"github.com/proa-cloud/proa/internal/supervisor"
+	"github.com/proa-cloud/proa/internal/telemetry"
 	"github.com/proa-cloud/proa/node"
 )
 
@@ -75,7 +76,10 @@ func (a *app) cloudCommand() *cobra.Command {
 
 func (a *app) runAWS(ctx context.Context, s supervisor.State) error {
 	wrong := faults.Open(faults.Path(filepath.Join(a.dir, "aws")))
+	recorder, stop := report(ctx, "cloud-aws", s)
+	defer stop()
 	return awslocal.Run(ctx, awslocal.Config{
+		Telemetry:       recorder,
 		Dir:             filepath.Join(a.dir, "aws"),
 		APIListen:       s.Addresses.AWS,
 		GatewayListen:   s.Addresses.AWSGateway,
@@ -92,7 +96,10 @@ func (a *app) runAWS(ctx context.Context, s supervisor.State) error {
 
 func (a *app) runAzure(ctx context.Context, s supervisor.State) error {
 	wrong := faults.Open(faults.Path(filepath.Join(a.dir, "azure")))
+	recorder, stop := report(ctx, "cloud-azure", s)
+	defer stop()
 	return azurelocal.Run(ctx, azurelocal.Config{
+		Telemetry:     recorder,
 		Dir:           filepath.Join(a.dir, "azure"),
 		Listen:        s.Addresses.Azure,
 		GatewayListen: s.Addresses.AzureGateway,
@@ -105,6 +112,22 @@ func (a *app) runAzure(ctx context.Context, s supervisor.State) error {
 		Faults:        wrong,
 		Ready:         func(azurelocal.Addresses) { sayReady() },
 	})
+}
+
+// report makes a cloud's recorder and tells the nodes what it counts, until stop returns.
+func report(ctx context.Context, process string, s supervisor.State) (r *telemetry.Recorder, stop func()) {
+	r = telemetry.New(process, time.Now)
+	e := &telemetry.Exporter{
+		Recorder: r, URLs: s.Addresses.NodeURLs(), Token: proa.NewSecret(s.Credentials.AnnounceToken),
+		OTLP: os.Getenv(telemetry.EnvOTLP),
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = e.Run(ctx) // always nil
+	}()
+	return r, func() { cancel(); <-done }
 }
 
 // nodeClock is the node's clock, which a supervisor can put wrong on purpose.

@@ -13,7 +13,7 @@ func (a *app) addCommands(root *cobra.Command) {
 		commands  []*cobra.Command
 	}{
 		{"run", "Run it:", []*cobra.Command{
-			a.upCommand(), a.downCommand(), a.envCommand(),
+			a.upCommand(), a.downCommand(), a.envCommand(), a.consoleCommand(),
 		}},
 		{"see", "See how it is:", []*cobra.Command{
 			a.statusCommand(), a.explainCommand(), a.costCommand(), a.eventsCommand(),

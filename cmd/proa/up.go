@@ -47,6 +47,7 @@ func (a *app) upCommand() *cobra.Command {
 	f.IntVar(&ports.AWS, "aws-port", ports.AWS, "port of every AWS API")
 	f.IntVar(&ports.Azure, "azure-port", ports.Azure, "port of Cosmos DB, Blob Storage and Monitor")
 	f.IntVar(&ports.DNS, "dns-port", ports.DNS, "port of the name server, UDP and TCP")
+	f.IntVar(&ports.Console, "console-port", ports.Console, "port of the web console")
 	f.IntVar(&ports.Control, "control-port", ports.Control, "port of the supervisor's control socket")
 	return cmd
 }
@@ -61,6 +62,7 @@ func (a *app) up(ctx context.Context, cfg config.Config, ports supervisor.Ports)
 	fmt.Fprintln(a.stderr, "starting both clouds and the node …")
 	err = s.Run(ctx, func() {
 		writeAddresses(a.stdout, s.State(), cfg, a.dir, time.Since(started))
+		a.writeConsole(ctx)
 	})
 	if err == nil {
 		fmt.Fprintln(a.stderr, "stopped; the data is kept in "+a.dir)

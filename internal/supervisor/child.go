@@ -43,6 +43,7 @@ type child struct {
 	started time.Time
 	backoff time.Duration
 	lastErr string
+	died    time.Time // when the last process ended
 }
 
 // start runs the process and returns once it says that it is ready.
@@ -120,7 +121,7 @@ func (c *child) reap(cmd *exec.Cmd, exited chan struct{}, tail *tailWriter) {
 	if last := tail.last(); last != "" {
 		why += ": " + last
 	}
-	c.lastErr = why
+	c.lastErr, c.died = why, time.Now().UTC()
 	again := c.wanted && c.restart
 	if time.Since(c.started) > 10*maxBackoff {
 		c.backoff = 0
@@ -176,6 +177,16 @@ func (c *child) pid() int {
 		return 0
 	}
 	return c.cmd.Process.Pid
+}
+
+// diedAt is when the process ended; zero while one runs, or none ever did.
+func (c *child) diedAt() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.runningLocked() {
+		return time.Time{}
+	}
+	return c.died
 }
 
 func (c *child) lastError() string {

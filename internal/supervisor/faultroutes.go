@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/proa-cloud/proa"
 )
@@ -16,6 +17,8 @@ const maxOrder = 4 << 10 // of a fault's JSON
 // FaultsReply is GET /v1/faults.
 type FaultsReply struct {
 	Faults []Fault `json:"faults"`
+	// Died tells when the process of a cloud ended that has not been started again.
+	Died map[proa.Region]time.Time `json:"died,omitempty"`
 }
 
 type (
@@ -34,7 +37,7 @@ type (
 // faultRoutes are the control socket's verbs.
 func (s *Supervisor) faultRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/faults", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, FaultsReply{s.Faults()}, nil)
+		reply(w, FaultsReply{s.Faults(), s.died()}, nil)
 	})
 	mux.HandleFunc("POST /v1/kill/{region}", s.onRegion(func(_ context.Context, r proa.Region) error { return s.Kill(r) }))
 	mux.HandleFunc("POST /v1/freeze/{region}", s.onRegion(func(_ context.Context, r proa.Region) error { return s.Freeze(r) }))
@@ -62,6 +65,16 @@ func (s *Supervisor) faultRoutes(mux *http.ServeMux) {
 		}
 		reply(w, struct{}{}, err)
 	})
+}
+
+func (s *Supervisor) died() map[proa.Region]time.Time {
+	died := map[proa.Region]time.Time{}
+	for r, c := range s.clouds {
+		if at := c.diedAt(); !at.IsZero() {
+			died[r] = at
+		}
+	}
+	return died
 }
 
 func (s *Supervisor) onRegion(do func(context.Context, proa.Region) error) http.HandlerFunc {

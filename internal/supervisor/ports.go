@@ -15,13 +15,14 @@ type Ports struct {
 	Azure   int
 	DNS     int
 	Control int
+	Console int
 	// Auto picks free ports for all of them, again the last ones where they are still free.
 	Auto bool
 }
 
 // DefaultPorts are those of `proa up` without flags.
 func DefaultPorts() Ports {
-	return Ports{Gateway: 8080, AWS: 4566, Azure: 8081, DNS: 5300, Control: 7700}
+	return Ports{Gateway: 8080, AWS: 4566, Azure: 8081, DNS: 5300, Control: 7700, Console: 7800}
 }
 
 // The gateways' loopback addresses, which are what the zone answers.
@@ -51,7 +52,7 @@ func (p Ports) plan(last Addresses) (Addresses, error) {
 		return autoAddresses(last)
 	}
 	a := Addresses{
-		Control: local(p.Control), DNS: local(p.DNS), AWS: local(p.AWS), Azure: local(p.Azure),
+		Control: local(p.Control), Console: local(p.Console), DNS: local(p.DNS), AWS: local(p.AWS), Azure: local(p.Azure),
 		AWSGateway: net.JoinHostPort(awsGatewayIP, strconv.Itoa(p.Gateway)), AzureGateway: net.JoinHostPort(azureGatewayIP, strconv.Itoa(p.Gateway)),
 	}
 	if !haveGatewayAddresses() {
@@ -59,6 +60,7 @@ func (p Ports) plan(last Addresses) (Addresses, error) {
 	}
 	for _, c := range []struct{ flag, addr string }{
 		{"--control-port", a.Control},
+		{"--console-port", a.Console},
 		{"--dns-port", a.DNS},
 		{"--aws-port", a.AWS},
 		{"--azure-port", a.Azure},
@@ -95,7 +97,7 @@ func autoAddresses(last Addresses) (Addresses, error) {
 	for _, c := range []struct {
 		field *string
 		last  string
-	}{{&a.Control, last.Control}, {&a.AWS, last.AWS}, {&a.Azure, last.Azure}} {
+	}{{&a.Control, last.Control}, {&a.Console, last.Console}, {&a.AWS, last.AWS}, {&a.Azure, last.Azure}} {
 		addr, err := pick("127.0.0.1", c.last)
 		if err != nil {
 			return a, err

@@ -10,11 +10,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/config"
 	"github.com/proa-cloud/proa/internal/faults"
+	"github.com/proa-cloud/proa/internal/telemetry"
 )
 
 // The demo's names in both clouds.
@@ -81,6 +83,8 @@ func (s *Supervisor) functionEnv(r proa.Region) map[string]string {
 		"PROA_ANNOUNCE_URL":   "http://" + s.state.Addresses.Node + "/v1/announce",
 		"PROA_ANNOUNCE_TOKEN": s.state.Credentials.AnnounceToken,
 		faults.Env:            faults.Path(cloudDir(s.cfg.Dir, r)),
+		telemetry.EnvURLs:     strings.Join(s.state.Addresses.NodeURLs(), ","),
+		telemetry.EnvToken:    s.state.Credentials.AnnounceToken,
 	}
 	if r == proa.Azure {
 		env["COSMOS_ENDPOINT"] = s.CosmosEndpoint()
@@ -116,6 +120,7 @@ func (s *Supervisor) nodeConfig() config.Config {
 	c.Node.Control = a.Node
 	c.Node.ControlToken = proa.NewSecret(k.NodeToken)
 	c.Node.AnnounceToken = proa.NewSecret(k.AnnounceToken)
+	c.Node.Console, c.Node.Supervisor, c.Node.SupervisorToken = a.Console, a.Control, proa.NewSecret(s.state.Token)
 	aws := &c.Regions.AWS
 	aws.Endpoint, aws.MonitorEndpoint = "http://"+a.AWSProxy, "http://"+a.AWS
 	aws.AccessKeyID, aws.SecretAccessKey = k.AWSAccessKeyID, proa.NewSecret(k.AWSSecretAccessKey)

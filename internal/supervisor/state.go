@@ -45,6 +45,7 @@ type Credentials struct {
 type Addresses struct {
 	Control      string `json:"control"` // the supervisor's control socket
 	Node         string `json:"node"`    // the node's control API
+	Console      string `json:"console"` // the web console
 	DNS          string `json:"dns"`
 	AWS          string `json:"aws"`   // every AWS API
 	Azure        string `json:"azure"` // Cosmos, Blob and Monitor
@@ -53,6 +54,9 @@ type Addresses struct {
 	AWSProxy     string `json:"aws_proxy"`   // data sync's way to AWS, which a partition cuts
 	AzureProxy   string `json:"azure_proxy"` // data sync's way to Azure
 }
+
+// NodeURLs are where every process reports what crosses the picture's arrows.
+func (a Addresses) NodeURLs() []string { return []string{"http://" + a.Node} }
 
 // Gateway returns the region's gateway address.
 func (a Addresses) Gateway(r proa.Region) string {

@@ -55,7 +55,7 @@ func (s *Supervisor) Status(ctx context.Context) Status {
 	a := s.state.Addresses
 	out := Status{
 		Zone: s.cfg.Proa.Zone, DNS: []string{a.DNS}, Regions: map[proa.Region]RegionStatus{},
-		Processes: s.processes(), Partitioned: []proa.Region{}, Faults: s.Faults(),
+		Console: s.console(), Processes: s.processes(), Partitioned: []proa.Region{}, Faults: s.Faults(),
 	}
 	seen, err := s.nodeStatus(ctx)
 	if err != nil {
@@ -81,6 +81,15 @@ func (s *Supervisor) Status(ctx context.Context) Status {
 		}
 	}
 	return out
+}
+
+// console is where the web console is, nil while its node is dead.
+func (s *Supervisor) console() *string {
+	if s.node.pid() == 0 || s.state.Addresses.Console == "" {
+		return nil
+	}
+	url := "http://" + s.state.Addresses.Console + "/"
+	return &url
 }
 
 func (s *Supervisor) nodeStatus(ctx context.Context) (node.Status, error) {

@@ -1,0 +1,184 @@
+// The live view: the picture, what is happening now, and the details of what was picked.
+import { useState } from "preact/hooks";
+import { ago, clock, count, ms, plural, rate, regionName } from "./format";
+import { arrowNames, names, regionOf, what } from "./layout";
+import { arrowStats, boxView, dead, faultsOf, statsOf } from "./model";
+import { Picture, PictureTable } from "./picture";
+import { Frame, Stats, Trace, usePoll, useStore } from "./store";
+import { Bar, Steps, summary } from "./timeline";
+import { Heal, Kill } from "./operate";
+import { Plot } from "./plot";
+
+export function Live() {
+  const { frame, session } = useStore();
+  const [selected, setSelected] = useState("");
+  const [table, setTable] = useState(false);
+  if (!frame) return null;
+  return (
+    <section class="live">
+      <h2 class="sr">The system, live</h2>
+      <div class="stage">
+        {table ? <PictureTable frame={frame} onSelect={setSelected} /> : <Picture frame={frame} selected={selected} onSelect={setSelected} />}
+        <div class="row under">
+          <button class="quiet" aria-pressed={table} onClick={() => setTable(!table)}>{table ? "Show the picture" : "Show as tables"}</button>
+          <span class="muted key"><i class="dot-key" />a request <i class="dot-key failed" />failed <i class="dot-key sync" />replication</span>
+        </div>
+      </div>
+      <aside>
+        {selected ? <Details frame={frame} what={selected} onClose={() => setSelected("")} /> : null}
+        <NowPanel frame={frame} />
+        <RegionsPanel frame={frame} faults={!!session?.faults} />
+        {frame.live.warnings?.length ? <Warnings list={frame.live.warnings} /> : null}
+      </aside>
+    </section>
+  );
+}
+
+function NowPanel({ frame }: { frame: Frame }) {
+  const live = frame.live;
+  const i = frame.incident;
+  const at = new Date(frame.at).getTime();
+  if (!i) {
+    const traffic = (frame.stats["primary>apigateway"]?.rate ?? 0) + (frame.stats["failover>apim"]?.rate ?? 0);
+    return (
+      <div class="panel" data-panel="now">
+        <h3>Now</h3>
+        <p class="lead">All is well. Traffic goes to {regionName(live.plan.active)}.</p>
+        <dl class="facts">
+          <dt>Users</dt><dd>{rate(traffic)}</dd>
+          <dt>Plan</dt><dd>{live.plan.version}, since {ago(live.plan.since, at)}</dd>
+          <dt>Decided by</dt><dd>{live.quorum}</dd>
+        </dl>
+        {live.held ? <p class="strip">{live.held}</p> : null}
+        {(live.waiting ?? []).map((w: string) => <p class="strip" key={w}>{w}</p>)}
+      </div>
+    );
+  }
+  return (
+    <div class="panel now" data-panel="now">
+      <h3>Now</h3>
+      <p class="lead">{summary(i)}</p>
+      <Bar incident={i} />
+      <Steps incident={i} />
+    </div>
+  );
+}
+
+function RegionsPanel({ frame, faults }: { frame: Frame; faults: boolean }) {
+  const live = frame.live;
+  return (
+    <div class="panel">
+      <h3>Regions</h3>
+      {["aws", "azure"].map((r) => {
+        const region = live.regions[r] ?? {};
+        const d = (live.directions ?? []).find((x: any) => x.from === r);
+        const gone = dead(frame, r);
+        const state = gone || region.health === "unhealthy" ? "bad" : region.health === "unknown" ? "unknown" : faultsOf(frame, r).length ? "warn" : "good";
+        return (
+          <div class="region" key={r} data-region={r}>
+            <div class="row">
+              <b>{regionName(r)}</b>
+              {live.plan.active === r ? <span class="chip route">serves</span> : null}
+              <span class={"chip " + state}>{gone ? "down" : region.health}</span>
+              <span class="spacer" />
+              {faults ? (gone || faultsOf(frame, r).length ? <Heal region={r} /> : <Kill region={r} />) : null}
+            </div>
+            {faultsOf(frame, r).map((x: any) => <p class="fault" key={x.kind}>{x.kind}: {x.text}</p>)}
+            <dl class="facts">
+              <dt>Lag to {regionName(r === "aws" ? "azure" : "aws")}</dt><dd>{d?.known ? (d.p50_ms !== null ? `${ms(d.p50_ms)}, p99 ${ms(d.p99_ms)}` : ms(d.lag_ms)) : "unknown"}</dd>
+              <dt>Backlog</dt><dd>{d ? plural(d.backlog, "key") : "–"}</dd>
+              <dt>Not replicated</dt><dd>{region.unreplicated === null ? "unknown" : plural(region.unreplicated, "write")}</dd>
+            </dl>
+          </div>
+        );
+      })}
+    </div>
+  );
+}
+
+export function Warnings({ list }: { list: string[] }) {
+  return <div class="panel"><h3>Warnings</h3><ul class="plain">{list.map((w) => <li key={w}>{w}</li>)}</ul></div>;
+}
+
+function Figures({ s }: { s: Stats }) {
+  return (
+    <dl class="figures">
+      <div><dt>Rate</dt><dd>{rate(s.rate)}</dd></div>
+      <div><dt>Errors</dt><dd class={s.error_rate > 0 ? "bad" : ""}>{rate(s.error_rate)}</dd></div>
+      <div><dt>p50</dt><dd>{ms(s.p50_ms)}</dd></div>
+      <div><dt>p99</dt><dd>{ms(s.p99_ms)}</dd></div>
+      <div><dt>In all</dt><dd>{count(s.total)}</dd></div>
+    </dl>
+  );
+}
+
+function Details({ frame, what: id, onClose }: { frame: Frame; what: string; onClose: () => void }) {
+  const arrow = id.includes(">");
+  const s = arrow ? arrowStats(frame, id) : statsOf(frame, id);
+  const [from, to] = id.split(">");
+  const title = arrow ? `${names[from]} → ${names[to]}` : names[id];
+  const v = arrow ? null : boxView(frame, id);
+  return (
+    <div class="panel details" data-details={id}>
+      <div class="row"><h3>{title}</h3>{v ? <span class={"chip " + v.state}>{v.word}</span> : null}<span class="spacer" /><button class="quiet" aria-label="Close the details" onClick={onClose}>×</button></div>
+      <p class="muted">{arrow ? arrowNames[id] : what[id]}</p>
+      <Figures s={s} />
+      {arrow ? null : <BoxFacts frame={frame} box={id} />}
+      {s.last ? <p class="fault">Last error, {clock(s.last.at)}: {s.last.text}</p> : null}
+      <Plot range="1h" title="Last hour, a second" series={[{ name: id + " rate", label: "requests", color: "--accent" }, { name: id + " errors", label: "errors", color: "--bad" }]} height={110} />
+      {arrow || (v && v.stats && v.stats.total > 0) ? <Traces arrow={arrow ? id : ""} box={arrow ? "" : id} /> : null}
+    </div>
+  );
+}
+
+function BoxFacts({ frame, box }: { frame: Frame; box: string }) {
+  const live = frame.live;
+  const region = regionOf[box];
+  if (box === "apigateway" || box === "apim") return <dl class="facts"><dt>Endpoint</dt><dd class="mono">{live.regions[region]?.gateway}</dd></dl>;
+  if (box === "health") {
+    return (
+      <ul class="plain votes">
+        {live.votes.map((v: any) => <li key={v.vantage + v.region}><b>{v.vantage}</b> on {regionName(v.region)}: <span class={"chip " + (v.health === "healthy" ? "good" : v.health === "unhealthy" ? "bad" : "unknown")}>{v.health}</span> <span class="muted">{v.reason}</span></li>)}
+      </ul>
+    );
+  }
+  if (box === "cloudwatch" || box === "monitor") {
+    const c = live.checks.find((x: any) => x.region === region && /alarm|monitor|watch/i.test(x.name));
+    return c ? <dl class="facts"><dt>It says</dt><dd>{c.health}: {c.reason}</dd></dl> : null;
+  }
+  if (region && live.regions[region]) return <dl class="facts"><dt>Region</dt><dd>{live.regions[region].health}: {live.regions[region].reason}</dd></dl>;
+  if (box === "conflicts") return <p><a href="#conflicts">Open the conflict inspector</a></p>;
+  if (box === "replication" || box === "events") return <p><a href="#data">Open the data view</a></p>;
+  return null;
+}
+
+function Traces({ arrow, box }: { arrow: string; box: string }) {
+  const { data } = usePoll<{ traces: Trace[] }>("/v1/traces?arrow=" + encodeURIComponent(arrow), 2500);
+  let list = data?.traces ?? [];
+  if (box) list = list.filter((t) => t.spans.some((s) => s.arrow.split(">").includes(box)));
+  if (list.length === 0) return null;
+  return (
+    <div>
+      <h4>Followed requests</h4>
+      {list.slice(0, 4).map((t) => <Waterfall key={t.id} trace={t} />)}
+    </div>
+  );
+}
+
+function Waterfall({ trace }: { trace: Trace }) {
+  const zero = new Date(trace.start).getTime();
+  const first = trace.spans[0];
+  const end = Math.max(...trace.spans.map((s) => new Date(s.start).getTime() - zero + s.ms), 0.001);
+  return (
+    <div class="waterfall">
+      <p class="muted">{clock(trace.start, true)} · {ms(first.ms)} · <span class="mono">{trace.id.slice(0, 8)}</span></p>
+      {trace.spans.map((s) => (
+        <div key={s.id} class={s.error ? "failed" : ""} title={s.error || s.process}>
+          <span>{s.arrow.replace(">", " → ")}</span>
+          <i><b style={{ marginLeft: `${Math.min(98, ((new Date(s.start).getTime() - zero) / end) * 100)}%`, width: `${Math.max(2, (s.ms / end) * 100)}%` }} /></i>
+          <em>{ms(s.ms)}</em>
+        </div>
+      ))}
+    </div>
+  );
+}
