@@ -202,6 +202,11 @@ func (s *Service) Warnings() []string {
 			}
 		}
 	}
+	for _, k := range s.parts.Load().keepers {
+		if text := k.warning(); text != "" {
+			list = append(list, text)
+		}
+	}
 	if _, name := s.cost.spent(s.clock.now()); name != "" {
 		list = append(list, "the budget of "+name+" is spent: replication waits for it")
 	}

@@ -46,6 +46,7 @@ type keeper struct {
 	moved   bool                    // some of feeds gave changes since they were saved
 	savedAt time.Time
 	dropped uint64
+	missing bool // the table is, and this node is alone: it goes on without
 }
 
 func (s *Service) newKeeper(region proa.Region, instance string) *keeper {
@@ -63,11 +64,11 @@ func (s *Service) newKeeper(region proa.Region, instance string) *keeper {
 
 // feed records how far a table's feed has been captured, on stable storage here.
 func (k *keeper) feed(table, cursor string, at time.Time, moved bool) {
-	if k.car == nil || cursor == "" {
-		return
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.car == nil || k.missing || cursor == "" {
+		return
+	}
 	k.feeds[table] = sidecar.Feed{Cursor: cursor, At: at}
 	if moved && !k.moved {
 		k.moved = true
@@ -82,7 +83,11 @@ func (k *keeper) remember(key proa.Key, w *resolve.Winner) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.pending) >= keepPending {
+	switch {
+	case k.missing:
+		k.kept[key.ID()] = w.Version
+		return
+	case len(k.pending) >= keepPending:
 		k.dropped++
 		return
 	}
@@ -117,9 +122,20 @@ func (k *keeper) run(ctx context.Context, t Tenure) error {
 	}
 	k.s.owner.claims(k.region, epoch)
 	close(k.opened)
-	if k.car == nil {
+	if k.car == nil || k.isMissing() {
 		return nil
 	}
+	return k.keep(ctx)
+}
+
+func (k *keeper) isMissing() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.missing
+}
+
+// keep writes what there is to keep, at most every keepEvery.
+func (k *keeper) keep(ctx context.Context) error {
 	rounds := k.s.clock.now()
 	for ctx.Err() == nil {
 		if now := k.s.clock.now(); now.Sub(rounds) > keepRounds {
@@ -164,6 +180,13 @@ func (k *keeper) claim(ctx context.Context, t Tenure) (sidecar.Root, bool) {
 		if k.stale(err) {
 			return before, false
 		}
+		if errors.Is(err, proa.ErrNotFound) && !k.s.cfg.Shared {
+			k.mu.Lock()
+			k.missing = true
+			k.mu.Unlock()
+			k.log.Warn("the sidecar table is missing: a lost disk would lose deletes", "error", err)
+			return sidecar.Root{}, true
+		}
 		k.s.owner.troubled(k.region, err)
 		if failures%50 == 0 {
 			k.log.Warn("the region cannot be claimed yet", "error", err)
@@ -187,7 +210,7 @@ func (k *keeper) stale(err error) bool {
 // open reads the region's deletes into a shadow index that is begun anew, and sets its feeds to where
 // the predecessor was.
 func (k *keeper) open(ctx context.Context, before sidecar.Root) error {
-	for failures := 1; ; failures++ {
+	for failures := 1; !k.isMissing(); failures++ {
 		err := k.load(ctx)
 		if err == nil {
 			break
@@ -225,6 +248,21 @@ func (k *keeper) load(ctx context.Context) error {
 	})
 	k.log.Info("deletes read from the sidecar", "deletes", n)
 	return err
+}
+
+// warning says what a successor would miss; "" for nothing.
+func (k *keeper) warning() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.missing:
+		return fmt.Sprintf("%s has no table %s: if this node's disk is lost, deletes that wait come back",
+			k.region, k.s.cfg.Sidecars[k.region].Schema().Table)
+	case k.dropped > 0:
+		return fmt.Sprintf("%d deletes are not kept outside this node: the sidecar of %s cannot be written",
+			k.dropped, k.region)
+	}
+	return ""
 }
 
 // recall steps the core with deletes, in tables whose shadow index is begun anew.

@@ -53,6 +53,9 @@ func newDataSync(ctx context.Context, c Config, db *pebble.DB) (*datasync.Servic
 		}
 		cfg.Buckets = append(cfg.Buckets, objects.Bucket{Name: b.Name, Sides: map[proa.Region]cloud.Bucket{proa.AWS: s3, proa.Azure: blob}})
 	}
+	if err := sidecars(ctx, &cfg, c.Proa, a, z); err != nil {
+		return nil, err
+	}
 	return datasync.New(cfg)
 }
 

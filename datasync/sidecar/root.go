@@ -11,8 +11,11 @@ import (
 	"github.com/proa-cloud/proa/cloud"
 )
 
-// Table is the usual name of the table.
-const Table = "proa_state"
+// Table is the table's name in both clouds, Database that of its Cosmos DB database.
+const (
+	Table    = "proa_state"
+	Database = "proa"
+)
 
 // Schema is the table's: one row a deployment, and its segments.
 func Schema() proa.Schema {

@@ -10,6 +10,7 @@ import (
 	"github.com/proa-cloud/proa/aws/provision"
 	"github.com/proa-cloud/proa/azure"
 	azurelocal "github.com/proa-cloud/proa/azure/local"
+	"github.com/proa-cloud/proa/datasync/sidecar"
 )
 
 // AccountID is the local AWS's only account.
@@ -27,6 +28,7 @@ func (s *Supervisor) provisionAWS(ctx context.Context, zip pack) error {
 		for _, t := range s.cfg.Proa.Tables {
 			spec.Tables = append(spec.Tables, t.Schema())
 		}
+		spec.Tables = append(spec.Tables, sidecar.Schema())
 		for _, b := range s.cfg.Proa.Buckets {
 			spec.Buckets = append(spec.Buckets, b.Name)
 		}
@@ -53,16 +55,20 @@ func (s *Supervisor) writeAzureFile() error {
 		}},
 	}
 	byName := map[string]int{}
-	for _, t := range s.cfg.Proa.Tables {
-		i, ok := byName[t.Database]
+	container := func(database string, schema proa.Schema) {
+		i, ok := byName[database]
 		if !ok {
 			i = len(file.Databases)
-			byName[t.Database] = i
-			file.Databases = append(file.Databases, azurelocal.Database{Name: t.Database})
+			byName[database] = i
+			file.Databases = append(file.Databases, azurelocal.Database{Name: database})
 		}
-		container := azurelocal.CosmosContainer{Name: t.Name, PartitionKey: []string{azure.PartitionKeyPath(t.Schema())}}
-		file.Databases[i].Containers = append(file.Databases[i].Containers, container)
+		c := azurelocal.CosmosContainer{Name: schema.Table, PartitionKey: []string{azure.PartitionKeyPath(schema)}}
+		file.Databases[i].Containers = append(file.Databases[i].Containers, c)
 	}
+	for _, t := range s.cfg.Proa.Tables {
+		container(t.Database, t.Schema())
+	}
+	container(sidecar.Database, sidecar.Schema())
 	for _, b := range s.cfg.Proa.Buckets {
 		file.BlobContainers = append(file.BlobContainers, b.Container)
 	}
