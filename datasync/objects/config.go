@@ -15,10 +15,19 @@ type Bucket struct {
 	// change, longest when none do (250 ms, 800 ms). A sweep that takes long is followed by a pause
 	// as long as itself.
 	SweepMin, SweepMax time.Duration
-	Workers            int           // copies at a time, both sides together (8)
-	Page               int           // objects of one listing (1,000)
-	MaxSize            int64         // larger objects are not replicated but reported (5 GiB)
-	CopyTimeout        time.Duration // of one object (10 min)
+	Workers            int // copies at a time, both sides together (16)
+	Page               int // objects of one listing (1,000)
+	// MaxSize bounds what is replicated; larger objects are reported (48.8 TiB: S3's 10,000 parts of
+	// 5 GiB).
+	MaxSize int64
+	// Objects of up to Small bytes are read at once, whole, in the place of being described (256 KiB).
+	Small int64
+	// Objects larger than PartFrom bytes cross in parts of PartSize or, where that makes more than
+	// 10,000, of as much as it takes (16 MiB, 8 MiB). Parts of PartSize are held in memory, PartBuffers
+	// of them at a time (8); larger ones are streamed.
+	PartFrom, PartSize int64
+	PartBuffers        int
+	CopyTimeout        time.Duration // of one object, or of one part of it (10 min)
 	CallTimeout        time.Duration // of one listing, Head or delete (5 s)
 	// bounds the back-off of one object (2 s) and of a side that is away (1 s)
 	RetryMax    time.Duration
@@ -45,13 +54,22 @@ func (b Bucket) withDefaults() Bucket {
 	set(&b.KeepAge, 90*24*time.Hour)
 	set(&b.Stale, 5*time.Second)
 	if b.Workers <= 0 {
-		b.Workers = 8
+		b.Workers = 16
 	}
 	if b.Page <= 0 {
 		b.Page = 1000
 	}
-	if b.MaxSize <= 0 {
-		b.MaxSize = 5 << 30
+	size := func(n *int64, v int64) {
+		if *n <= 0 {
+			*n = v
+		}
+	}
+	size(&b.MaxSize, cloud.MaxParts*(5<<30))
+	size(&b.Small, 256<<10)
+	size(&b.PartFrom, 16<<20)
+	size(&b.PartSize, 8<<20)
+	if b.PartBuffers <= 0 {
+		b.PartBuffers = 8
 	}
 	return b
 }

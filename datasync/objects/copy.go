@@ -34,7 +34,12 @@ func (r *Replicator) apply(ctx context.Context, name string) error {
 			}
 		}
 		if !wrote {
-			return nil
+			break
+		}
+	}
+	for _, region := range proa.Regions() {
+		if err := r.tidy(ctx, region, name); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -45,19 +50,21 @@ const applyRounds = 3
 
 // write brings one side of an object to the winner. It fails only when the store does.
 func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) error {
-	w := Writing{
-		Version: st.Winner.Version, Tombstone: st.Winner.Tombstone,
-		Content: st.Winner.Content, Sent: r.now(),
+	if r.unseen(st, region) {
+		if err := r.observe(ctx, region, st.Name); err != nil {
+			return r.failed(ctx, st.Name, region, r.intent(st), err)
+		}
+		return nil // the next round writes, if that still is due
 	}
+	w := r.intent(st)
 	if keep := st.at(region).Keep; keep != nil {
 		if err := r.keep(ctx, region, st.Name, *keep); err != nil {
 			return r.failed(ctx, st.Name, region, w, err)
 		}
 	}
 	err := r.change(st.Name, true, func(st *State) (verdict, proa.Region, error) {
-		sd := st.at(region)
-		sd.Keep = nil
-		sd.Writing = append(r.outstanding(sd.Writing, w.Version), w)
+		st.at(region).Keep = nil
+		r.intend(st, region, w)
 		return verdict{}, "", nil
 	})
 	if err != nil {
@@ -76,6 +83,24 @@ func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) e
 		r.stored(st, region, w, info)
 		return verdict{}, "", nil
 	})
+}
+
+// unseen reports whether a side that nothing is known of is to be given a large object, which it may
+// hold already.
+func (r *Replicator) unseen(st *State, region proa.Region) bool {
+	return !st.at(region).Known && !st.Winner.Tombstone && st.Winner.Content.Size > r.cfg.Small
+}
+
+func (r *Replicator) intent(st *State) Writing {
+	return Writing{
+		Version: st.Winner.Version, Tombstone: st.Winner.Tombstone,
+		Content: st.Winner.Content, Sent: r.now(),
+	}
+}
+
+func (r *Replicator) intend(st *State, region proa.Region, w Writing) {
+	sd := st.at(region)
+	sd.Writing = append(r.outstanding(sd.Writing, w.Version), w)
 }
 
 // outstanding drops intents that can land no more, and one of the same version, which is being
@@ -163,12 +188,23 @@ func (r *Replicator) copy(
 		return cloud.ObjectInfo{}, fmt.Errorf("%d bytes, of %d at most: %w", src.Content.Size,
 			r.cfg.MaxSize, proa.ErrTooLarge)
 	}
-	o := cloud.PutOptions{
+	o := describe(src, dst)
+	from, parts := r.cfg.Sides[to.Other()].(cloud.PartBucket)
+	into, ok := r.cfg.Sides[to].(cloud.PartBucket)
+	if parts && ok && src.Content.Size > r.cfg.PartFrom {
+		t := &transfer{r: r, from: from, into: into, side: to, name: st.Name, src: src, options: o}
+		return t.run(ctx, st.Winner.Version)
+	}
+	return r.stream(ctx, to.Other(), st.Name, src.ETag, to, st.Name, o)
+}
+
+// describe says how a side's object is stored at the other side, in the place of what is known there.
+func describe(src, dst *Side) cloud.PutOptions {
+	return cloud.PutOptions{
 		ContentType: src.Content.ContentType, Headers: src.Content.Headers,
 		Metadata: src.Content.Metadata,
 		IfMatch:  dst.ETag, IfNoneMatch: !dst.Exists,
 	}
-	return r.stream(ctx, to.Other(), st.Name, src.ETag, to, st.Name, o)
 }
 
 // keep copies a loser to the side where it is, under a name of proa's own, before it is written
@@ -251,9 +287,13 @@ func Sum(ctx context.Context, b cloud.Bucket, name, etag string) (uint64, error)
 	return sum.Sum64(), nil
 }
 
-// trim removes kept losers and remembered deletes that are older than their bounds, an hour apart.
+// trim removes kept losers and remembered deletes that are older than their bounds, and uploads that
+// were given up, an hour apart.
 func (r *Replicator) trim(ctx context.Context, region proa.Region) error {
 	for {
+		if err := r.trimUploads(ctx, region); err != nil {
+			return err
+		}
 		if sleep(ctx, time.Hour, nil); ctx.Err() != nil {
 			return nil //nolint:nilerr // the end of ctx
 		}

@@ -26,10 +26,13 @@ type Replicator struct {
 	now   func() time.Time
 	log   *slog.Logger
 	work  chan string // names that may be due at a side
+	// buffers of parts, nil until their first use: as many parts are under way
+	buffers chan []byte
 
 	mu      sync.Mutex
 	busy    map[string]bool // names that are being observed or written
 	queued  map[string]bool // names in work
+	refused map[string]struct{}
 	sides   [2]sideStatus
 	objects int64
 }
@@ -63,6 +66,11 @@ func New(
 	r := &Replicator{
 		cfg: b.withDefaults(), store: store, now: now, log: log.With("bucket", b.Name),
 		work: make(chan string, workKept), busy: map[string]bool{}, queued: map[string]bool{},
+		refused: map[string]struct{}{},
+	}
+	r.buffers = make(chan []byte, r.cfg.PartBuffers)
+	for range r.cfg.PartBuffers {
+		r.buffers <- nil
 	}
 	for i := range r.sides {
 		r.sides[i].oldest = map[string]time.Time{}
@@ -186,7 +194,7 @@ func (r *Replicator) change(
 		return err
 	}
 	write := r.store.Lazy
-	if durable || v.captured {
+	if durable || v.captured || v.durable {
 		write = r.store.Commit
 	}
 	if err := write(func(tx *shadow.Tx) error { return r.put(tx, st, v, region) }); err != nil {

@@ -31,6 +31,9 @@ type pair struct {
 	blob  *bucket
 	r     *Replicator
 	stop  func()
+	// what the replicator is given in the place of the buckets themselves
+	sides map[proa.Region]cloud.Bucket
+	tune  func(*Bucket)
 }
 
 func newPair(t *testing.T) *pair {
@@ -61,15 +64,21 @@ func (p *pair) start() {
 		last = maxTime(time.Now(), last.Add(1))
 		return last
 	}
-	p.r, err = New(Bucket{
+	b := Bucket{
 		Name: "attachments", Sides: map[proa.Region]cloud.Bucket{
 			proa.AWS:   p.s3,
 			proa.Azure: p.blob,
 		},
 		SweepMin: 2 * time.Millisecond, SweepMax: 5 * time.Millisecond, Page: 3,
 		RetryMax: 20 * time.Millisecond,
-	},
-		p.store, now, slog.New(slog.DiscardHandler))
+	}
+	if p.sides != nil {
+		b.Sides = p.sides
+	}
+	if p.tune != nil {
+		p.tune(&b)
+	}
+	p.r, err = New(b, p.store, now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		p.t.Fatal(err)
 	}

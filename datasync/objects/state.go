@@ -134,6 +134,7 @@ type verdict struct {
 	won      bool
 	clash    *clash
 	synced   bool // a write of ours has shown up
+	durable  bool // a write follows that the state must outlive
 }
 
 type clash struct {

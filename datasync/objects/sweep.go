@@ -15,9 +15,6 @@ import (
 	"github.com/proa-cloud/proa/datasync/shadow"
 )
 
-// heads is how many objects are looked at together.
-const heads = 8
-
 // shownAfter is how much later than an announcement a complete sweep must have begun to settle it:
 // the clocks of functions and nodes are this close.
 const shownAfter = 5 * time.Second
@@ -134,12 +131,12 @@ func (r *Replicator) list(
 // due anyway.
 func (r *Replicator) differing(
 	region proa.Region, page []cloud.ObjectInfo, after, last string,
-) ([]string, error) {
-	var look []string
+) ([]sight, error) {
+	var look []sight
 	now, next := r.now(), 0
 	isNew := func(o cloud.ObjectInfo) {
 		if !Own(o.Name) {
-			look = append(look, o.Name)
+			look = append(look, sight{o.Name, o.Size})
 		}
 	}
 	_, err := r.store.WalkObjects(r.cfg.Name, after, last, -1, func(name string, record []byte) error {
@@ -154,11 +151,11 @@ func (r *Replicator) differing(
 		sd := st.at(region)
 		if next < len(page) && page[next].Name == name {
 			if !sd.unchanged(page[next]) {
-				look = append(look, name)
+				look = append(look, sight{name, page[next].Size})
 			}
 			next++
-		} else if sd.Exists || !sd.Known {
-			look = append(look, name)
+		} else if sd.Exists || !sd.Known && st.Winner.Tombstone {
+			look = append(look, sight{name, gone})
 		}
 		if st.due(proa.AWS, now) || st.due(proa.Azure, now) {
 			r.enqueue(name)
@@ -174,25 +171,67 @@ func (r *Replicator) differing(
 	return look, nil
 }
 
+// sight is an object that is to be looked at, and how large it is said to be.
+type sight struct {
+	name string
+	size int64
+}
+
+// gone is the size of what is said not to be there.
+const gone = -1
+
 // Own reports whether an object is proa's own.
 func Own(name string) bool { return strings.HasPrefix(name, OwnPrefix) }
 
-// look observes objects.
-func (r *Replicator) look(ctx context.Context, region proa.Region, names []string) error {
+// look observes objects, side by side.
+func (r *Replicator) look(ctx context.Context, region proa.Region, sights []sight) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(heads)
-	for _, name := range names {
+	g.SetLimit(r.cfg.Workers)
+	for _, s := range sights {
 		g.Go(func() error {
-			if !r.take(name) {
+			if !r.take(s.name) {
 				return nil // the next sweep sees it
 			}
-			err := r.observe(ctx, region, name)
-			r.release(name)
-			r.enqueue(name)
-			return err
+			return r.aside(r.visit(ctx, region, s), region, s.name)
 		})
 	}
 	return g.Wait()
+}
+
+// aside keeps a fault of one object from stopping the sweep of all others: what its own store says of
+// it alone, such as that it may not be read.
+func (r *Replicator) aside(err error, region proa.Region, name string) error {
+	if err == nil || errors.Is(err, errStore) || errors.Is(err, proa.ErrUnavailable) ||
+		errors.Is(err, proa.ErrThrottled) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	r.mu.Lock()
+	_, known := r.refused[name]
+	if !known && len(r.refused) < refusedKept {
+		r.refused[name] = struct{}{}
+	}
+	r.mu.Unlock()
+	if !known {
+		r.log.Warn("object cannot be read", "object", name, "region", region, "error", err)
+	}
+	return nil
+}
+
+// refusedKept bounds the objects of which it is remembered that they were logged.
+const refusedKept = 1000
+
+// visit observes one object, and copies it at once where it is small. The caller has taken the name;
+// visit releases it.
+func (r *Replicator) visit(ctx context.Context, region proa.Region, s sight) error {
+	var err error
+	if s.size >= 0 && s.size <= r.cfg.Small {
+		err = r.carry(ctx, region, s.name)
+	} else {
+		err = r.observe(ctx, region, s.name)
+	}
+	r.release(s.name)
+	r.enqueue(s.name)
+	return err
 }
 
 // observe asks a side for an object and judges the answer. The caller has taken the name.
