@@ -6,7 +6,7 @@ PACKAGES := $(shell $(GO) list ./... 2>/dev/null | grep -v /test/)
 # Prints go test's own lines, then every skipped test with its reason.
 TESTSUM  := $(GO) tool -modfile=tools/go.mod gotestsum
 
-.PHONY: build test unit e2e lint vet fmt bench-system bench-detect bench-dns soak-dns peers sim sim-bugs sim-reach clean
+.PHONY: build test unit e2e lint vet fmt bench-system bench-detect bench-dns soak-dns peers sim sim-bugs sim-reach sim-traffic clean
 
 build: ## build the binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/proa
@@ -56,6 +56,9 @@ sim-bugs: ## each planted bug must be found within SEEDS histories
 
 sim-reach: ## each named situation must come up 1,000 times in 1,000,000 histories
 	$(GO) run ./sim/run -seeds 1000000 -first $(FIRST) -reach 1000
+
+sim-traffic: ## schedules of the traffic controller's simulator: SEEDS=, FIRST=, SEED=, BUG= as for sim
+	$(GO) run ./sim/traffic/run -seeds $(SEEDS) -first $(FIRST) $(if $(SEED),-seed $(SEED)) $(if $(BUG),-bug "$(BUG)")
 
 clean:
 	rm -rf bin

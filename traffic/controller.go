@@ -27,6 +27,7 @@ type Controller struct {
 	judged  map[proa.Region]Judgement
 	links   map[proa.Region]*link // by the region that changes come from
 	pending *Pending
+	done    *Pending  // the planned move that the last plan ended, until that is agreed
 	waiting string    // the last reported obstacle, so that each is told once
 	standby string    // why another node decides, "" when this one does
 	decides time.Time // since when this node decides
@@ -95,6 +96,7 @@ func (c *Controller) Step(now time.Time, in Input) []Output {
 		c.adopt(in.State)
 	case Committed:
 		c.commit(in.State)
+		return c.out // whether a decision came about is told before the next one is made
 	case Assigned:
 		c.assign(in.Standby)
 	case NodeHeard:
@@ -190,7 +192,7 @@ func (c *Controller) failoverWaits(from, to proa.Region) []string {
 	if c.cfg.StayPastBudget && c.budgetLeft() == 0 {
 		waits = append(waits, c.budgetText())
 	}
-	return append(waits, c.ruled(c.move(CauseFailover, to, Command{}))...)
+	return append(waits, c.ruled(CauseFailover, to, Command{})...)
 }
 
 // switchTo makes the next plan. The caller has checked that it may.
@@ -208,7 +210,7 @@ func (c *Controller) switchTo(to proa.Region, e Evidence, reason string) {
 // enact puts the next plan in force.
 func (c *Controller) enact(p proa.Plan, e Evidence, what string) {
 	c.state.Plan = p
-	c.waiting, c.ownerWaits = "", false
+	c.waiting, c.ownerWaits, c.done = "", false, nil
 	e.What = what
 	e.Verdicts = c.verdicts()
 	for _, r := range proa.Regions() {

@@ -19,7 +19,7 @@ func (c *Controller) failback() {
 		c.withdraw(fmt.Sprintf("%s is unhealthy (%s)", to, c.reason(to, proa.Unhealthy)), "")
 		return
 	}
-	if waits := c.failbackWaits(); len(waits) > 0 {
+	if c.judged[to].Health != proa.Healthy || !c.replicated() || len(c.failbackWaits()) > 0 {
 		c.noteFailbackWait()
 		return
 	}
@@ -106,7 +106,7 @@ func (c *Controller) failbackWaits() []string {
 	if c.state.Plan.Share > 0 {
 		return waits // its first stage passed the rules
 	}
-	return append(waits, c.ruled(c.move(CauseFailback, to, Command{}))...)
+	return append(waits, c.ruled(CauseFailback, to, Command{})...)
 }
 
 // noteFailbackWait reports an obstacle that will not pass by itself; the rest is for Explain, or
@@ -117,15 +117,16 @@ func (c *Controller) noteFailbackWait() {
 		c.wait("failback waits: " + c.budgetText())
 	case c.judged[c.cfg.Preferred].Health != proa.Healthy:
 		c.wait("failback waits: " + string(c.cfg.Preferred) + " is not healthy")
-	case c.replicationTrouble():
+	case !c.replicated():
 		c.wait("failback waits: replication is unknown or over its objective")
 	default:
 		c.wait("failback waits: hold-down, dwell time or an operator")
 	}
 }
 
-func (c *Controller) replicationTrouble() bool {
-	return c.trouble(proa.AWS) != "" || c.trouble(proa.Azure) != ""
+// replicated reports whether both directions are known and under their objective.
+func (c *Controller) replicated() bool {
+	return c.inOrder(c.links[proa.AWS]) && c.inOrder(c.links[proa.Azure])
 }
 
 // recentSwitches returns the switches that still count against the budget.

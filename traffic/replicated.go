@@ -9,12 +9,16 @@ func (c *Controller) commit(s State) {
 		c.ownerNamed = c.now
 	}
 	c.state = cloneState(s)
+	switch {
+	case s.Plan.Version < was.Version && c.done != nil:
+		c.pending, c.done = c.done, nil
+	case s.Plan.Version > was.Version && s.Plan.Active != was.Active:
+		c.pending, c.waiting = nil, ""
+	}
+	c.rewind()
 	if was.Version == s.Plan.Version && was.Active == s.Plan.Active && was.Epoch == s.Plan.Epoch {
 		c.out = append(c.out, StateChanged{State: c.State()})
 		return
-	}
-	if was.Active != s.Plan.Active {
-		c.pending, c.waiting = nil, ""
 	}
 	var e Evidence
 	if n := len(s.History); n > 0 && s.History[n-1].Plan.Version == s.Plan.Version {
@@ -34,7 +38,8 @@ func (c *Controller) assign(standby string) {
 	if standby != "" && c.standby == "" {
 		c.dropPending(standby)
 	}
-	if standby == "" && c.standby != "" {
+	c.done = nil
+	if standby == "" { // also when it was so: another may have decided in between
 		c.decides = c.now
 	}
 	c.standby = standby

@@ -65,8 +65,12 @@ func (c *Controller) move(cause Cause, to proa.Region, cmd Command) Move {
 }
 
 // ruled lists what the safety rules say against a move.
-func (c *Controller) ruled(m Move) []string {
+func (c *Controller) ruled(cause Cause, to proa.Region, cmd Command) []string {
+	if len(c.cfg.Rules) == 0 {
+		return nil
+	}
 	var said []string
+	m := c.move(cause, to, cmd)
 	for _, r := range c.cfg.Rules {
 		if why := r.Refuse(m); why != "" {
 			said = append(said, "rule "+r.Name()+": "+why)
@@ -78,7 +82,7 @@ func (c *Controller) ruled(m Move) []string {
 // mayOverride refuses an order that a rule refuses, unless the operator sets the rules aside. It
 // returns what was set aside.
 func (c *Controller) mayOverride(cmd Command) ([]string, error) {
-	said := c.ruled(c.move(CauseSwitchover, cmd.To, cmd))
+	said := c.ruled(CauseSwitchover, cmd.To, cmd)
 	switch {
 	case len(said) == 0:
 		return nil, nil

@@ -61,6 +61,10 @@ func (c *Controller) advanceSwitchover() {
 		c.abandon(err.Error())
 		return
 	}
+	if p.Phase == "" {
+		c.nextPhase()
+		return
+	}
 	if waits := c.phaseWaits(); waits != "" && !c.now.Before(p.Deadline) {
 		c.abandon(fmt.Sprintf("%s after %s", waits, seconds(c.now.Sub(p.Since))))
 		return
@@ -77,6 +81,7 @@ func (c *Controller) advanceSwitchover() {
 	c.state.Pinned = cmd.To != c.cfg.Preferred
 	c.switchTo(cmd.To, Evidence{Cause: CauseSwitchover, By: cmd.By, Overridden: p.Overridden},
 		fmt.Sprintf("%s by %s, backlog 0%s", cmd.Action, cmd.By, because(cmd.Reason)))
+	c.done = p
 }
 
 // phaseWaits says what the phase still waits for, "" when it is over.
@@ -106,6 +111,19 @@ func (c *Controller) phaseWaits() string {
 		}
 	}
 	return ""
+}
+
+// rewind goes back to the phase that the agreed state has reached, when the log did not take what the
+// planned move decided.
+func (c *Controller) rewind() {
+	p := c.pending
+	switch {
+	case p == nil:
+	case p.Phase == PhaseDrain && !c.state.Plan.Drain:
+		p.Phase = ""
+	case (p.Phase == PhaseFence || p.Phase == PhaseCross) && c.cfg.OneWriter && !c.fenced():
+		p.Phase, p.PhaseSince = PhaseDrain, c.now.Add(-c.cfg.Drain)
+	}
 }
 
 // abandon gives the planned move up and undoes what it did.
