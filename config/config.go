@@ -37,6 +37,8 @@ type Config struct {
 	Traffic Traffic `yaml:"traffic"`
 	// Health says how the regions are judged.
 	Health Health `yaml:"health,omitempty"`
+	// Capacity are hooks that tell whether a region could carry all traffic, and that scale it.
+	Capacity []Capacity `yaml:"capacity,omitempty"`
 	// DNS is what the name server does besides answering for the zone.
 	DNS DNS `yaml:"dns,omitempty"`
 	// Objectives are what a drill is judged by and what failback waits for.

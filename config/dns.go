@@ -40,6 +40,20 @@ type DNS struct {
 	Aliases []Alias `yaml:"aliases,omitempty"`
 	// Transfers let secondaries copy zones; left out: transfers are refused.
 	Transfers []Transfer `yaml:"transfers,omitempty"`
+	// Delegation has the node compare the zone with what its parent says of it.
+	Delegation Delegation `yaml:"delegation,omitempty"`
+}
+
+// Delegation is a look at the parent zone's servers.
+type Delegation struct {
+	// Interval is the time between two looks; left out: nobody looks.
+	Interval Duration `yaml:"interval,omitempty"`
+	// Parents are the parent's name servers, address and port; left out: the resolver knows them.
+	Parents []string `yaml:"parents,omitempty"`
+	// Resolver is address and port of one; left out: the first of /etc/resolv.conf.
+	Resolver string `yaml:"resolver,omitempty"`
+	// Port is where the delegated servers are asked; left out: 53.
+	Port uint16 `yaml:"port,omitempty"`
 }
 
 // RateLimit bounds like replies to a /24 or /56.
@@ -106,7 +120,27 @@ func (c Config) checkDNS(f *strictyaml.File) error {
 			return f.Errorf(path+".ttl", "whole seconds, from 1s to 1h", "%s is out of range", a.TTL)
 		}
 	}
+	if err := d.Delegation.check(f); err != nil {
+		return err
+	}
 	return d.checkTransfers(f)
+}
+
+func (d Delegation) check(f *strictyaml.File) error {
+	if i := d.Interval.D(); i != 0 && (i < time.Second || i > 24*time.Hour) {
+		return f.Errorf("dns.delegation.interval", "from 1s to 24h", "%s is out of range", d.Interval)
+	}
+	for i, parent := range d.Parents {
+		if _, err := netip.ParseAddrPort(parent); err != nil {
+			return f.Errorf(fmt.Sprintf("dns.delegation.parents[%d]", i), "such as 198.51.100.1:53",
+				"%q is not an address and port", parent)
+		}
+	}
+	if _, err := netip.ParseAddrPort(d.Resolver); d.Resolver != "" && err != nil {
+		return f.Errorf("dns.delegation.resolver", "such as 127.0.0.53:53",
+			"%q is not an address and port", d.Resolver)
+	}
+	return nil
 }
 
 func (d DNS) checkTransfers(f *strictyaml.File) error {

@@ -15,7 +15,7 @@ import (
 func (c Config) Validate() error { return c.validate(&strictyaml.File{}) }
 
 func (c Config) validate(f *strictyaml.File) error {
-	checks := []func(*strictyaml.File) error{c.checkZone, c.checkTables, c.checkBuckets, c.checkTraffic, c.checkGateways, c.checkDataSync, c.checkSubscribers, c.checkDNS, c.checkCluster, c.checkHealth}
+	checks := []func(*strictyaml.File) error{c.checkZone, c.checkTables, c.checkBuckets, c.checkTraffic, c.checkGateways, c.checkDataSync, c.checkSubscribers, c.checkDNS, c.checkCluster, c.checkHealth, c.checkCapacity}
 	for _, check := range checks {
 		if err := check(f); err != nil {
 			return err

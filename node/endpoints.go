@@ -230,6 +230,7 @@ func (n *node) checkWarnings() []string {
 			list = append(list, fmt.Sprintf("check %s of %s: %s", c.Name, c.Region, c.Warning))
 		}
 	}
+	list = append(list, n.watches.warnings()...)
 	if self := n.prober.Self(); self.Score > 0 {
 		list = append(list, fmt.Sprintf("this node's local health score is %d: %s", self.Score, self.Reason))
 	}

@@ -250,6 +250,9 @@ func (a *api) command(r *http.Request) (any, error) {
 	if err := decode(r, &cmd); err != nil {
 		return nil, err
 	}
+	if err := a.node.allow(r.Context(), cmd); err != nil {
+		return nil, err
+	}
 	return struct{}{}, a.node.traffic.Command(r.Context(), cmd)
 }
 
