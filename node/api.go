@@ -44,6 +44,7 @@ func (n *node) listen() (*api, error) {
 		"POST /v1/verify":   a.verify,
 		"POST /v1/traffic":  a.command,
 		"GET /v1/metrics":   a.metrics,
+		"GET /v1/config":    a.node.reload.get,
 
 		"GET /v1/cluster":        a.cluster,
 		"POST /v1/cluster/force": a.forceCluster,

@@ -25,7 +25,9 @@ import (
 
 // Config is what one node is made of.
 type Config struct {
-	Proa   config.Config
+	Proa config.Config
+	// File is where Proa was read, which is read again when it changes; "" for nowhere.
+	File   string
 	Clock  func() time.Time
 	Logger *slog.Logger
 	// Ready is called once the name server answers and the control API listens; nil for nobody to tell.
@@ -47,6 +49,7 @@ type node struct {
 	api     *api
 	picture *picture
 	watches *watches
+	reload  *reloader
 }
 
 // Run starts the node and returns when the context has ended and everything has stopped, in the reverse order of its start.
@@ -61,6 +64,7 @@ func Run(ctx context.Context, c Config) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	c.picture = newPicture(c)
 	n := &node{cfg: c.Proa, clock: c.Clock, logger: c.Logger, picture: c.picture}
+	n.reload = newReloader(n, c.File)
 	if n.sync, err = newDataSync(ctx, c, db); err != nil {
 		return err
 	}
@@ -101,6 +105,7 @@ func (n *node) run(ctx context.Context, api *api) error {
 	g.Go(func() error { return api.run(gctx) })
 	g.Go(func() error { return n.runPicture(gctx) })
 	g.Go(func() error { return n.watches.run(gctx) })
+	g.Go(func() error { return n.reload.run(gctx) })
 	err := g.Wait()
 	stopAnswering()
 	if derr := last.Wait(); err == nil {
@@ -114,18 +119,7 @@ func (n *node) newTraffic(ctx context.Context) error {
 	if err := n.newDNS(); err != nil {
 		return err
 	}
-	policy := traffic.Default()
-	policy.Preferred = n.cfg.Primary
-	policy.Vantages = n.vantages()
-	policy.HoldDown = n.cfg.Traffic.HoldDown.D()
-	policy.LagObjective, policy.Dwell = n.cfg.Objectives.Lag.D(), n.cfg.Objectives.Dwell.D()
-	policy.FlapBudget = n.cfg.Traffic.MaxSwitchesPerHour
-	if n.cfg.Traffic.Failback == "manual" {
-		policy.Failback = traffic.FailbackManual
-	}
-	if n.together() {
-		policy.OwnerSilence = ownerSilence
-	}
+	policy := n.policy(n.cfg)
 	if err := n.newCluster(policy); err != nil {
 		return err
 	}

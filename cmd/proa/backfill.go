@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -103,6 +104,12 @@ func writeScans(w io.Writer, r *node.ScansReply) {
 	}
 }
 
+// Validity is what `proa validate` prints of a file; one that is not valid is an error.
+type Validity struct {
+	File  string `json:"file"`
+	Valid bool   `json:"valid"`
+}
+
 func (a *app) validateCommand() *cobra.Command {
 	var file string
 	var data bool
@@ -122,9 +129,17 @@ func (a *app) validateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if file != "" {
+				text, err := os.ReadFile(file)
+				if err != nil {
+					return fmt.Errorf("read configuration: %w: %w", proa.ErrInvalidConfig, err)
+				}
+				if err := config.CheckSchema(file, text); err != nil {
+					return err
+				}
+			}
 			if !data {
-				fmt.Fprintf(a.stdout, "%s is valid\n", file)
-				return nil
+				return a.print(Validity{File: file, Valid: true}, func(w io.Writer) { fmt.Fprintf(w, "%s is valid\n", file) })
 			}
 			return a.validateData(cmd, cfg, file != "", limit)
 		},

@@ -155,7 +155,7 @@ func (a *app) nodeCommand() *cobra.Command {
 			}
 			ctx, cancel := untilOrphaned(cmd.Context())
 			defer cancel()
-			return node.Run(ctx, node.Config{Proa: cfg, Clock: nodeClock(file), Logger: a.logger(), Ready: sayReady})
+			return node.Run(ctx, node.Config{Proa: cfg, File: file, Clock: nodeClock(file), Logger: a.logger(), Ready: sayReady})
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "the node's proa.yaml")

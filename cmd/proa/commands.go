@@ -30,7 +30,7 @@ func (a *app) addCommands(root *cobra.Command) {
 			a.throttleCommand(), a.healCommand(), a.drillCommand(),
 		}},
 		{"deploy", "Configure and deploy it:", []*cobra.Command{
-			a.validateCommand(), a.deployCommand(), a.dnsCommand(), a.nodeCommand(), a.cloudCommand(),
+			a.configCommand(), a.validateCommand(), a.deployCommand(), a.dnsCommand(), a.nodeCommand(), a.cloudCommand(),
 		}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})

@@ -45,7 +45,7 @@ func TestEveryCommandsHelpHasAnExampleAndFits80Columns(t *testing.T) {
 // speechless run until they are stopped, or print what a shell reads.
 var speechless = map[string]bool{
 	"proa": true, "proa up": true, "proa down": true, "proa cloud": true, "proa node": true, "proa dns": true,
-	"proa dns key": true,
+	"proa dns key": true, "proa config": true,
 }
 
 func TestEveryCommandThatAnswersDoesSoInJSON(t *testing.T) {

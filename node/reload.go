@@ -1,0 +1,151 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/traffic"
+)
+
+// reloadEvery is how often the file is looked at.
+const reloadEvery = time.Second
+
+// ReloadStatus is GET /v1/config: which proa.yaml is in force.
+type ReloadStatus struct {
+	File   string    `json:"file"`
+	Loaded time.Time `json:"loaded"` // when what is in force was read
+	// Error says why the file, as it was at Refused, is not in force; "" when it is.
+	Error   string    `json:"error"`
+	Refused time.Time `json:"refused,omitzero"`
+	// Waiting are changes that take effect at the next start.
+	Waiting []config.Change `json:"waiting"`
+}
+
+// reloader reads proa.yaml again when it changes and on SIGHUP. What the running node can take is in force at once; a file
+// that is not valid changes nothing.
+type reloader struct {
+	node *node
+	file string // "" reloads nothing
+
+	mu     sync.Mutex
+	seen   []byte // the file as it was read last
+	first  config.Config
+	now    config.Config
+	status ReloadStatus
+}
+
+func newReloader(n *node, file string) *reloader {
+	r := &reloader{node: n, file: file, first: n.cfg, now: n.cfg}
+	r.status = ReloadStatus{File: file, Loaded: n.clock(), Waiting: []config.Change{}}
+	if file != "" {
+		r.seen, _ = os.ReadFile(file) // what cannot be read now is read at the next look
+	}
+	return r
+}
+
+func (r *reloader) run(ctx context.Context) error {
+	if r.file == "" {
+		return nil
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	tick := time.NewTicker(reloadEvery)
+	defer tick.Stop()
+	for {
+		forced := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			forced = true
+		case <-tick.C:
+		}
+		r.look(ctx, forced)
+	}
+}
+
+// look reads the file, and takes it when it has changed.
+func (r *reloader) look(ctx context.Context, forced bool) {
+	data, err := os.ReadFile(r.file)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil && !forced && bytes.Equal(data, r.seen) {
+		return
+	}
+	var fresh config.Config
+	if err == nil {
+		r.seen = data
+		fresh, err = config.Parse(r.file, data)
+	} else if !forced && r.status.Error != "" {
+		return // it was said when the file went away
+	}
+	if err == nil && r.live(r.now, fresh) {
+		err = r.node.traffic.Reconfigure(ctx, r.node.policy(r.applied(fresh)))
+	}
+	if err != nil {
+		r.status.Error, r.status.Refused = err.Error(), r.node.clock()
+		r.node.logger.Error("configuration refused, the last good one stays", "file", r.file, "err", err)
+		return
+	}
+	for _, c := range config.Diff(r.now, fresh) {
+		r.node.logger.Info("configuration changed", "path", c.Path, "old", c.Old, "new", c.New, "in_force", c.Live)
+	}
+	r.now = fresh
+	r.status.Error, r.status.Refused, r.status.Loaded = "", time.Time{}, r.node.clock()
+	r.status.Waiting = []config.Change{}
+	for _, c := range config.Diff(r.first, fresh) {
+		if !c.Live {
+			r.status.Waiting = append(r.status.Waiting, c)
+		}
+	}
+}
+
+// live reports whether something changed that the running node takes.
+func (r *reloader) live(old, fresh config.Config) bool {
+	for _, c := range config.Diff(old, fresh) {
+		if c.Live {
+			return true
+		}
+	}
+	return false
+}
+
+// applied is the configuration that the node started with, with what is live from the fresh one.
+func (r *reloader) applied(fresh config.Config) config.Config {
+	c := r.first
+	c.Primary, c.Objectives = fresh.Primary, fresh.Objectives
+	c.Traffic.Failback, c.Traffic.HoldDown = fresh.Traffic.Failback, fresh.Traffic.HoldDown
+	c.Traffic.MaxSwitchesPerHour = fresh.Traffic.MaxSwitchesPerHour
+	return c
+}
+
+func (r *reloader) get(*http.Request) (any, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.status, nil
+}
+
+// policy is the traffic controller's, of a configuration.
+func (n *node) policy(c config.Config) traffic.Config {
+	policy := traffic.Default()
+	policy.Preferred = c.Primary
+	policy.Vantages = n.vantages()
+	policy.HoldDown = c.Traffic.HoldDown.D()
+	policy.LagObjective, policy.Dwell = c.Objectives.Lag.D(), c.Objectives.Dwell.D()
+	policy.FlapBudget = c.Traffic.MaxSwitchesPerHour
+	if c.Traffic.Failback == "manual" {
+		policy.Failback = traffic.FailbackManual
+	}
+	if n.together() {
+		policy.OwnerSilence = ownerSilence
+	}
+	return policy
+}
