@@ -16,5 +16,6 @@
 // On AWS the SDK's own variables apply (AWS_REGION, AWS_ACCESS_KEY_ID, …, AWS_ENDPOINT_URL).
 // On Azure: COSMOS_ENDPOINT, COSMOS_KEY (without it the managed identity is used), COSMOS_DATABASE (default "proa"),
 // AZURE_STORAGE_CONNECTION_STRING (or AZURE_STORAGE_ENDPOINT with the managed identity).
-// Announcements of acknowledged writes: PROA_ANNOUNCE_URL and PROA_ANNOUNCE_TOKEN; see proa.Announcement.
+// Announcements of acknowledged writes: PROA_ANNOUNCE_URL (one URL, or every node's with commas between) and PROA_ANNOUNCE_TOKEN; see
+// proa.Announcement.
 package function

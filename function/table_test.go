@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -264,7 +265,7 @@ func TestNobodyListeningNeverFailsAWrite(t *testing.T) {
 	table, _ := newTable(t)
 	now := time.UnixMilli(1_000_000)
 	table.announce = newAnnouncer(none, proa.AWS)
-	table.announce.url, table.announce.clock = node.URL, func() time.Time { return now }
+	table.announce.nodes, table.announce.clock = []*listener{{url: node.URL}}, func() time.Time { return now }
 	for i := range 3 {
 		if _, err := table.Put(t.Context(), order("1", fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
@@ -276,6 +277,30 @@ func TestNobodyListeningNeverFailsAWrite(t *testing.T) {
 	now = now.Add(announceRest)
 	if _, err := table.Put(t.Context(), order("1", "later")); err != nil || calls != 2 {
 		t.Errorf("after the rest: %d calls, %v", calls, err)
+	}
+}
+
+func TestEveryNodeIsToldAndOneIsEnough(t *testing.T) {
+	var told atomic.Int64
+	answers := func(status int) string {
+		node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			told.Add(1)
+			w.WriteHeader(status)
+		}))
+		t.Cleanup(node.Close)
+		return node.URL
+	}
+	urls := answers(http.StatusServiceUnavailable) + ", " + answers(http.StatusOK) + "," + answers(http.StatusServiceUnavailable)
+	env := map[string]string{"PROA_ANNOUNCE_URL": urls}
+	table, _ := newTable(t)
+	table.announce = newAnnouncer(func(name string) string { return env[name] }, proa.AWS)
+	if _, err := table.Put(t.Context(), order("1", "x")); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(5 * time.Second); told.Load() < 3 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	if told.Load() != 3 || table.announce.sent.Load() != 1 || table.announce.failed.Load() != 0 {
+		t.Errorf("%d nodes told, %d sent, %d failed", told.Load(), table.announce.sent.Load(), table.announce.failed.Load())
 	}
 }
 

@@ -46,6 +46,7 @@ func (n *node) listen() (*api, error) {
 		"GET /v1/metrics":   a.metrics,
 		"GET /v1/config":    a.node.reload.get,
 
+		"GET /v1/alive":          a.alive,
 		"GET /v1/cluster":        a.cluster,
 		"POST /v1/cluster/force": a.forceCluster,
 	} {

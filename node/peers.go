@@ -157,6 +157,9 @@ func (n *node) askOwner(ctx context.Context, s *Status) {
 	s.Verified, s.Warnings = theirs.Verified, theirs.Warnings
 }
 
+// alive says that this node answers, and nothing else.
+func (a *api) alive(*http.Request) (any, error) { return struct{}{}, nil }
+
 // cluster shows this node's own view of the nodes: members, identities, the record's audit.
 func (a *api) cluster(*http.Request) (any, error) {
 	if a.node.cluster == nil {

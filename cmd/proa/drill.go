@@ -281,7 +281,7 @@ func (a *app) withSystem(ctx context.Context, run func(context.Context, *supervi
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintln(a.stderr, "no system runs in "+a.dir+": starting one of the drill's own in "+dir)
-	s, err := a.newSupervisor(config.Default(), supervisor.Ports{Auto: true}, dir)
+	s, err := a.newSupervisor(config.Default(), supervisor.Ports{Auto: true}, dir, 1)
 	if err != nil {
 		return nil, err
 	}

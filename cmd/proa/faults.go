@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,19 @@ import (
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/internal/supervisor"
 )
+
+var nodeName = regexp.MustCompile(`^node-[0-9]{1,3}$`)
+
+// regionOrNode refuses what names neither.
+func regionOrNode(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 && nodeName.MatchString(args[0]) {
+		return nil
+	}
+	if err := oneRegion(cmd, args); err != nil {
+		return usage(fmt.Errorf("%s takes one argument: aws, azure or a node such as node-1", cmd.CommandPath()))
+	}
+	return nil
+}
 
 // regions are what most faults are made to.
 var regions = []string{string(proa.AWS), string(proa.Azure)}
@@ -41,10 +55,10 @@ func (a *app) fault(do func(ctx context.Context, c *supervisor.Client, args []st
 
 func (a *app) killCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:       "kill aws|azure",
-		Short:     "Lose a cloud: SIGKILL of its whole process group",
-		Example:   "  proa kill aws",
-		Args:      oneRegion,
+		Use:       "kill aws|azure|node-N",
+		Short:     "Lose a cloud or a node: SIGKILL of its whole process group",
+		Example:   "  proa kill aws\n  proa kill node-1",
+		Args:      regionOrNode,
 		ValidArgs: regions,
 		RunE: a.fault(func(ctx context.Context, c *supervisor.Client, args []string) error {
 			if err := c.Kill(ctx, proa.Region(args[0])); err != nil {
@@ -59,12 +73,12 @@ func (a *app) killCommand() *cobra.Command {
 
 func (a *app) freezeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "freeze aws|azure",
-		Short: "Hang a cloud: SIGSTOP of its whole process group",
-		Long: "Hang a cloud: SIGSTOP of its whole process group. Connections stay open and nothing answers, which is how most\n" +
+		Use:   "freeze aws|azure|node-N",
+		Short: "Hang a cloud or a node: SIGSTOP of its whole process group",
+		Long: "Hang a cloud or a node: SIGSTOP of its whole process group. Connections stay open and nothing answers, which is how most\n" +
 			"outages begin. `proa heal` thaws it.",
-		Example:   "  proa freeze aws",
-		Args:      oneRegion,
+		Example:   "  proa freeze aws\n  proa freeze node-3",
+		Args:      regionOrNode,
 		ValidArgs: regions,
 		RunE: a.fault(func(ctx context.Context, c *supervisor.Client, args []string) error {
 			if err := c.Freeze(ctx, proa.Region(args[0])); err != nil {
@@ -80,12 +94,17 @@ func (a *app) freezeCommand() *cobra.Command {
 func (a *app) healCommand() *cobra.Command {
 	targets := append(regions[:2:2], "partition", "all")
 	cmd := &cobra.Command{
-		Use:   "heal aws|azure|partition|all",
+		Use:   "heal aws|azure|node-N|partition|all",
 		Short: "Bring a cloud back and end its faults, or end all partitions",
 		Long: "Bring a cloud back: end its faults, thaw it, start it from its disk where it is dead, and wait until it serves.\n" +
 			"`proa heal partition` ends all partitions and nothing else, `proa heal all` makes everything well.",
 		Example:   "  proa heal aws\n  proa heal partition\n  proa heal all",
-		Args:      oneOf(targets...),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && nodeName.MatchString(args[0]) {
+				return nil
+			}
+			return oneOf(targets...)(cmd, args)
+		},
 		ValidArgs: targets,
 		RunE: a.fault(func(ctx context.Context, c *supervisor.Client, args []string) error {
 			switch args[0] {
@@ -106,6 +125,10 @@ func (a *app) healCommand() *cobra.Command {
 			if err := a.progress("healing "+args[0], func() error { return c.Heal(ctx, proa.Region(args[0])) }); err != nil {
 				return err
 			}
+			if nodeName.MatchString(args[0]) {
+				a.hint("%s is well again after %.1f s. `proa status` shows the nodes.", args[0], time.Since(started).Seconds())
+				return nil
+			}
 			a.hint("%s serves again after %.1f s. Traffic returns when the data has caught up: `proa explain`.", args[0], time.Since(started).Seconds())
 			return nil
 		}),
@@ -117,17 +140,21 @@ func (a *app) partitionCommand() *cobra.Command {
 	var p supervisor.Partition
 	var scope string
 	cmd := &cobra.Command{
-		Use:   "partition aws|azure",
-		Short: "Cut a cloud off from data sync, from its users, or from both",
+		Use:   "partition aws|azure|node-N",
+		Short: "Cut a cloud off from data sync, from its users, or from both, or a node from the other nodes",
 		Long: "Cut a cloud off, as a lost network does: silence, and what was under way arrives when it heals.\n" +
-			"--direction to loses what is sent to the region; from loses its answers: requests arrive and take effect.",
-		Example: "  proa partition azure\n  proa partition aws --direction from\n  proa partition aws --scope users",
-		Args:    oneRegion, ValidArgs: regions,
+			"--direction to loses what is sent to the region; from loses its answers: requests arrive and take effect.\n" +
+			"A node that is cut off goes on probing and answering, and decides nothing.",
+		Example: "  proa partition azure\n  proa partition aws --direction from\n  proa partition aws --scope users\n  proa partition node-3",
+		Args:    regionOrNode, ValidArgs: regions,
 		RunE: a.fault(func(ctx context.Context, c *supervisor.Client, args []string) error {
 			if err := c.Partition(ctx, proa.Region(args[0]), p, scope); err != nil {
 				return err
 			}
 			who := map[string]string{supervisor.ScopeData: "Data sync is", supervisor.ScopeUsers: "Users and probes are", supervisor.ScopeAll: "Everybody is"}[scope]
+			if nodeName.MatchString(args[0]) {
+				who = "The other nodes are"
+			}
 			a.hint("%s cut from %s. `proa heal partition` ends it.", who, args[0])
 			return nil
 		}),

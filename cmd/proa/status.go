@@ -53,6 +53,16 @@ func degraded(s supervisor.Status) bool {
 	if s.Plan == nil || len(s.Partitioned) > 0 {
 		return true
 	}
+	if c := s.Cluster; c != nil {
+		if c.Leader == "" {
+			return true
+		}
+		for i := range c.Nodes {
+			if !c.Nodes[i].Alive {
+				return true
+			}
+		}
+	}
 	for _, r := range s.Regions {
 		if r.Health != proa.Healthy || r.PID == nil || r.LagMS == nil {
 			return true
@@ -96,9 +106,34 @@ func (a *app) writeStatus(w io.Writer, s supervisor.Status) {
 		fmt.Fprintln(w, "not compared yet (`proa verify` does)")
 	}
 	fmt.Fprintf(w, "DNS: %s\n", strings.Join(s.DNS, ", "))
+	a.writeNodes(w, s)
 	fmt.Fprintln(w, "\nPROCESS\tPID\tMEMORY")
 	for _, p := range s.Processes {
 		fmt.Fprintf(w, "%s\t%d\t%.0f MiB\n", p.Name, p.PID, float64(p.RSSBytes)/(1<<20))
+	}
+}
+
+// writeNodes says whether the nodes can decide, and how each is.
+func (a *app) writeNodes(w io.Writer, s supervisor.Status) {
+	c := s.Cluster
+	if c == nil {
+		if s.Plan != nil {
+			fmt.Fprintln(w, "one node: no quorum, it decides alone")
+		}
+		return
+	}
+	line := c.Quorum
+	if c.Owner != "" {
+		line += fmt.Sprintf("; data sync: %s, epoch %d", c.Owner, c.Epoch)
+	}
+	if c.Leader == "" {
+		line = a.style(yellow, line)
+	}
+	fmt.Fprintln(w, line)
+	for i := range c.Nodes {
+		if n := &c.Nodes[i]; !n.Alive {
+			fmt.Fprintln(w, a.style(yellow, fmt.Sprintf("%s does not answer: %s (`proa heal %s`)", n.Name, n.Trouble, n.Name)))
+		}
 	}
 }
 

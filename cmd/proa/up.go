@@ -22,6 +22,7 @@ import (
 
 func (a *app) upCommand() *cobra.Command {
 	ports := supervisor.DefaultPorts()
+	nodes := 1
 	var file, portMode string
 	cmd := &cobra.Command{
 		Use:     "up",
@@ -37,11 +38,12 @@ func (a *app) upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.up(cmd.Context(), cfg, ports)
+			return a.up(cmd.Context(), cfg, ports, nodes)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "config", "", "a proa.yaml; addresses and credentials of the local clouds are filled in")
+	f.IntVar(&nodes, "nodes", nodes, "1 alone, or 3 or 5 that decide together: one beside each cloud, the others elsewhere")
 	f.StringVar(&portMode, "ports", "", "auto: any free ports, kept for the next start")
 	f.IntVar(&ports.Gateway, "gateway-port", ports.Gateway, "port of both gateways, on their two addresses")
 	f.IntVar(&ports.AWS, "aws-port", ports.AWS, "port of every AWS API")
@@ -52,9 +54,9 @@ func (a *app) upCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) up(ctx context.Context, cfg config.Config, ports supervisor.Ports) (err error) {
+func (a *app) up(ctx context.Context, cfg config.Config, ports supervisor.Ports, nodes int) (err error) {
 	started := time.Now()
-	s, err := a.newSupervisor(cfg, ports, a.dir)
+	s, err := a.newSupervisor(cfg, ports, a.dir, nodes)
 	if err != nil {
 		return err
 	}
@@ -70,7 +72,7 @@ func (a *app) up(ctx context.Context, cfg config.Config, ports supervisor.Ports)
 	return err
 }
 
-func (a *app) newSupervisor(cfg config.Config, ports supervisor.Ports, dir string) (*supervisor.Supervisor, error) {
+func (a *app) newSupervisor(cfg config.Config, ports supervisor.Ports, dir string, nodes int) (*supervisor.Supervisor, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the running binary: %w", err)
@@ -79,7 +81,7 @@ func (a *app) newSupervisor(cfg config.Config, ports supervisor.Ports, dir strin
 		return nil, fmt.Errorf("find the folder: %w", err)
 	}
 	return supervisor.New(supervisor.Config{
-		Dir: dir, Executable: exe, Ports: ports, Proa: cfg, Package: orders.Zip,
+		Dir: dir, Executable: exe, Ports: ports, Nodes: nodes, Proa: cfg, Package: orders.Zip,
 		Logger: slog.New(slog.NewTextHandler(a.stderr, nil)),
 	})
 }

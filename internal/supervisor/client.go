@@ -54,13 +54,50 @@ func (c *Client) supervisor(ctx context.Context, method, path string, body, into
 	return err
 }
 
-// Node calls the node's control API.
+// Node calls the control API of a node that is there; it passes on what another must answer.
 func (c *Client) Node(ctx context.Context, method, path string, body, into any) error {
-	err := c.call(ctx, method, c.State.Addresses.Node, c.State.Credentials.NodeToken, path, body, into)
+	err := c.call(ctx, method, c.anyNode(ctx), c.State.Credentials.NodeToken, path, body, into)
 	if errors.Is(err, proa.ErrUnavailable) {
-		return &proa.Error{Op: "reach the node", Err: err, Hint: "`proa status` says whether it runs; see logs/node-1.log"}
+		return &proa.Error{Op: "reach a node", Err: err, Hint: "`proa status` says which run; see logs/node-*.log"}
 	}
 	return err
+}
+
+// NodeOf calls the named node's control API.
+func (c *Client) NodeOf(ctx context.Context, name, method, path string, body, into any) error {
+	for _, n := range c.State.Addresses.Nodes {
+		if n.Name == name {
+			return c.call(ctx, method, n.Control, c.State.Credentials.NodeToken, path, body, into)
+		}
+	}
+	return fmt.Errorf("node %q: %w", name, proa.ErrNotFound)
+}
+
+// anyNode is the address of the node that answers first. One that is frozen takes a connection and
+// would do what it was told long ago once it thaws, so an order goes to one that has just answered.
+func (c *Client) anyNode(ctx context.Context) string {
+	nodes := c.State.Addresses.Nodes
+	if len(nodes) < 2 {
+		return c.State.Addresses.Node
+	}
+	ctx, cancel := context.WithTimeout(ctx, nodeTimeout/2)
+	defer cancel()
+	answered := make(chan string, len(nodes))
+	for _, n := range nodes {
+		go func() {
+			if c.call(ctx, http.MethodGet, n.Control, c.State.Credentials.NodeToken, "/v1/alive", nil, nil) == nil {
+				answered <- n.Control
+			} else {
+				answered <- ""
+			}
+		}()
+	}
+	for range nodes {
+		if addr := <-answered; addr != "" {
+			return addr
+		}
+	}
+	return c.State.Addresses.Node
 }
 
 func (c *Client) call(ctx context.Context, method, addr, token, path string, body, into any) error {

@@ -52,7 +52,12 @@ func (s *Supervisor) faultRoutes(mux *http.ServeMux) {
 		order(w, r, func(target proa.Region, o BrownoutOrder) error { return s.Brownout(target, o.Brownout, o.Scope) })
 	})
 	mux.HandleFunc("POST /v1/partition/{region}", func(w http.ResponseWriter, r *http.Request) {
-		order(w, r, func(target proa.Region, o PartitionOrder) error { return s.Partition(target, o.Partition, o.Scope) })
+		var o PartitionOrder
+		err := readOrder(r, &o)
+		if err == nil {
+			err = s.Partition(proa.Region(r.PathValue("region")), o.Partition, o.Scope)
+		}
+		reply(w, struct{}{}, err)
 	})
 	mux.HandleFunc("POST /v1/throttle/{region}", func(w http.ResponseWriter, r *http.Request) {
 		order(w, r, s.Throttle)
@@ -79,10 +84,7 @@ func (s *Supervisor) died() map[proa.Region]time.Time {
 
 func (s *Supervisor) onRegion(do func(context.Context, proa.Region) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		region, err := proa.ParseRegion(r.PathValue("region"))
-		if err == nil {
-			err = do(r.Context(), region)
-		}
+		err := do(r.Context(), proa.Region(r.PathValue("region"))) // a region's name, or a node's where that can be
 		reply(w, struct{}{}, err)
 	}
 }

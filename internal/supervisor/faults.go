@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -94,8 +93,6 @@ func (s *Supervisor) Faults() []Fault {
 	return append([]Fault{}, s.faults.list...)
 }
 
-var nodeName = regexp.MustCompile(`^node-[0-9]{1,3}$`)
-
 // folder is the target's, where it finds its faults.
 func (s *Supervisor) folder(target string) (string, error) {
 	dir := filepath.Join(s.cfg.Dir, target)
@@ -174,6 +171,7 @@ func (s *Supervisor) applyLocked(target string) error {
 	if p := s.proxies[proa.Region(target)]; p != nil {
 		p.Set(data)
 	}
+	s.applyLinksLocked()
 	time.Sleep(faults.Settle)
 	return nil
 }
@@ -264,6 +262,12 @@ func (s *Supervisor) Partition(r proa.Region, p Partition, scope string) error {
 	if p.Direction == "" {
 		p.Direction = DirectionBoth
 	}
+	if s.isNode(string(r)) {
+		if err := oneOf("direction", p.Direction, DirectionBoth, DirectionTo, DirectionFrom); err != nil {
+			return err
+		}
+		return s.partitionNode(string(r), p.Direction)
+	}
 	if scope == "" {
 		scope = ScopeData
 	}
@@ -294,9 +298,13 @@ func (s *Supervisor) Throttle(r proa.Region, t Throttle) error {
 	return s.setFault(Fault{Target: string(r), Kind: KindThrottle, Text: fmt.Sprintf("%.3g %% of data requests refused", t.Rate*100), Throttle: t}, t == Throttle{})
 }
 
-// Freeze stops a cloud's processes (SIGSTOP) without ending them.
+// Freeze stops a cloud's or a node's processes (SIGSTOP) without ending them.
 func (s *Supervisor) Freeze(r proa.Region) error {
-	pid := s.clouds[r].pid()
+	c, err := s.target(string(r))
+	if err != nil {
+		return err
+	}
+	pid := c.pid()
 	if pid == 0 {
 		return &proa.Error{Op: "freeze " + string(r), Err: errors.New("it is not running")}
 	}
@@ -306,9 +314,13 @@ func (s *Supervisor) Freeze(r proa.Region) error {
 	return s.setFault(Fault{Target: string(r), Kind: KindFreeze, Text: "frozen (SIGSTOP)"}, false)
 }
 
-// Kill ends a cloud as its loss would: SIGKILL of its whole process group.
+// Kill ends a cloud or a node as its loss would: SIGKILL of its whole process group. It stays dead until Heal.
 func (s *Supervisor) Kill(r proa.Region) error {
-	if err := s.clouds[r].kill(); err != nil {
+	c, err := s.target(string(r))
+	if err != nil {
+		return err
+	}
+	if err := c.kill(); err != nil {
 		return err
 	}
 	return s.endFaults(func(f Fault) bool { return f.Target == string(r) && f.Kind == KindFreeze })
@@ -317,7 +329,14 @@ func (s *Supervisor) Kill(r proa.Region) error {
 // Heal makes a region well: it ends its faults, thaws it, starts it from its disk where it is dead, and returns when it
 // serves again.
 func (s *Supervisor) Heal(ctx context.Context, r proa.Region) error {
-	if pid := s.clouds[r].pid(); pid != 0 {
+	c, err := s.target(string(r))
+	if err != nil {
+		return err
+	}
+	if s.isNode(c.name) {
+		return s.healNode(ctx, c)
+	}
+	if pid := c.pid(); pid != 0 {
 		if err := syscall.Kill(-pid, syscall.SIGCONT); err != nil {
 			return fmt.Errorf("thaw %s: %w", r, err)
 		}
@@ -336,6 +355,9 @@ func (s *Supervisor) HealAll(ctx context.Context) error {
 	var errs []error
 	for _, r := range proa.Regions() {
 		errs = append(errs, s.Heal(ctx, r))
+	}
+	for _, n := range s.nodes {
+		errs = append(errs, s.healNode(ctx, n))
 	}
 	return errors.Join(append(errs, s.endFaults(func(Fault) bool { return true }))...)
 }

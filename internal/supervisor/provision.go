@@ -80,7 +80,7 @@ func (s *Supervisor) zipPath() string { return filepath.Join(s.cfg.Dir, "orders.
 // (the execution role) and from application settings on Azure.
 func (s *Supervisor) functionEnv(r proa.Region) map[string]string {
 	env := map[string]string{
-		"PROA_ANNOUNCE_URL":   "http://" + s.state.Addresses.Node + "/v1/announce",
+		"PROA_ANNOUNCE_URL":   s.announceURLs(),
 		"PROA_ANNOUNCE_TOKEN": s.state.Credentials.AnnounceToken,
 		faults.Env:            faults.Path(cloudDir(s.cfg.Dir, r)),
 		telemetry.EnvURLs:     strings.Join(s.state.Addresses.NodeURLs(), ","),
@@ -95,6 +95,15 @@ func (s *Supervisor) functionEnv(r proa.Region) map[string]string {
 	return env
 }
 
+// announceURLs are every node's, so that each is told.
+func (s *Supervisor) announceURLs() string {
+	var list []string
+	for _, n := range s.state.Addresses.Nodes {
+		list = append(list, "http://"+n.Control+"/v1/announce")
+	}
+	return strings.Join(list, ",")
+}
+
 // CosmosEndpoint is the account's URL.
 func (s *Supervisor) CosmosEndpoint() string { return "http://" + s.state.Addresses.Azure + "/" }
 
@@ -106,7 +115,7 @@ func (s State) StorageConnection(addr string) string {
 
 // writeConfigs writes the node's proa.yaml and the local Azure's file.
 func (s *Supervisor) writeConfigs() error {
-	if err := s.nodeConfig().Save(NodeConfigPath(s.cfg.Dir)); err != nil {
+	if err := s.writeNodeConfigs(); err != nil {
 		return err
 	}
 	return s.writeAzureFile()
@@ -115,9 +124,6 @@ func (s *Supervisor) writeConfigs() error {
 func (s *Supervisor) nodeConfig() config.Config {
 	c, a, k := s.cfg.Proa, s.state.Addresses, s.state.Credentials
 	c.Health.AllowLoopback = true // the clouds are on this machine
-	c.Node.Dir = nodeDir(s.cfg.Dir)
-	c.Node.DNS = []string{a.DNS}
-	c.Node.Control = a.Node
 	c.Node.ControlToken = proa.NewSecret(k.NodeToken)
 	c.Node.AnnounceToken = proa.NewSecret(k.AnnounceToken)
 	c.Node.Console, c.Node.Supervisor, c.Node.SupervisorToken = a.Console, a.Control, proa.NewSecret(s.state.Token)

@@ -44,7 +44,7 @@ type Credentials struct {
 // Addresses are where the system listens, host:port each.
 type Addresses struct {
 	Control      string `json:"control"` // the supervisor's control socket
-	Node         string `json:"node"`    // the node's control API
+	Node         string `json:"node"`    // the first node's control API
 	Console      string `json:"console"` // the web console
 	DNS          string `json:"dns"`
 	AWS          string `json:"aws"`   // every AWS API
@@ -53,10 +53,18 @@ type Addresses struct {
 	AzureGateway string `json:"azure_gateway"`
 	AWSProxy     string `json:"aws_proxy"`   // data sync's way to AWS, which a partition cuts
 	AzureProxy   string `json:"azure_proxy"` // data sync's way to Azure
+	// Nodes are all nodes' addresses, the first one's included.
+	Nodes []NodeAddresses `json:"nodes"`
 }
 
 // NodeURLs are where every process reports what crosses the picture's arrows.
-func (a Addresses) NodeURLs() []string { return []string{"http://" + a.Node} }
+func (a Addresses) NodeURLs() []string {
+	var list []string
+	for _, n := range a.Nodes {
+		list = append(list, "http://"+n.Control)
+	}
+	return list
+}
 
 // Gateway returns the region's gateway address.
 func (a Addresses) Gateway(r proa.Region) string {
@@ -165,4 +173,13 @@ func lock(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return f, nil
+}
+
+// nameServers are all nodes' name servers.
+func (a Addresses) nameServers() []string {
+	var list []string
+	for _, n := range a.Nodes {
+		list = append(list, n.DNS)
+	}
+	return list
 }

@@ -23,6 +23,8 @@ type Status struct {
 	Partitioned []proa.Region `json:"partitioned"`
 	// Faults are those that were made and are in force.
 	Faults []Fault `json:"faults"`
+	// Cluster is of the nodes together; null while there is but one, which has no quorum.
+	Cluster *node.ClusterStatus `json:"cluster"`
 	// NodeError says why the node did not answer, "" when it did.
 	NodeError string `json:"node_error,omitempty"`
 }
@@ -54,14 +56,14 @@ type Process struct {
 func (s *Supervisor) Status(ctx context.Context) Status {
 	a := s.state.Addresses
 	out := Status{
-		Zone: s.cfg.Proa.Zone, DNS: []string{a.DNS}, Regions: map[proa.Region]RegionStatus{},
+		Zone: s.cfg.Proa.Zone, DNS: a.nameServers(), Regions: map[proa.Region]RegionStatus{},
 		Console: s.console(), Processes: s.processes(), Partitioned: []proa.Region{}, Faults: s.Faults(),
 	}
 	seen, err := s.nodeStatus(ctx)
 	if err != nil {
 		out.NodeError = err.Error()
 	}
-	out.Plan, out.Verified = seen.Plan, seen.Verified
+	out.Plan, out.Verified, out.Cluster = seen.Plan, seen.Verified, seen.Cluster
 	for _, r := range proa.Regions() {
 		region := seen.Regions[r]
 		status := RegionStatus{
@@ -83,13 +85,15 @@ func (s *Supervisor) Status(ctx context.Context) Status {
 	return out
 }
 
-// console is where the web console is, nil while its node is dead.
+// console is where the first living node's web console is, nil while all are dead.
 func (s *Supervisor) console() *string {
-	if s.node.pid() == 0 || s.state.Addresses.Console == "" {
-		return nil
+	for i, n := range s.nodes {
+		if addr := s.state.Addresses.Nodes[i].Console; n.pid() != 0 && addr != "" {
+			url := "http://" + addr + "/"
+			return &url
+		}
 	}
-	url := "http://" + s.state.Addresses.Console + "/"
-	return &url
+	return nil
 }
 
 func (s *Supervisor) nodeStatus(ctx context.Context) (node.Status, error) {
@@ -114,8 +118,10 @@ func (s *Supervisor) processes() []Process {
 			list = append(list, Process{Name: "function-" + string(r), PID: member})
 		}
 	}
-	if pid := s.node.pid(); pid != 0 {
-		list = append(list, Process{Name: s.node.name, PID: pid})
+	for _, n := range s.nodes {
+		if pid := n.pid(); pid != 0 {
+			list = append(list, Process{Name: n.name, PID: pid})
+		}
 	}
 	for i := range list {
 		list[i].RSSBytes = residentBytes(list[i].PID)

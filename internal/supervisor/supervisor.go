@@ -34,6 +34,8 @@ type Config struct {
 	Proa config.Config
 	// Package writes the demo function's zip, made around the given executable.
 	Package func(w io.Writer, executable string) error
+	// Nodes is how many nodes decide together: 1, 3 or 5; 0 is 3.
+	Nodes int
 	// Logger may not be nil.
 	Logger *slog.Logger
 }
@@ -44,7 +46,9 @@ type Supervisor struct {
 	state    State
 	lock     *os.File
 	clouds   map[proa.Region]*child
-	node     *child
+	node     *child   // the first one
+	nodes    []*child // all of them
+	links    []link   // between them
 	logs     []*logFile
 	proxies  map[proa.Region]*netfault.Proxy
 	faults   faultBook
@@ -54,14 +58,23 @@ type Supervisor struct {
 
 // Layout of the folder.
 func cloudDir(dir string, r proa.Region) string { return filepath.Join(dir, string(r)) }
-func nodeDir(dir string) string                 { return filepath.Join(dir, "node-1") }
 
-// NodeConfigPath is where the node's proa.yaml is written.
-func NodeConfigPath(dir string) string { return filepath.Join(nodeDir(dir), "proa.yaml") }
+// NodeConfigPath is where the first node's proa.yaml is written.
+func NodeConfigPath(dir string) string { return NodeConfigPathOf(dir, "node-1") }
 
 // New prepares the folder, takes its lock and decides the addresses. It starts nothing. The caller must Close.
 func New(cfg Config) (*Supervisor, error) {
-	for _, d := range []string{cfg.Dir, cloudDir(cfg.Dir, proa.AWS), cloudDir(cfg.Dir, proa.Azure), nodeDir(cfg.Dir), filepath.Join(cfg.Dir, "logs")} {
+	if cfg.Nodes == 0 {
+		cfg.Nodes = defaultNodes
+	}
+	if cfg.Nodes%2 == 0 || cfg.Nodes < 1 || cfg.Nodes > maxNodes {
+		return nil, fmt.Errorf("%d nodes: want 1, 3 or 5, so that a majority is clear: %w", cfg.Nodes, proa.ErrInvalid)
+	}
+	folders := []string{cfg.Dir, cloudDir(cfg.Dir, proa.AWS), cloudDir(cfg.Dir, proa.Azure), filepath.Join(cfg.Dir, "logs")}
+	for _, name := range nodeNames(cfg.Nodes) {
+		folders = append(folders, filepath.Join(cfg.Dir, name))
+	}
+	for _, d := range folders {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("prepare folder: %w", err)
 		}
@@ -86,7 +99,11 @@ func (s *Supervisor) prepare() error {
 		return err
 	}
 	state.fill()
-	if state.Addresses, err = s.cfg.Ports.plan(state.Addresses); err != nil {
+	last := state.Addresses
+	if state.Addresses, err = s.cfg.Ports.plan(last); err != nil {
+		return err
+	}
+	if err := planNodes(&state.Addresses, last, s.cfg.Nodes); err != nil {
 		return err
 	}
 	state.PID, state.Started = os.Getpid(), time.Now().UTC()
@@ -103,8 +120,7 @@ func (s *Supervisor) prepare() error {
 			return err
 		}
 	}
-	s.node, err = s.child("node-1", true, "node", "--config", NodeConfigPath(s.cfg.Dir))
-	return err
+	return s.prepareNodes()
 }
 
 func (s *Supervisor) child(name string, restart bool, argv ...string) (*child, error) {
@@ -150,6 +166,9 @@ func (s *Supervisor) Run(ctx context.Context, ready func()) error {
 	for _, p := range s.proxies {
 		g.Go(func() error { return p.Run(gctx) })
 	}
+	for _, l := range s.links {
+		g.Go(func() error { return l.proxy.Run(gctx) })
+	}
 	g.Go(func() error {
 		defer cancel()
 		defer s.stopChildren()
@@ -190,8 +209,8 @@ func (s *Supervisor) startAll(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	// The node comes last: what it would see of clouds that are still starting is no reason to fail over.
-	if err := s.node.start(ctx); err != nil {
+	// The nodes come last: what they would see of clouds that are still starting is no reason to fail over.
+	if err := s.startNodes(ctx); err != nil {
 		return err
 	}
 	s.state.Provisioned = zip.identity
@@ -199,7 +218,7 @@ func (s *Supervisor) startAll(ctx context.Context) error {
 }
 
 func (s *Supervisor) stopChildren() {
-	s.node.stop()
+	s.stopNodes()
 	var g errgroup.Group
 	for _, c := range s.clouds {
 		g.Go(func() error { c.stop(); return nil })

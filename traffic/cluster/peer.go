@@ -108,7 +108,7 @@ func (p *peer) run(ctx context.Context) error {
 			if err == nil || errors.Is(err, io.EOF) {
 				err = errors.New("the connection ended")
 			}
-		} else if errors.Is(err, syscall.ECONNREFUSED) {
+		} else if gone(err) {
 			p.refused(p.name)
 		}
 		if ctx.Err() == nil {
@@ -122,6 +122,13 @@ func (p *peer) run(ctx context.Context) error {
 		wait = min(2*wait, maxRedial)
 	}
 	return nil
+}
+
+// gone reports whether the peer's process has ended: its port refuses, or something before it (a proxy,
+// a load balancer) hangs up at once.
+func gone(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, io.EOF)
 }
 
 // drop forgets what waited for a connection that is gone: it is old news by the next one.
