@@ -98,7 +98,7 @@ func (a *app) healCommand() *cobra.Command {
 		Short: "Bring a cloud back and end its faults, or end all partitions",
 		Long: "Bring a cloud back: end its faults, thaw it, start it from its disk where it is dead, and wait until it serves.\n" +
 			"`proa heal partition` ends all partitions and nothing else, `proa heal all` makes everything well.",
-		Example:   "  proa heal aws\n  proa heal partition\n  proa heal all",
+		Example: "  proa heal aws\n  proa heal partition\n  proa heal all",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && nodeName.MatchString(args[0]) {
 				return nil
