@@ -40,4 +40,10 @@ type Plan struct {
 	Share int `json:"share,omitempty"`
 	// Drain asks for the shortest TTLs, since a planned switch is near.
 	Drain bool `json:"drain,omitempty"`
+	// Down are the regions that get no clients of policies which use several regions at once: "",
+	// "aws", "azure" or "aws,azure".
+	Down string `json:"down,omitempty"`
 }
+
+// IsDown reports whether a region is among those that are down.
+func (p Plan) IsDown(r Region) bool { return p.Down == string(r) || p.Down == "aws,azure" }
