@@ -55,14 +55,20 @@ func (w *world) change(s *site, a *action) {
 	text := proa.String(fmt.Sprint("op", a.op))
 	put := func(img proa.Image) { s.set(k, img, stored.ghost|bit, a.op, false) }
 	switch a.kind {
+	case appDelete, appExpire, appPutBack, tableDelete, twoStepDelete, appPoison, appUnfit:
+		w.plain[k] = true
+	}
+	switch a.kind {
 	case appPut:
-		put(proa.Image{Item: content(k, attributes[:1+w.dice.n(3)], text)})
+		item := content(k, attributes[:1+w.dice.n(3)], text)
+		put(proa.Image{Item: w.counted(k, stored.img.Item, item, a.op)})
 	case appUpdate:
 		w.update(s, k, text, bit, a.op)
 	case appStale:
 		if stored.img.Exists() {
 			item := maps.Clone(stored.img.Item)
 			item["x"] = text
+			item = w.counted(k, stored.img.Item, item, a.op)
 			put(proa.Image{Item: item, Envelope: stored.img.Envelope})
 		}
 	case appDelete, appExpire:
@@ -76,7 +82,9 @@ func (w *world) change(s *site, a *action) {
 			}
 		}
 	case tablePut:
-		put(w.stamped(s, stored.img, content(k, attributes[:1+w.dice.n(2)], text), false))
+		item := content(k, attributes[:1+w.dice.n(2)], text)
+		item = w.counted(k, stored.img.Item, item, a.op)
+		put(w.stamped(s, stored.img, item, false))
 	case twoStepDelete:
 		if stored.img.Exists() {
 			put(w.stamped(s, stored.img, content(k, nil, text), true))
@@ -86,7 +94,8 @@ func (w *world) change(s *site, a *action) {
 			s.purge(k, s.get(k), a.op, bit)
 		}
 	case appCAS:
-		w.takeLock(s, a, put, content(k, attributes[:1], text))
+		item := content(k, attributes[:1], text)
+		w.takeLock(s, a, put, w.counted(k, stored.img.Item, item, a.op))
 	case appPoison, appUnfit:
 		w.spoil(s, a, put, text)
 	}
@@ -138,6 +147,7 @@ func (w *world) update(s *site, k int, text proa.Value, bit uint64, op int) {
 		item = content(k, nil, text)
 	}
 	item[attributes[w.dice.n(3)]] = text
+	item = w.counted(k, stored.img.Item, item, op)
 	img := proa.Image{Item: item, Envelope: stored.img.Envelope, Malformed: stored.img.Malformed}
 	s.set(k, img, stored.ghost|bit, op, false)
 }

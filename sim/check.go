@@ -43,12 +43,14 @@ func (w *world) end() {
 			w.calm()
 		}
 	}
+	w.settleHolds()
 	for k := range w.cfg.keys {
 		if !w.poisonedNow(k) {
 			w.check(k) // one key's poison delays no other
 		}
 	}
 	w.retry()
+	w.settleHolds()
 	for k := range w.cfg.keys {
 		if w.broken == nil {
 			w.check(k)
@@ -102,7 +104,7 @@ func (w *world) busy() string {
 			return "a scan of " + string(s.region)
 		}
 		for k := range w.cfg.keys {
-			if due, _ := w.rules.Due(w.owner.states[k], s.region); due {
+			if due, _ := w.rules[k].Due(w.owner.states[k], s.region); due {
 				return fmt.Sprintf("key %d at %s", k, s.region)
 			}
 		}
@@ -145,6 +147,7 @@ func (w *world) check(k int) {
 	if st.Sides[0].Unfit != nil || st.Sides[1].Unfit != nil {
 		return // what that side has is compared when the winner fits
 	}
+	w.summed(k)
 	knows := w.ghosts[k][st.Winner.Version]
 	for i, o := range w.ops[k] {
 		if o.event < 0 || knows&(1<<i) != 0 {
@@ -154,8 +157,7 @@ func (w *world) check(k int) {
 			continue
 		}
 		ghost := w.sites[o.side].events[k][o.event].ghost
-		if ghost&knows == knows && !w.doubtful(k, i) && w.disksLost+w.restored == 0 &&
-			!w.sites[o.side].latest {
+		if ghost&knows == knows && !w.doubtful(k, i) && w.causal(k) && !w.sites[o.side].latest {
 			w.fail("causality", "key %d: op%d saw all that the end knows, and is lost", k, i)
 			return
 		}
@@ -166,14 +168,20 @@ func (w *world) check(k int) {
 	}
 }
 
+// causal reports whether a write must not be beaten by what it saw: feeds were not broken in a way that
+// nothing tells of, no operator has chosen, and no write of ours has made of a write that it could not
+// see what a policy makes of both.
+func (w *world) causal(k int) bool {
+	broken := w.cfg.policies[k] != 0 && w.reached[FeedGap]+w.reached[MergedUnder] > 0
+	return w.disksLost+w.restored == 0 && !broken && !w.settled[k]
+}
+
 // prevails reports whether what a write left is what the end is, or knows, whoever wrote it.
 func (w *world) prevails(k int, o op) bool {
 	img, win := w.sites[o.side].events[k][o.event].new, &w.owner.states[k].Winner
-	if win.Tombstone || win.Version.IsZero() {
-		return !img.Exists() || img.Tombstone()
-	}
-	if !img.Exists() {
-		return false
+	gone := win.Tombstone || win.Version.IsZero()
+	if !img.Exists() || img.Tombstone() {
+		return gone
 	}
 	hash, knows := w.contentOf(k, o), w.ghosts[k][win.Version]
 	for i, other := range w.ops[k] {
@@ -182,7 +190,7 @@ func (w *world) prevails(k int, o op) bool {
 			return true // the same content, once more
 		}
 	}
-	return hash == win.Version.Hash
+	return !gone && hash == win.Version.Hash
 }
 
 // contentOf is the hash of what a write left.
@@ -204,7 +212,7 @@ func (w *world) excused(k int, o op) bool {
 	s := w.sites[o.side]
 	e := &s.events[k][o.event]
 	switch {
-	case e.gone, o.poison, o.back && w.reached[FeedGap] > 0, e.expired && w.rules.Expiry.Ignore[o.side],
+	case e.gone, o.poison, o.back && w.reached[FeedGap] > 0, e.expired && w.rules[k].Expiry.Ignore[o.side],
 		!e.captured && (s.latest || o.back), s.latest && o.back:
 		return true
 	case e.new.Exists() && !e.new.Tombstone():
@@ -257,7 +265,7 @@ func (w *world) converged(k int) bool {
 	st := w.owner.states[k]
 	for side, s := range w.sites {
 		sd := &st.Sides[side]
-		if due, _ := w.rules.Due(st, s.region); due || sd.InFlight != 0 {
+		if due, _ := w.rules[k].Due(st, s.region); due || sd.InFlight != 0 {
 			w.fail("rest", "key %d is still due at %s", k, s.region)
 			return false
 		}
@@ -266,7 +274,7 @@ func (w *world) converged(k int) bool {
 			return false
 		}
 		if sd.Unfit != nil && sd.Unfit.Version == st.Winner.Version || sd.Current().Lapsed {
-			if w.poisoned[k] || w.rules.Expiry.Ignore[side] {
+			if w.poisoned[k] || w.rules[k].Expiry.Ignore[side] {
 				continue
 			}
 		}

@@ -184,7 +184,7 @@ func (n *node) missed(side int) {
 // dispatch lets a side's apply loop look at a key. What it will write is durable before it is sent.
 func (n *node) dispatch(side, key int) {
 	region := n.w.sites[side].region
-	due, at := n.w.rules.Due(n.states[key], region)
+	due, at := n.w.rules[key].Due(n.states[key], region)
 	if !due || !n.ready[side] && !n.w.bug.is(BugWriteBeforeFeed) {
 		return // without a cursor, its feed might not show the write
 	}

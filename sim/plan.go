@@ -41,6 +41,7 @@ const (
 	jump    // hours pass
 	away    // days pass
 	rescan
+	settle // the operator takes one of two states that a key waits with
 	kinds
 )
 
@@ -52,7 +53,7 @@ var kindNames = [kinds]string{
 	appExpire: "expire", appPoison: "poison", appUnfit: "unfit", crash: "crash",
 	loseDisk: "lose disk", freeze: "freeze", thaw: "thaw", cut: "cut", mend: "mend",
 	stepClock: "step clock", stopClock: "stop clock", restore: "restore", jump: "jump",
-	away: "away", rescan: "rescan",
+	away: "away", rescan: "rescan", settle: "settle",
 }
 
 // action is one thing that happens, after a pause.
@@ -89,6 +90,7 @@ type config struct {
 	nodeSkew time.Duration
 	writers  [2][2]time.Duration // skews of two function instances at each side
 	tight    bool                // bursts within one second
+	policies [maxKeys]int        // by key, of thePolicies
 }
 
 const second = time.Second
@@ -181,6 +183,11 @@ func generateConfig(d *dice) config {
 	c.noETag = c.noETag && !c.latest
 	c.noOld = c.noOld && !c.latest
 	c.ignore[d.n(2)] = d.one(12)
+	if d.one(3) {
+		for k := range c.keys {
+			c.policies[k] = d.n(len(thePolicies))
+		}
+	}
 	switch d.n(4) {
 	case 0: // none
 	case 1:
@@ -237,5 +244,6 @@ func swarm(d *dice) [kinds]int {
 	maybe(jump, 2, 6)
 	maybe(away, 1, 25)
 	maybe(rescan, 2, 10)
+	maybe(settle, 3, 3)
 	return w
 }

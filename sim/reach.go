@@ -45,6 +45,11 @@ const (
 	ExpiryIgnored
 	KeyQuarantined
 	PoisonReleased
+	PolicyMerged
+	PolicyOlder
+	PolicyWithoutBase
+	KeyHeld
+	HoldSettled
 	situations
 )
 
@@ -60,7 +65,8 @@ var situationNames = [situations]string{
 	"the node crashes", "it crashes with writes in flight", "a disk forgets unsynced batches",
 	"an owner dies with its disk", "an owner is frozen", "a frozen owner thaws", "a side is restored",
 	"a lock is taken", "a lock is refused", "an expiry is ignored", "a key is quarantined",
-	"a quarantined key is released",
+	"a quarantined key is released", "a policy merges", "a policy takes the older state",
+	"a policy lacks its base", "a key waits for an operator", "an operator settles a key",
 }
 
 func (s Situation) String() string { return situationNames[s] }

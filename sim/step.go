@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/policy"
 	"github.com/proa-cloud/proa/datasync/resolve"
 )
 
@@ -34,15 +35,17 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 			}
 		}
 	}
-	outs := w.bug.outputs(w.rules.Step(st, now, in))
+	outs := w.bug.outputs(w.rules[key].Step(st, now, in))
 	w.bug.state(st, in)
 	if st.Winner.Version.Compare(was.Version) < 0 {
 		w.fail("order", "key %d: the winner went back from %s to %s", key, was.Version,
 			st.Winner.Version)
 	}
 	n.sameAgain(key, outs, was.Version)
+	made := makes(outs)
+	defer n.decided(key, outs, ghost)
 	var todo []resolve.Output
-	for _, o := range outs {
+	for i, o := range outs {
 		if w.told != nil {
 			w.told(o)
 		}
@@ -51,7 +54,9 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 			w.sending(o)
 			todo = append(todo, o)
 		case resolve.Append:
-			n.appended(key, o, in, ghost, &last)
+			if i < made {
+				n.appended(key, o, in, ghost, &last)
+			}
 		case resolve.Clash:
 			n.clash(key, o)
 		case resolve.Note:
@@ -59,7 +64,7 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 		case resolve.Quarantined:
 			w.reach(KeyQuarantined)
 			w.say("    quarantined: %s", o.Reason)
-			if !w.poisoned[key] && w.told == nil {
+			if !w.poisoned[key] && st.Hold == nil && w.told == nil {
 				w.fail("poison", "key %d is quarantined without cause: %s", key, o.Reason)
 			}
 		case resolve.Forget:
@@ -79,6 +84,9 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 func (n *node) sameAgain(key int, outs []resolve.Output, was proa.Version) {
 	if !slices.Contains(outs, resolve.Output(resolve.NoteSameAgain)) {
 		return
+	}
+	if now := n.states[key].Winner.Version; now != was {
+		n.journal = append(n.journal, entry{key, was})
 	}
 	for _, o := range outs {
 		if a, ok := o.(resolve.Append); ok {
@@ -129,7 +137,7 @@ func (n *node) appended(
 	case !given:
 		w.ghosts[key][o.Version] = ghost
 	case old == ghost:
-	case w.disksLost+w.restored > 0, w.cfg.latest, isRow(in):
+	case w.disksLost+w.restored > 0, w.cfg.latest, isRow(in), w.cfg.policies[key] != 0:
 		w.ghosts[key][o.Version] = old | ghost
 	default:
 		w.fail("content", "key %d: version %s was given twice", key, o.Version)
@@ -174,7 +182,8 @@ func (n *node) clash(key int, o resolve.Clash) {
 // inTime checks that of two concurrent writes the later one wins, as far as the sides' clocks agree.
 func (w *world) inTime(key int, o resolve.Clash) {
 	won, lost := w.written[key][o.Winner.Version], w.written[key][o.Loser.Version]
-	if o.Reason != resolve.ReasonConcurrent || won.IsZero() || lost.IsZero() || w.unclear {
+	byTime := o.Outcome == "" || o.Outcome == policy.Newer.String()
+	if !byTime || o.Reason != resolve.ReasonConcurrent || won.IsZero() || lost.IsZero() || w.unclear {
 		return
 	}
 	off := (w.cfg.skew[0] - w.cfg.skew[1]).Abs() + 5*second

@@ -16,7 +16,7 @@ var start = time.Unix(1_700_000_000, 0).UTC()
 type world struct {
 	cfg   config
 	bug   Bug
-	rules resolve.Rules
+	rules [maxKeys]resolve.Rules
 	now   time.Time
 	sites [2]*site
 	owner *node
@@ -34,6 +34,9 @@ type world struct {
 	ops     [maxKeys][]op
 	seen    [2][maxKeys]*row // what a conditional writer has read
 	unions  [maxKeys]bool    // something was missing and was written again
+	bare    [maxKeys]bool    // a policy lacked its base
+	settled [maxKeys]bool    // an operator has chosen between two states
+	plain   [maxKeys]bool    // something was written that is no addition
 
 	reached   Reach
 	trace     *strings.Builder // nil: none
@@ -54,9 +57,13 @@ type op struct {
 }
 
 func newWorld(cfg config, bug Bug) *world {
-	w := &world{cfg: cfg, bug: bug, now: start, rules: resolve.DefaultRules(schema)}
-	w.rules.Expiry.Ignore = cfg.ignore
-	bug.rules(&w.rules)
+	w := &world{cfg: cfg, bug: bug, now: start}
+	for k := range w.rules {
+		w.rules[k] = resolve.DefaultRules(schema)
+		w.rules[k].Expiry.Ignore = cfg.ignore
+		w.rules[k].Policy = thePolicies[cfg.policies[k]]
+		bug.rules(&w.rules[k])
+	}
 	for i, region := range proa.Regions() {
 		w.sites[i] = &site{
 			w: w, region: region, cosmos: i == 1, latest: i == 1 && cfg.latest,
@@ -157,6 +164,8 @@ func (w *world) act(a *action) {
 	case away:
 		n.stuck = time.Time{}
 		w.now = w.now.Add(time.Duration(1+w.dice.n(10)) * retention)
+	case settle:
+		w.settleHold(a.key)
 	case rescan:
 		n.rescan(a.side)
 	default:

@@ -23,6 +23,7 @@ func (m *machine) captured(c proa.Change) {
 		m.unseated(c.Region, sd.Poison)
 	}
 	m.learn(c)
+	m.unsure = c.Old == nil && sd.pending()
 	before := !m.same(sd, c) && m.precedes(sd, c)
 	m.overtaken(sd, c)
 	switch {
@@ -42,6 +43,13 @@ func (m *machine) resumed(in Captured) {
 	if sd := m.s.At(in.Change.Region); sd.Unpositioned && in.Resumed.After(sd.Touched) {
 		sd.Unpositioned = false
 	}
+}
+
+// pending reports whether a write of ours may be stored that the feed has not shown.
+func (sd *Side) pending() bool {
+	return sd.Ahead != nil || slices.ContainsFunc(sd.Intents, func(in Intent) bool {
+		return !in.Echoed && !in.Refused && !in.Purge
+	})
 }
 
 // learn takes from the previous image what the shadow index lacks: a body that was let go, or the
@@ -363,8 +371,8 @@ func (m *machine) again(sd *Side, prev Held, fits bool, e *proa.Envelope) {
 		return
 	}
 	switch in, p := m.intent(sd, e.Write), prev.print(); {
-	case in == nil && p.Exists && !prev.putBack():
-		return
+	case in == nil && p.Exists && (prev.ETag != "" || prev.own()):
+		return // a late write cannot take what was stored for the former state that it was compared with
 	case in != nil && (in.Seen.Exists != p.Exists || in.Seen.Stored != p.Stored):
 		return
 	}
@@ -379,12 +387,9 @@ func (m *machine) again(sd *Side, prev Held, fits bool, e *proa.Envelope) {
 	m.emit(Clash{Reason: ReasonDoubt, Winner: m.candidate(m.s.Winner), Loser: lost})
 }
 
-// putBack reports whether a stored state may be a former one, put back as it was: a late write that
-// was compared with the former one cannot tell them apart where there are no tokens.
-func (h *Held) putBack() bool {
-	return h.ETag == "" && (h.Stored == nil ||
-		h.Stored.Version.Hash == h.Hash && h.Stored.Version != h.Version)
-}
+// own reports whether a state is stored with the version that it was given: it is none that was there
+// before.
+func (h *Held) own() bool { return h.Stored != nil && h.Stored.Version == h.Version }
 
 // took is the winner's version where a change says that it took the place of the winner, or of what
 // somebody made of it; a gap may have hidden that. Otherwise it is the zero Version.

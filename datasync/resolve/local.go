@@ -38,10 +38,9 @@ func (w *write) origin() time.Time {
 // local gives a local write its version and lets it compete with the winner.
 func (m *machine) local(sd *Side, w write) {
 	parent := w.saw[0]
-	for _, v := range w.saw {
-		if v == m.s.Winner.Version && !v.IsZero() {
-			parent = v
-		}
+	if slices.ContainsFunc(w.saw, m.s.Winner.named) {
+		parent = m.s.Winner.Version
+		w.saw = append(w.saw, parent)
 	}
 	m.remember(sd, &w, parent)
 	version := m.assign(sd, &w)
@@ -141,8 +140,8 @@ func (m *machine) offer(next Winner, item proa.Item, reason string) bool {
 		}
 		m.crown(next, item)
 		return true
-	case w.Parent == next.Version && next.Version.Compare(w.Version) < 0:
-		return false // what the winner replaced
+	case w.Parent == next.Version && next.Version.Compare(w.Version) < 0, w.named(next.Version):
+		return false // what the winner replaced, or was
 	}
 	if !m.Policy.Plain() {
 		return m.decide(next, item, reason)

@@ -37,6 +37,9 @@ const NoteLapsed Note = "lapsed"
 // NoteSettled counts operators' orders that were carried out.
 const NoteSettled Note = "settled"
 
+// OutcomeSettled is of a conflict that an operator has decided.
+const OutcomeSettled = "settled"
+
 // before is what was at a write's side before it, for the base of a conflict.
 type before struct {
 	parent proa.Version
@@ -54,7 +57,7 @@ func (m *machine) remember(sd *Side, w *write, parent proa.Version) {
 // before. It is nil where that is not known.
 func (m *machine) base() *policy.State {
 	b := &m.before
-	if !b.any {
+	if !b.any || m.unsure {
 		return nil
 	}
 	base := &policy.State{Version: b.parent, Deleted: true}
@@ -117,7 +120,7 @@ func (m *machine) decide(next Winner, item proa.Item, reason string) bool {
 		if won {
 			m.crown(next, item) // what is made anew comes after both
 		}
-		m.anew(older.Version.Region, older.Tombstone, olderItem)
+		m.anew(older.Version.Region, older.Tombstone, olderItem, older.names())
 		return false
 	case d.Outcome == policy.Merged:
 		m.clashed(next, item, won, reason, d)
@@ -126,11 +129,14 @@ func (m *machine) decide(next Winner, item proa.Item, reason string) bool {
 			region = next.Version.Region
 			m.crown(next, item)
 		}
-		m.anew(region, false, d.Item)
+		m.anew(region, false, d.Item, nil)
 		return false
 	}
 	if same {
 		m.emit(NoteSameAgain)
+		if h := m.s.Hold; h != nil && h.Other.Version == next.Parent {
+			m.s.Hold = nil // its writer has settled it: both sides hold the same
+		}
 	} else {
 		m.clashed(next, item, won, reason, d)
 	}
@@ -158,8 +164,9 @@ func (m *machine) clashed(
 	m.out[at] = c
 }
 
-// anew makes a content (nil: a delete) the winner as a version after all that is known of the key.
-func (m *machine) anew(region proa.Region, deleted bool, item proa.Item) {
+// anew makes a content (nil: a delete) the winner as a version after all that is known of the key. of
+// are the names of the state that it is, where it is taken whole.
+func (m *machine) anew(region proa.Region, deleted bool, item proa.Item, of []proa.Version) {
 	w := m.s.Winner
 	newest := w.Version
 	if h := m.s.Hold; h != nil && h.Other.Version.Compare(newest) > 0 {
@@ -174,7 +181,7 @@ func (m *machine) anew(region proa.Region, deleted bool, item proa.Item) {
 		item, version.Hash = nil, proa.Hash{}
 	}
 	next := Winner{
-		Version: version, Parent: newest, Tombstone: deleted, Origin: m.now, Decided: m.now,
+		Version: version, Parent: newest, Tombstone: deleted, Origin: m.now, Decided: m.now, Of: of,
 	}
 	m.s.Hold = nil
 	m.crown(next, item)
@@ -201,7 +208,11 @@ func (m *machine) hold(
 	if item != nil && !next.Tombstone {
 		m.s.keep(next.Version.Hash, item)
 	}
-	if h == nil || h.Other.Version == next.Parent || other.Version.Compare(h.Other.Version) > 0 {
+	succeeds := h != nil && h.Other.Version == next.Parent
+	if h == nil || succeeds || other.Version.Compare(h.Other.Version) > 0 {
+		if h != nil && (!succeeds || reason == ReasonUnknownAge) {
+			m.discarded(h.Other, d.Outcome.String())
+		}
 		m.s.Hold = &Hold{Other: other, Reason: reason, At: m.now}
 	}
 	if h == nil {
@@ -223,8 +234,39 @@ func (m *machine) settle(in Settle) {
 			return
 		}
 	}
-	m.anew(in.Region, item == nil, item)
+	was, held := m.s.Winner, m.s.Hold
+	m.anew(in.Region, item == nil, item, m.namesOf(item))
+	if held != nil {
+		m.discarded(was, OutcomeSettled)
+		m.discarded(held.Other, OutcomeSettled)
+	}
 	m.emit(NoteSettled)
+}
+
+// discarded journals one of the states that waited for an operator, and can be chosen no more.
+func (m *machine) discarded(w Winner, outcome string) {
+	won := m.s.Winner
+	if won.named(w.Version) {
+		return
+	}
+	m.emit(Clash{
+		Reason: ReasonConcurrent, Winner: m.candidate(won), Loser: m.candidate(w),
+		Policy: m.Policy.String(), Outcome: outcome,
+	})
+}
+
+// namesOf are the names of the states, of those that an operator chooses from, that have a content.
+func (m *machine) namesOf(item proa.Item) (names []proa.Version) {
+	states := []Winner{m.s.Winner}
+	if m.s.Hold != nil {
+		states = append(states, m.s.Hold.Other)
+	}
+	for _, s := range states {
+		if s.Tombstone == (item == nil) && (item == nil || s.Version.Hash == proa.ContentHash(item)) {
+			names = append(names, s.names()...)
+		}
+	}
+	return names[max(0, len(names)-maxNames):]
 }
 
 // lapsed takes a removal by the store's time-to-live that the rules do not count as a delete.

@@ -16,7 +16,8 @@ func (m *machine) observed(in Observed) {
 	h := m.physical(in.Row.Image, hash, in.Row.ETag)
 	late := m.now.After(in.Began.Add(m.InFlightMax)) // the feed may have been broken since
 	if sd.InFlight != 0 || late || !in.Began.After(sd.Touched) {
-		if h.print() != sd.Current().print() && sd.Poison == nil && sd.Refused.IsZero() {
+		differs := h.print() != sd.Current().print() || sd.InFlight != 0
+		if differs && sd.Poison == nil && sd.Refused.IsZero() {
 			// Which of the two is newer cannot be told: an answer says what was stored when its write
 			// landed, not when it came. Where the feed does not tell, the row is read again.
 			sd.Refused = m.now
@@ -29,11 +30,11 @@ func (m *machine) observed(in Observed) {
 }
 
 // Unmet reports whether a complete scan of a side that began at a time should have met the key, if
-// it was not. A write of ours that the feed has not shown counts too: it may have been lost with what
-// the feed has lost.
+// it was not. A write of ours that the feed has not shown counts too, or one whose answer is awaited:
+// it may have been lost with what the feed has lost.
 func (s *State) Unmet(side proa.Region, began time.Time) bool {
 	sd := s.At(side)
-	return sd.Current().Exists && (began.After(sd.Touched) || sd.Ahead != nil)
+	return sd.InFlight != 0 || sd.Current().Exists && (began.After(sd.Touched) || sd.Ahead != nil)
 }
 
 // Superseded reports whether a write that waited must not be sent any more: it is no longer the
@@ -52,7 +53,8 @@ func (m *machine) observe(side proa.Region, sd *Side, row cloud.Row, h Held) {
 	}
 	if sd.Poison != nil {
 		if h.print() == m.print(sd.Poison.Image) {
-			cur.ETag = h.ETag
+			sd.Ahead, sd.AheadBy = nil, 0
+			sd.Feed.ETag = h.ETag
 			return
 		}
 		m.unseated(side, sd.Poison)

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"slices"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -30,6 +31,26 @@ type Winner struct {
 	Expired   bool      // deleted by a store's time-to-live
 	Origin    time.Time // when it was written, as finely as is known
 	Decided   time.Time // when it became the winner
+	// Of are former names of this very state, which a policy or an operator took whole and put after what
+	// it beat: whoever saw one of them has seen the winner. It is not changed in place.
+	Of []proa.Version
+}
+
+// named reports whether a version is the winner's, or a former one of it.
+func (w *Winner) named(v proa.Version) bool {
+	return !v.IsZero() && (v == w.Version || slices.Contains(w.Of, v))
+}
+
+// maxNames bounds the former names of a winner.
+const maxNames = 16
+
+// names are the versions of a state that is taken whole, its latest last.
+func (w *Winner) names() []proa.Version {
+	if w.Version.IsZero() {
+		return nil
+	}
+	list := slices.Concat(w.Of, []proa.Version{w.Version})
+	return list[max(0, len(list)-maxNames):]
 }
 
 // Held is one stored state at one side.

@@ -19,8 +19,9 @@ type (
 )
 
 // recordFormat is the first byte of each stored record. Format 1 lacks what 2 has at the ends of a
-// held state and of the record: a lapse, a hold.
-const recordFormat = 2
+// held state and of the record: a lapse, a hold. Format 2 lacks winners' former
+// names.
+const recordFormat = 3
 
 func encodeRecord(r *Record) []byte {
 	e := encoder{}
@@ -76,12 +77,22 @@ func (e *encoder) winner(w *resolve.Winner) {
 	e.Bool(w.Expired)
 	e.Time(w.Origin)
 	e.Time(w.Decided)
+	e.Uint(uint64(len(w.Of)))
+	for _, v := range w.Of {
+		e.Version(v)
+	}
 }
 
 func (d *decoder) winner(w *resolve.Winner) {
 	w.Version, w.Parent = d.Version(), d.Version()
 	w.Tombstone, w.Expired = d.Bool(), d.Bool()
 	w.Origin, w.Decided = d.Time(), d.Time()
+	if d.format < 3 {
+		return
+	}
+	for range d.Count() {
+		w.Of = append(w.Of, d.Version())
+	}
 }
 
 func (e *encoder) slot(s slot) {

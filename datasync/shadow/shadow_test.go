@@ -61,7 +61,7 @@ func capture(t *testing.T, s *Store, r proa.Region, id, text string, n int) {
 
 func TestEverythingOfAStateSurvivesTheDisk(t *testing.T) {
 	v := proa.Version{Time: hlc.At(began), Region: proa.AWS, Hash: proa.Hash{1}}
-	w := resolve.Winner{Version: v, Parent: v, Tombstone: true, Expired: true, Origin: began, Decided: began}
+	w := resolve.Winner{Version: v, Parent: v, Tombstone: true, Expired: true, Origin: began, Decided: began, Of: []proa.Version{v}}
 	e := &proa.Envelope{Version: v, Parent: v, Tombstone: true, Write: 9}
 	h := resolve.Held{Exists: true, Version: v, Stored: e, Hash: proa.Hash{2}, Tombstone: true, Gone: true, Lapsed: true, Malformed: "m", ETag: "t"}
 	side := resolve.Side{
@@ -94,13 +94,15 @@ func TestEverythingOfAStateSurvivesTheDisk(t *testing.T) {
 	}
 }
 
-// Records of format 1, which an earlier proa wrote, lack the lapse of each held state and the hold.
+// Records of format 1, which an earlier proa wrote, lack the lapse of each held state, the hold and the
+// winner's former names.
 func TestRecordsOfTheFirstFormatAreRead(t *testing.T) {
 	e := encoder{}
 	e.B = append(e.B, 1)
 	s := &resolve.State{Key: key("k"), LastID: 5}
 	e.Key(s.Key)
 	e.winner(&s.Winner)
+	e.B = e.B[:len(e.B)-1] // the count of names
 	e.Uint(s.LastID)
 	e.Uint(0)
 	for i := range s.Sides {
