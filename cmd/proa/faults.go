@@ -19,8 +19,12 @@ func regionOrNode(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 && nodeName.MatchString(args[0]) {
 		return nil
 	}
-	if err := oneRegion(cmd, args); err != nil {
-		return usage(fmt.Errorf("%s takes one argument: aws, azure or a node such as node-1", cmd.CommandPath()))
+	const want = "aws, azure or a node such as node-1"
+	switch {
+	case len(args) != 1:
+		return usage(fmt.Errorf("%s takes one argument: %s", cmd.CommandPath(), want))
+	case oneRegion(cmd, args) != nil:
+		return usage(fmt.Errorf("%s: unknown %q: want %s", cmd.CommandPath(), args[0], want))
 	}
 	return nil
 }
