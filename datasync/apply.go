@@ -277,6 +277,9 @@ func (t *table) collect(_ context.Context, sd *side) error {
 			}
 			return nil
 		})
+		for _, r := range batch {
+			t.unseen(sd, r)
+		}
 		t.wake()
 		if err != nil {
 			for range sd.results { // let the writers end

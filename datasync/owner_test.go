@@ -104,6 +104,7 @@ func (w *world) load(seed uint64, keys int) (stop func()) {
 }
 
 func TestOnlyTheOwnerReadsAndWrites(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a, b := w.join("node-1", vfs.NewMem()), w.join("node-2", vfs.NewMem())
 	a.s.Assign(Tenure{Owner: "node-1", Epoch: 1})
@@ -138,6 +139,7 @@ func TestOnlyTheOwnerReadsAndWrites(t *testing.T) {
 }
 
 func TestALapsedLeaseStopsTheOwnerUntilItIsRenewed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a := w.join("node-1", vfs.NewMem())
 	a.s.Assign(Tenure{Owner: "node-1", Epoch: 1, Until: time.Now().Add(time.Hour)})
@@ -157,6 +159,7 @@ func TestALapsedLeaseStopsTheOwnerUntilItIsRenewed(t *testing.T) {
 
 // TestHandOversUnderLoadEndEqual gives data sync from node to node while both sides are written.
 func TestHandOversUnderLoadEndEqual(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const keys = 40
 	nodes := []*peer{w.join("node-0", vfs.NewMem()), w.join("node-1", vfs.NewMem())}

@@ -28,7 +28,8 @@ func order(id, text string) proa.Item {
 
 // world is two fake clouds and a service between them.
 type world struct {
-	t        *testing.T
+	t        testing.TB
+	patience time.Duration // of until; 10 s when 0
 	fs       *vfs.MemFS
 	db       *pebble.DB
 	aws, az  *fake.Table
@@ -39,7 +40,7 @@ type world struct {
 	finished chan error
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{
 		t: t, fs: vfs.NewMem(), aws: fake.New(proa.AWS, false, schema, time.Now),
@@ -107,7 +108,10 @@ func (w *world) shutdown() {
 // until waits for something to hold.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	if w.patience == 0 {
+		w.patience = 10 * time.Second
+	}
+	for end := time.Now().Add(w.patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}

@@ -48,6 +48,7 @@ type side struct {
 	work    chan struct{} // a key may be due, or a write has ended
 	room    chan struct{} // a write has ended
 	results chan result
+	seek    chan proa.Key // keys to look up while the side is being scanned
 
 	scan sync.Mutex // orders changes of the scan's checkpoint
 
@@ -90,6 +91,7 @@ func newTable(
 			work:    make(chan struct{}, 1),
 			room:    make(chan struct{}, 1),
 			results: make(chan result, cfg.Workers),
+			seek:    make(chan proa.Key, seekBatch),
 		}
 		sd := tb.sides[i]
 		sd.table, sd.feed = residency.Wrap(t.Sides[region].Table, t.Sides[region].Feed, t.Residency)
@@ -105,7 +107,8 @@ func (t *table) loops() []func(context.Context) error {
 			func(ctx context.Context) error { return t.capture(ctx, sd) },
 			func(ctx context.Context) error { return t.apply(ctx, sd) },
 			func(ctx context.Context) error { return t.collect(ctx, sd) },
-			func(ctx context.Context) error { return t.backfill(ctx, sd) })
+			func(ctx context.Context) error { return t.backfill(ctx, sd) },
+			func(ctx context.Context) error { return t.seek(ctx, sd) })
 	}
 	return append(fns, t.upkeep)
 }

@@ -74,6 +74,7 @@ func (f *freezer) thaw() {
 }
 
 func TestAPendingDeleteOutlivesItsOwnerAndItsDisk(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.withSidecars()
 	away := &switches{}
@@ -104,6 +105,7 @@ func TestAPendingDeleteOutlivesItsOwnerAndItsDisk(t *testing.T) {
 }
 
 func TestADeleteIsKeptBeforeItsImageIsPurged(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	_, z := w.withSidecars()
 	away := &switches{}
@@ -126,6 +128,7 @@ func TestADeleteIsKeptBeforeItsImageIsPurged(t *testing.T) {
 }
 
 func TestAnIdleOwnerWritesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a, z := w.withSidecars()
 	n := w.join("node-1", vfs.NewMem())
@@ -146,8 +149,10 @@ func TestAnIdleOwnerWritesNothing(t *testing.T) {
 
 // TestOwnersComeAndGoUnderLoad kills, freezes, disowns and wipes owners while both sides are written.
 func TestOwnersComeAndGoUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"disown", "kill", "wipe", "freeze"} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.withSidecars()
 			const keys = 40
@@ -200,6 +205,7 @@ func TestOwnersComeAndGoUnderLoad(t *testing.T) {
 
 // TestAThawedOwnerDoesNoHarm freezes an owner within a write, which lands after its successor's.
 func TestAThawedOwnerDoesNoHarm(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.withSidecars()
 	ice := &freezer{}
