@@ -145,6 +145,7 @@ func (w *world) settleHold(k int) {
 	for _, other := range []resolve.Winner{st.Winner, st.Hold.Other} {
 		if other.Tombstone == chosen.Tombstone && other.Version.Hash == chosen.Version.Hash {
 			knows |= w.ghosts[k][other.Version]
+			w.losers[k][other.Version] = true // the same content: no journal need speak of it
 		}
 	}
 	w.owner.step(k, w.owner.clock(), in, knows)
