@@ -205,7 +205,8 @@ func (w *world) contentOf(k int, o op) proa.Hash {
 
 // excused reports whether a write's loss is by design: a delete that no feed showed, or only to a node
 // whose disk is gone, leaves nothing behind; the item is then kept and reported. What a restore undid
-// before it was captured is gone. An expiry that the rules ignore is none. The latest-version feed
+// before it was captured is gone; what it brought back that had been deleted stays, as a row of unknown
+// age. An expiry that the rules ignore is none. The latest-version feed
 // hides deletes and what was there in between. An item put back in a gap leaves what a scan knows. What was
 // quarantined is superseded by any later write, and its delete is the state before it.
 func (w *world) excused(k int, o op) bool {
@@ -218,7 +219,7 @@ func (w *world) excused(k int, o op) bool {
 	case e.new.Exists() && !e.new.Tombstone():
 		return false
 	}
-	return !e.captured || e.lost && w.unions[k] || w.poisoned[k]
+	return !e.captured || e.lost && w.unions[k] || w.poisoned[k] || w.restored > 0
 }
 
 // excusedBy reports whether a write was seen by one whose loss is by design, or that is the end.
