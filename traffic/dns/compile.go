@@ -117,9 +117,14 @@ const maxZones = 10_000
 // zone.
 func (b *Base) placeRecords() error {
 	copied := map[int]bool{}
-	for _, r := range b.records {
+	b.records = slices.Clone(b.records)
+	for i := range b.records {
+		r := &b.records[i]
 		if err := r.validate(); err != nil {
 			return err
+		}
+		if err := r.follow(); err != nil {
+			return fmt.Errorf("record %s: %w", r.Name, err)
 		}
 		n, err := parseName(r.Name)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/traffic/policy"
 )
 
 // Record is a name whose addresses follow the plan. TXT records at the name and at "_proa." below
@@ -24,6 +25,26 @@ type Record struct {
 	// Addresses are each region's, IPv4 and IPv6. Every region needs at least one: the answer is
 	// never empty.
 	Addresses map[proa.Region][]netip.Addr
+	// Policy chooses the addresses; nil: the active region's.
+	Policy *policy.Policy
+	// Silent has the server not answer for the name while it is isolated.
+	Silent bool
+}
+
+// follow gives a record without a policy the one that follows the plan.
+func (r *Record) follow() error {
+	if r.Policy != nil {
+		return nil
+	}
+	var err error
+	r.Policy, err = policy.Compile(policy.Config{
+		Root: policy.Node{Endpoint: policy.Active},
+		Endpoints: []policy.Endpoint{
+			{Name: string(proa.AWS), Addresses: r.Addresses[proa.AWS], Region: proa.AWS},
+			{Name: string(proa.Azure), Addresses: r.Addresses[proa.Azure], Region: proa.Azure},
+		},
+	})
+	return err
 }
 
 func (r Record) validate() error {
@@ -31,17 +52,26 @@ func (r Record) validate() error {
 		return fmt.Errorf("record %s: TTL %s: want whole seconds up to a week: %w", r.Name, r.TTL,
 			proa.ErrInvalidConfig)
 	}
+	if r.Policy != nil {
+		return validAddresses(r.Name, r.Policy.Addresses())
+	}
 	for _, region := range proa.Regions() {
 		list := r.Addresses[region]
 		if len(list) == 0 || len(list) > 64 {
 			return fmt.Errorf("record %s: region %s: %d addresses, want 1 to 64: %w",
 				r.Name, region, len(list), proa.ErrInvalidConfig)
 		}
-		for _, a := range list {
-			if !a.IsValid() || a.Zone() != "" {
-				return fmt.Errorf("record %s: region %s: address %s: %w", r.Name, region, a,
-					proa.ErrInvalidConfig)
-			}
+		if err := validAddresses(r.Name+": region "+string(region), list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validAddresses(of string, list []netip.Addr) error {
+	for _, a := range list {
+		if !a.IsValid() || a.Zone() != "" {
+			return fmt.Errorf("record %s: address %s: %w", of, a, proa.ErrInvalidConfig)
 		}
 	}
 	return nil
@@ -57,18 +87,22 @@ func textName(n name) name {
 
 const textLabel name = "\x05_proa"
 
-// sets returns the record's sets under a plan, text being the plan's account. A plan that names no
-// region of the record gives all addresses: whatever is wrong, users are sent somewhere.
-func (r Record) sets(plan proa.Plan, text []string) []rrset {
+// drainTTL is what addresses may be kept for while a planned switch is near, in seconds.
+const drainTTL = 1
+
+// variants returns the record's sets for each of its answers under a plan, text being the plan's
+// account.
+func (r Record) variants(plan proa.Plan, a *policy.Answers, text []string) [][]rrset {
 	ttl := uint32(r.TTL / time.Second)
-	list := r.Addresses[plan.Active]
-	if len(list) == 0 {
-		for _, region := range proa.Regions() {
-			list = append(list, r.Addresses[region]...)
-		}
+	if plan.Drain {
+		ttl = min(ttl, drainTTL)
 	}
-	sets := append(make([]rrset, 0, 3), addressSets(list, ttl)...)
-	return append(sets, rrset{kind: mdns.TypeTXT, ttl: ttl, data: text, late: true})
+	out := make([][]rrset, 0, len(a.Sets))
+	for _, list := range a.Sets {
+		sets := append(make([]rrset, 0, 3), addressSets(list, ttl)...)
+		out = append(out, append(sets, rrset{kind: mdns.TypeTXT, ttl: ttl, data: text, late: true}))
+	}
+	return out
 }
 
 // planText is one TXT record's RDATA with the plan's account, each string at most 255 bytes.
@@ -116,8 +150,11 @@ type Snapshot struct {
 	id     uint64 // among the base's snapshots
 	moving pool
 	live   []liveNode
-	soas   []soaState
-	over   *index // names put over those of the zones, nil for none
+	// Names whose answer varies by client
+	choices []choice
+	silent  bool // the server is isolated
+	soas    []soaState
+	over    *index // names put over those of the zones, nil for none
 	// What it was packed from, for transfers
 	views []view
 	overs []overSet
@@ -127,6 +164,16 @@ type Snapshot struct {
 type liveNode struct {
 	first uint32
 	count uint16
+	// Where it varies by client: one past its place among the choices. The variants are live nodes
+	// side by side
+	choice uint16
+	silent bool // while the server is isolated
+}
+
+// choice is a name's answers and who gets which.
+type choice struct {
+	answers *policy.Answers
+	first   uint32 // the live node of its first variant
 }
 
 // soaState is a zone's SOA as an answer and as the proof of a denial.
@@ -158,18 +205,13 @@ func (b *Base) Snapshot(plan proa.Plan) (*Snapshot, error) {
 // With packs what depends on the state.
 func (b *Base) With(state State) (*Snapshot, error) {
 	plan := state.Plan
-	s := &Snapshot{Plan: plan, base: b, id: b.ids.Add(1)}
+	s := &Snapshot{Plan: plan, base: b, id: b.ids.Add(1), silent: state.Isolated}
 	views := b.freshViews()
 	s.views = views
 	b.reserve(s)
-	account := planText(plan)
-	for i, r := range b.records {
-		v := &views[b.homes[i]]
-		sets := r.sets(plan, account)
-		overlay(v, b.names[i], sets)
-		if text := textName(b.names[i]); text != b.names[i] {
-			overlay(v, text, sets[len(sets)-1:])
-		}
+	moving, err := b.overlayRecords(plan, views)
+	if err != nil {
+		return nil, err
 	}
 	for i := range views {
 		soa, err := s.packSOA(&views[i], plan)
@@ -184,12 +226,74 @@ func (b *Base) With(state State) (*Snapshot, error) {
 			return nil, err
 		}
 	}
+	for i, m := range b.moves {
+		if err := s.packChoice(&views[m.zone], m.name, &s.live[i], moving[m.name]); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.putOver(views, state); err != nil {
 		return nil, err
 	}
 	b.last.Store(s)
 	return s, nil
 }
+
+// variants are a record's answers under one plan.
+type variants struct {
+	answers *policy.Answers
+	sets    [][]rrset
+	silent  bool
+}
+
+// overlayRecords puts the first answer of each record over its zone, and returns all.
+func (b *Base) overlayRecords(plan proa.Plan, views []view) (map[name]variants, error) {
+	moving := make(map[name]variants, len(b.records))
+	account := planText(plan)
+	for i, r := range b.records {
+		answers, err := r.Policy.Under(plan, b.names[i].String())
+		if err != nil {
+			return nil, fmt.Errorf("record %s: %w", r.Name, err)
+		}
+		v := &views[b.homes[i]]
+		all := r.variants(plan, answers, account)
+		sets := all[0]
+		overlay(v, b.names[i], sets)
+		v.live[b.names[i]].varies = answers.Varies()
+		if text := textName(b.names[i]); text != b.names[i] {
+			overlay(v, text, sets[len(sets)-1:])
+		}
+		if r.Silent || answers.Varies() {
+			moving[b.names[i]] = variants{answers, all, r.Silent}
+		}
+	}
+	return moving, nil
+}
+
+// packChoice packs the further answers of a name that varies by client.
+func (s *Snapshot) packChoice(v *view, n name, at *liveNode, m variants) error {
+	at.silent = m.silent
+	if m.answers == nil || !m.answers.Varies() {
+		return nil
+	}
+	if len(s.choices) == maxChoices {
+		return fmt.Errorf("record %s: over %d records vary by client: %w", n, maxChoices,
+			proa.ErrInvalidConfig)
+	}
+	s.choices = append(s.choices, choice{m.answers, uint32(len(s.live))})
+	at.choice = uint16(len(s.choices))
+	for _, sets := range m.sets {
+		overlay(v, n, sets)
+		if err := s.packLive(v, n, v.owner(n)); err != nil {
+			return err
+		}
+	}
+	overlay(v, n, m.sets[0])
+	v.live[n].varies = true
+	return nil
+}
+
+// maxChoices bounds the records that vary by client.
+const maxChoices = 65_000
 
 // reserve makes room for what is packed at each plan, as much as the last one took and some more.
 func (b *Base) reserve(s *Snapshot) {

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	mdns "github.com/miekg/dns"
 )
@@ -92,6 +93,24 @@ func validSubnet(d []byte) bool {
 	return rest == 0 || address[len(address)-1]<<rest == 0
 }
 
+// clientNetwork is the network that a resolver asks for; false when it does not say.
+func (o *options) clientNetwork() (netip.Addr, bool) {
+	if len(o.subnet) < 4 || o.subnet[2] == 0 {
+		return netip.Addr{}, false
+	}
+	switch binary.BigEndian.Uint16(o.subnet) {
+	case 1:
+		var a [4]byte
+		copy(a[:], o.subnet[4:])
+		return netip.AddrFrom4(a), true
+	case 2:
+		var a [16]byte
+		copy(a[:], o.subnet[4:])
+		return netip.AddrFrom16(a), true
+	}
+	return netip.Addr{}, false
+}
+
 // keepaliveLen, cookieOptLen and edeLen are what options take in a reply.
 const (
 	keepaliveLen = 4 + 2
@@ -145,8 +164,9 @@ func (r *reply) opt(dst []byte, start, limit int, q *query) []byte {
 		dst = append(dst, q.clientCookie[:]...)
 		dst = r.appendCookie(dst, q)
 	}
-	if q.subnet != nil { // as it came, for the answer is the same for all
+	if q.subnet != nil { // as it came, with what of it decided
 		dst = append(option(dst, mdns.EDNS0SUBNET, len(q.subnet)), q.subnet...)
+		dst[len(dst)-len(q.subnet)+3] = r.scope
 	}
 	if q.keepalive && r.client.stream() {
 		dst = option(dst, mdns.EDNS0TCPKEEPALIVE, 2)

@@ -3,10 +3,12 @@ package dns
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/traffic/policy"
 )
 
 // Apply publishes the snapshot of a plan. It fails with proa.ErrStalePlan when a newer plan is in
@@ -17,6 +19,56 @@ func (s *Server) Apply(plan proa.Plan) error {
 	state := s.state
 	state.Plan = plan
 	return s.rebuild(s.base, state)
+}
+
+// Isolate tells the server that it is cut off from the others, or not any more: records that are
+// silent then fall silent, all others go on.
+func (s *Server) Isolate(isolated bool) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	state := s.state
+	if state.Isolated == isolated {
+		return nil
+	}
+	state.Isolated = isolated
+	return s.rebuild(s.base, state)
+}
+
+// Explain says how a client's answer for a name comes about under the plan that is served; false
+// when the name is not one whose addresses follow the plan.
+func (s *Server) Explain(owner string, client netip.Addr) (Explanation, bool, error) {
+	n, err := parseName(owner)
+	if err != nil {
+		return Explanation{}, false, err
+	}
+	s.publish.Lock()
+	base, state := s.base, s.state
+	s.publish.Unlock()
+	at := slices.Index(base.names, n)
+	if at < 0 {
+		return Explanation{}, false, nil
+	}
+	r := base.records[at]
+	e := Explanation{
+		Name: n.String(), Zone: base.zones[base.homes[at]].Origin, Client: client, Plan: state.Plan,
+		TTL: r.TTL, Silent: r.Silent && state.Isolated,
+	}
+	if state.Plan.Drain {
+		e.TTL = min(e.TTL, drainTTL*time.Second)
+	}
+	e.Trace, err = r.Policy.Trace(state.Plan, n.String(), client)
+	return e, true, err
+}
+
+// Explanation is how an answer comes about.
+type Explanation struct {
+	Name   string        `json:"name"`
+	Zone   string        `json:"zone"`
+	Client netip.Addr    `json:"client"`
+	Plan   proa.Plan     `json:"plan"`
+	TTL    time.Duration `json:"ttl"`
+	Silent bool          `json:"silent,omitempty"` // no answer: the server is isolated
+	Trace  policy.Trace  `json:"trace"`
 }
 
 // rebuild publishes a state with the lock held, and keeps it when it was accepted.

@@ -77,6 +77,9 @@ func (v *view) resolve(start name, o *owner, kind uint16) resolution {
 			r.nxdomain = true
 			return r
 		}
+		if o.varies { // by client: the resolver asks for it
+			return r
+		}
 	}
 	return r // a loop, or longer than is sane: the resolver gets what there is
 }

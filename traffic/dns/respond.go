@@ -27,10 +27,12 @@ type reply struct {
 	moving   *pool // of soa
 	live     *liveAnswer
 	rcode    int
-	prefix   int  // a DNAME applies: bytes of the query's name in front of the DNAME's owner
-	hinfo    bool // ANY: the minimal answer of RFC 8482
-	compact  bool // a signed denial, whose code says that the name exists (RFC 9824)
-	truncate bool // say only that there is more over TCP
+	prefix   int    // a DNAME applies: bytes of the query's name in front of the DNAME's owner
+	hinfo    bool   // ANY: the minimal answer of RFC 8482
+	compact  bool   // a signed denial, whose code says that the name exists (RFC 9824)
+	scope    uint8  // bits of the client's network that decided (RFC 7871)
+	variant  uint16 // one past the client's variant of the answer; 0: it is the same for all
+	truncate bool   // say only that there is more over TCP
 }
 
 // respond appends to dst the reply to msg, nothing when none is due. dst has room for the longest
@@ -53,6 +55,9 @@ func (s *Snapshot) respond(dst, msg []byte, r reply) (out []byte, rcode int, kin
 	}
 	if r.rcode == rcodeOK && !q.empty {
 		s.answer(&q, &r)
+		if r.rcode == rcodeDrop {
+			return dst, rcodeDrop, q.kind
+		}
 	}
 	if r.limiter != nil && !r.client.proven {
 		switch r.limiter.admit(r.client.addr, s.likeness(&q, &r), r.client.now) {
@@ -112,13 +117,13 @@ func (s *Snapshot) answer(q *query, r *reply) {
 	case n.flags&nodeCut != 0:
 		s.pickReferral(n, q, r, exact)
 	case exact:
-		s.pick(n, q.kind, r)
+		s.pick(n, q, q.kind, r)
 	case n.flags&nodeDNAME != 0:
-		s.pick(n, mdns.TypeDNAME, r)
+		s.pick(n, q, mdns.TypeDNAME, r)
 		r.prefix = q.nameLen - len(s.nameOf(at))
 	case n.wildcard >= 0:
 		r.home, r.exists = n.wildcard, true
-		s.pick(s.node(n.wildcard), q.kind, r)
+		s.pick(s.node(n.wildcard), q, q.kind, r)
 	default:
 		r.answer, r.pool = &noDomain, &noPool
 	}
@@ -195,11 +200,19 @@ func (s *Snapshot) pickReferral(n *node, q *query, r *reply, exact bool) {
 }
 
 // pick chooses a node's answer for a type.
-func (s *Snapshot) pick(n *node, kind uint16, r *reply) {
+func (s *Snapshot) pick(n *node, q *query, kind uint16, r *reply) {
 	first, count := n.first, n.count
 	r.pool = &s.base.static
 	if n.live >= 0 {
-		first, count = s.live[n.live].first, s.live[n.live].count
+		at := &s.live[n.live]
+		if s.silent && at.silent {
+			r.rcode = rcodeDrop
+			return
+		}
+		if at.choice != 0 {
+			at = s.choose(at, q, r)
+		}
+		first, count = at.first, at.count
 		r.pool = &s.moving
 		if r.degraded != nil {
 			r.reason = *r.degraded
@@ -235,6 +248,21 @@ func (s *Snapshot) pick(n *node, kind uint16, r *reply) {
 		}
 	}
 	r.answer, r.pool = &noData, &noPool
+}
+
+// choose finds the client's variant: by the network that the resolver speaks for, or by its own.
+func (s *Snapshot) choose(at *liveNode, q *query, r *reply) *liveNode {
+	c := &s.choices[at.choice-1]
+	who, told := q.clientNetwork()
+	if !told {
+		who = r.client.addr
+	}
+	set, scope := c.answers.Pick(who, uint64(q.id)<<32|uint64(r.client.now))
+	if told {
+		r.scope = uint8(scope) //nolint:gosec // at most 128
+	}
+	r.variant = uint16(set) + 1 //nolint:gosec // bounded by the policy
+	return &s.live[int(c.first)+set]
 }
 
 var minimalANY = answer{flags: flagAA, an: 1}

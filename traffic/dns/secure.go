@@ -41,8 +41,8 @@ func (s *Snapshot) secure(q *query, r *reply) {
 		}
 	}
 	cache := s.base.live
-	full := q.name[:q.nameLen]
-	if r.live = cache.get(s.id, full, class); r.live != nil {
+	full, id := q.name[:q.nameLen], s.id^uint64(r.variant)<<48
+	if r.live = cache.get(id, full, class); r.live != nil {
 		r.compact = r.compact || r.live.denial
 		return
 	}
@@ -57,7 +57,7 @@ func (s *Snapshot) secure(q *query, r *reply) {
 		return
 	}
 	r.live, r.compact = live, r.compact || live.denial
-	cache.put(s.id, string(full), class, live)
+	cache.put(id, string(full), class, live)
 }
 
 func (s *Snapshot) tooBusyToSign(r *reply) {

@@ -185,14 +185,29 @@ func (b *Base) signRegions() error {
 		if sign == nil {
 			continue
 		}
-		for _, region := range proa.Regions() {
-			for _, set := range r.sets(proa.Plan{Active: region}, nil) {
-				if set.late {
-					continue
-				}
-				if _, err := sign.signatures(b.names[i], &set); err != nil {
+		for _, active := range proa.Regions() {
+			for _, down := range []proa.Region{"", active.Other()} {
+				if err := b.signPlan(i, r, sign, proa.Plan{Active: active, Down: string(down)}); err != nil {
 					return err
 				}
+			}
+		}
+	}
+	return nil
+}
+
+func (b *Base) signPlan(i int, r Record, sign *signing, plan proa.Plan) error {
+	answers, err := r.Policy.Under(plan, b.names[i].String())
+	if err != nil {
+		return fmt.Errorf("record %s: %w", r.Name, err)
+	}
+	for _, sets := range r.variants(plan, answers, nil) {
+		for _, set := range sets {
+			if set.late {
+				continue
+			}
+			if _, err := sign.signatures(b.names[i], &set); err != nil {
+				return err
 			}
 		}
 	}

@@ -16,6 +16,8 @@ import (
 type State struct {
 	// Plan says which region's addresses are given.
 	Plan proa.Plan
+	// Isolated says that the server is cut off from the others: records that are silent then are.
+	Isolated bool
 	// Validations are records that prove to others that the zone is ours.
 	Validations []Validation
 	// Aliases are names with the addresses of others.

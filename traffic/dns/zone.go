@@ -27,6 +27,8 @@ type Zone struct {
 type owner struct {
 	sets []rrset
 	pos  position
+	// varies: other clients may be given other sets
+	varies bool
 }
 
 // rrset is the records of one name and type.
