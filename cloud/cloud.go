@@ -140,6 +140,28 @@ type PartBucket interface {
 	Abort(ctx context.Context, name, upload string) error
 }
 
+// ObjectEvent is a notice that one object has changed. It is a hint of where to look: notices may be repeated, come in another order
+// and be missing.
+type ObjectEvent struct {
+	Name    string
+	ETag    string // as Head gives it; "" of a delete
+	Size    int64  // -1 where it is not told
+	Deleted bool
+	Time    time.Time
+	// Receipt acknowledges the message in which the event came; several events may share one. An event without a name only brings a
+	// receipt: its message is about something else.
+	Receipt string
+}
+
+// ObjectEvents is the queue of one bucket's notices: S3 notifications in an SQS queue, Event Grid's in a storage queue. A notice that is
+// not acknowledged is delivered again later.
+type ObjectEvents interface {
+	// Receive returns what waits, at the latest after the time to wait; nothing is no error.
+	Receive(ctx context.Context, wait time.Duration) ([]ObjectEvent, error)
+	// Acknowledge removes messages for good. An unknown receipt is no error.
+	Acknowledge(ctx context.Context, receipts []string) error
+}
+
 // Function is one deployed function behind the region's own invocation API.
 type Function interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)

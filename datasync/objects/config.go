@@ -11,12 +11,22 @@ import (
 type Bucket struct {
 	Name  string
 	Sides map[proa.Region]cloud.Bucket // both regions
-	// SweepMin and SweepMax bound the pause between two sweeps of a side: shortest while objects
-	// change, longest when none do (250 ms, 800 ms). A sweep that takes long is followed by a pause
-	// as long as itself.
+	// Events are the queues of the buckets' notices, per side; a side without one is swept without end.
+	Events map[proa.Region]cloud.ObjectEvents
+	// SweepMin and SweepMax bound the pause between two sweeps of a side whose notices cannot be relied
+	// on: shortest while objects change, longest when none do (250 ms, 800 ms). A sweep that takes long
+	// is followed by a pause as long as itself.
 	SweepMin, SweepMax time.Duration
-	Workers            int // copies at a time, both sides together (16)
-	Page               int // objects of one listing (1,000)
+	// SweepEvery is how long one sweep takes, spread evenly, of a side whose notices arrive (10 min).
+	SweepEvery time.Duration
+	// BeatEvery is how often a marker is written to each side that has a queue: notices are relied on
+	// while those of the markers come back within three times as long (30 s).
+	BeatEvery time.Duration
+	// Poll is the longest wait for notices in one request, and so the granularity of what is known of
+	// an idle side (1 s).
+	Poll    time.Duration
+	Workers int // copies at a time, both sides together (32)
+	Page    int // objects of one listing (1,000)
 	// MaxSize bounds what is replicated; larger objects are reported (48.8 TiB: S3's 10,000 parts of
 	// 5 GiB).
 	MaxSize int64
@@ -46,6 +56,9 @@ func (b Bucket) withDefaults() Bucket {
 	}
 	set(&b.SweepMin, 250*time.Millisecond)
 	set(&b.SweepMax, 800*time.Millisecond)
+	set(&b.SweepEvery, 10*time.Minute)
+	set(&b.BeatEvery, 30*time.Second)
+	set(&b.Poll, time.Second)
 	set(&b.CopyTimeout, 10*time.Minute)
 	set(&b.CallTimeout, 5*time.Second)
 	set(&b.RetryMax, 2*time.Second)
@@ -54,7 +67,7 @@ func (b Bucket) withDefaults() Bucket {
 	set(&b.KeepAge, 90*24*time.Hour)
 	set(&b.Stale, 5*time.Second)
 	if b.Workers <= 0 {
-		b.Workers = 16
+		b.Workers = 32
 	}
 	if b.Page <= 0 {
 		b.Page = 1000

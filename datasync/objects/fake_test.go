@@ -26,6 +26,64 @@ type bucket struct {
 	fault    func(op, name string) error // before the call takes effect
 	lost     func(op, name string) bool  // the call takes effect, its answer is lost
 	now      func() time.Time
+	notices  *queue
+}
+
+// queue holds a bucket's notices.
+type queue struct {
+	mu      sync.Mutex
+	waiting []cloud.ObjectEvent
+	n       int
+	drop    func() bool // the notice is lost
+	double  bool        // every notice comes twice
+}
+
+func (q *queue) add(e cloud.ObjectEvent) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.drop != nil && q.drop() {
+		return
+	}
+	q.n++
+	e.Receipt = fmt.Sprint("r", q.n)
+	q.waiting = append(q.waiting, e)
+	if q.double {
+		q.waiting = append(q.waiting, e)
+	}
+}
+
+// Receive gives the same notices until they are acknowledged, the last ones first.
+func (q *queue) Receive(ctx context.Context, wait time.Duration) ([]cloud.ObjectEvent, error) {
+	for end := time.Now().Add(wait); ; time.Sleep(time.Millisecond) {
+		q.mu.Lock()
+		got := slices.Clone(q.waiting[max(0, len(q.waiting)-10):])
+		q.mu.Unlock()
+		slices.Reverse(got)
+		if len(got) > 0 || time.Now().After(end) {
+			return got, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (q *queue) Acknowledge(_ context.Context, receipts []string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = slices.DeleteFunc(q.waiting, func(e cloud.ObjectEvent) bool {
+		return slices.Contains(receipts, e.Receipt)
+	})
+	return nil
+}
+
+// tell puts a notice of a change into the queue. The caller holds the lock.
+func (b *bucket) tell(name, etag string, size int64, deleted bool) {
+	if b.notices != nil {
+		b.notices.add(cloud.ObjectEvent{
+			Name: name, ETag: etag, Size: size, Deleted: deleted, Time: b.now(),
+		})
+	}
 }
 
 type stored struct {
@@ -72,6 +130,7 @@ func (b *bucket) set(name string, body []byte, o cloud.PutOptions, crc bool) clo
 		info.CRC64, info.HasCRC64 = sum.Sum64(), true
 	}
 	b.objects[name] = stored{info, body}
+	b.tell(name, info.ETag, info.Size, false)
 	return info
 }
 
@@ -79,6 +138,7 @@ func (b *bucket) del(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.objects, name)
+	b.tell(name, "", gone, true)
 }
 
 func (b *bucket) content(name string) (string, bool) {
@@ -296,6 +356,7 @@ func (b *bucket) Delete(_ context.Context, name, ifMatch string) error {
 		return proa.ErrConflict
 	}
 	delete(b.objects, name)
+	b.tell(name, "", gone, true)
 	if b.lost != nil && b.lost("delete", name) {
 		return proa.ErrUnavailable
 	}

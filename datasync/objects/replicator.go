@@ -39,8 +39,10 @@ type Replicator struct {
 
 // sideStatus is what is shown of one side.
 type sideStatus struct {
-	fresh   time.Time // when the last complete sweep began
-	took    time.Duration
+	fresh   time.Time     // when the last complete sweep began
+	took    time.Duration // of it, without the pauses
+	pages   int           // of it
+	ear     ear
 	err     error
 	backlog int                  // objects of this region that the other one lacks
 	oldest  map[string]time.Time // origins of some of them
@@ -75,6 +77,12 @@ func New(
 	for i := range r.sides {
 		r.sides[i].oldest = map[string]time.Time{}
 		r.sides[i].sweep = make(chan struct{}, 1)
+		r.sides[i].ear.sent = map[string]time.Time{}
+		kept, err := r.pass(proa.Regions()[i])
+		if err != nil {
+			return nil, err
+		}
+		r.sides[i].fresh, r.sides[i].took, r.sides[i].pages = kept.Fresh, kept.Took, kept.Pages
 	}
 	_, err := store.WalkObjects(b.Name, "", "", -1, func(name string, record []byte) error {
 		st, err := decode(name, record)
@@ -107,6 +115,10 @@ func (r *Replicator) Run(ctx context.Context) error {
 	for _, region := range proa.Regions() {
 		g.Go(func() error { return r.sweeps(ctx, region) })
 		g.Go(func() error { return r.trim(ctx, region) })
+		if queue := r.cfg.Events[region]; queue != nil {
+			g.Go(func() error { return r.hear(ctx, region, queue) })
+			g.Go(func() error { return r.beat(ctx, region) })
+		}
 	}
 	for range r.cfg.Workers {
 		g.Go(func() error { return r.worker(ctx) })
@@ -318,10 +330,11 @@ func (r *Replicator) Direction(from proa.Region) Direction {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	sd := &r.sides[resolve.Index(from)]
+	fresh := r.freshOf(sd, now)
 	d := Direction{
-		Known:    !sd.fresh.IsZero() && now.Sub(sd.fresh) < max(r.cfg.Stale, 3*sd.took),
+		Known:    !fresh.IsZero() && now.Sub(fresh) < max(r.cfg.Stale, 3*sd.took),
 		Scanning: sd.fresh.IsZero(),
-		Backlog:  sd.backlog, Through: sd.fresh, Err: sd.err,
+		Backlog:  sd.backlog, Through: fresh, Err: sd.err,
 	}
 	if sd.backlog > 0 {
 		for _, at := range sd.oldest {
@@ -333,11 +346,27 @@ func (r *Replicator) Direction(from proa.Region) Direction {
 	return d
 }
 
-// Fresh is when the region's last complete sweep began; zero before the first.
+// Fresh is until when changes of the region have been seen: when its last complete sweep began or, if
+// notices are relied on, when they were last found to be all read. Zero before the first sweep.
 func (r *Replicator) Fresh(region proa.Region) time.Time {
+	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.sides[resolve.Index(region)].fresh
+	return r.freshOf(&r.sides[resolve.Index(region)], now)
+}
+
+func (r *Replicator) freshOf(sd *sideStatus, now time.Time) time.Time {
+	heard := sd.ear.through()
+	if !r.unhurried(sd, now) || heard.Before(sd.fresh) {
+		return sd.fresh
+	}
+	return heard
+}
+
+// unhurried reports whether notices are relied on: they arrive, and a sweep was complete not long ago.
+func (r *Replicator) unhurried(sd *sideStatus, now time.Time) bool {
+	return !sd.fresh.IsZero() && now.Sub(sd.fresh) < 3*r.cfg.SweepEvery &&
+		sd.ear.trusted(now, r.cfg.BeatEvery)
 }
 
 // Waiting is an object that the other side lacks.

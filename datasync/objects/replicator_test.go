@@ -34,6 +34,8 @@ type pair struct {
 	// what the replicator is given in the place of the buckets themselves
 	sides map[proa.Region]cloud.Bucket
 	tune  func(*Bucket)
+	// what is done to the shadow index before the replicator has it
+	prepare func(*shadow.Store) error
 }
 
 func newPair(t *testing.T) *pair {
@@ -55,6 +57,11 @@ func (p *pair) start() {
 	}
 	if p.store, err = shadow.New(db, shadow.DefaultLimits()); err != nil {
 		p.t.Fatal(err)
+	}
+	if p.prepare != nil {
+		if err := p.prepare(p.store); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 	var mu sync.Mutex
 	last := time.Time{}

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,13 +24,13 @@ const shownAfter = 5 * time.Second
 func (r *Replicator) sweeps(ctx context.Context, region proa.Region) error {
 	pause, failures := r.cfg.SweepMin, 0
 	for ctx.Err() == nil {
-		began := r.now()
-		changed, err := r.sweep(ctx, region)
+		changed, took, err := r.sweep(ctx, region)
 		if errors.Is(err, errStore) {
 			return err
 		}
-		took := r.now().Sub(began)
-		r.swept(region, began, took, err)
+		if err != nil && ctx.Err() == nil {
+			r.sweepFailed(region, err)
+		}
 		switch {
 		case err != nil:
 			failures++
@@ -46,10 +47,19 @@ func (r *Replicator) sweeps(ctx context.Context, region proa.Region) error {
 	return nil
 }
 
-// Look has a side swept soon: something is known to have changed there. It never blocks.
+// Look has a side swept soon: something is known to have changed there. Where notices are relied on,
+// they say what. It never blocks.
 func (r *Replicator) Look(region proa.Region) {
+	now := r.now()
+	r.mu.Lock()
+	sd := &r.sides[resolve.Index(region)]
+	unhurried := r.unhurried(sd, now)
+	r.mu.Unlock()
+	if unhurried {
+		return
+	}
 	select {
-	case r.sides[resolve.Index(region)].sweep <- struct{}{}:
+	case sd.sweep <- struct{}{}:
 	default:
 	}
 }
@@ -64,54 +74,147 @@ func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 	}
 }
 
-// swept records how a sweep went.
-func (r *Replicator) swept(region proa.Region, began time.Time, took time.Duration, err error) {
+func (r *Replicator) sweepFailed(region proa.Region, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	sd := &r.sides[resolve.Index(region)]
-	if err != nil && sd.err == nil {
+	if sd.err == nil {
 		r.log.Warn("bucket cannot be swept", "region", region, "error", err)
 	}
 	sd.err = err
-	if err == nil {
-		sd.fresh, sd.took = began, took
-	}
 }
 
 // errStore wraps failures of the store, which end the process.
 var errStore = errors.New("objects store")
 
-// sweep compares one side's whole listing with the shadow index. It reports whether anything had
-// changed there.
-func (r *Replicator) sweep(ctx context.Context, region proa.Region) (changed bool, err error) {
-	began := r.now()
-	for after, more := "", true; more; {
-		var page []cloud.ObjectInfo
-		page, more, err = r.list(ctx, region, after)
-		if err != nil {
-			return changed, err
-		}
-		last := ""
-		if more {
-			last = page[len(page)-1].Name
-		}
-		look, err := r.differing(region, page, after, last)
-		if err != nil {
-			return changed, err
-		}
-		changed = changed || len(look) > 0
-		if err := r.look(ctx, region, look); err != nil {
-			return changed, err
-		}
-		after = last
+// pass is how far a sweep has come, and what the last complete one was. It is kept, so that another
+// process goes on where this one stops.
+type pass struct {
+	After string    `json:"after,omitempty"` // "": at the beginning
+	Began time.Time `json:"began,omitzero"`
+	Done  int       `json:"done,omitempty"` // pages
+
+	Fresh time.Time     `json:"fresh,omitzero"` // when the last complete one began
+	Took  time.Duration `json:"took,omitempty"` // its work, without the pauses
+	Pages int           `json:"pages,omitempty"`
+}
+
+// passes is where they are kept: as uploads are, beside the objects.
+func (r *Replicator) passes() string { return r.cfg.Name + "\x00sweeps" }
+
+func (r *Replicator) pass(region proa.Region) (p pass, err error) {
+	record, err := r.store.Object(r.passes(), string(region))
+	if err == nil && record != nil {
+		err = json.Unmarshal(record, &p)
+	}
+	if err != nil {
+		return pass{}, fmt.Errorf("sweep of bucket %s: %w", r.cfg.Name, err)
+	}
+	return p, nil
+}
+
+func (r *Replicator) keepPass(region proa.Region, p pass) error {
+	record, err := json.Marshal(p)
+	if err != nil {
+		return err
 	}
 	err = r.store.Lazy(func(tx *shadow.Tx) error {
-		return tx.ShownObjects(region, r.cfg.Name, began.Add(-shownAfter))
+		if p.After != "" {
+			return tx.SetObject(r.passes(), string(region), record)
+		}
+		return errors.Join(
+			tx.SetObject(r.passes(), string(region), record),
+			tx.ShownObjects(region, r.cfg.Name, p.Fresh.Add(-shownAfter)),
+		)
 	})
 	if err != nil {
-		return changed, fmt.Errorf("%w: %w", errStore, err)
+		return fmt.Errorf("%w: %w", errStore, err)
 	}
-	return changed, nil
+	return nil
+}
+
+// sweep compares one side's whole listing with the shadow index, page by page from where the last
+// process stopped. It reports whether anything had changed there and how long it worked.
+func (r *Replicator) sweep(
+	ctx context.Context, region proa.Region,
+) (changed bool, took time.Duration, err error) {
+	p, err := r.pass(region)
+	if err != nil {
+		return false, 0, fmt.Errorf("%w: %w", errStore, err)
+	}
+	if p.After == "" {
+		p.Began, p.Done = r.now(), 0
+	}
+	for more := true; more; {
+		began := r.now()
+		var found bool
+		if p.After, found, err = r.page(ctx, region, p.After); err != nil {
+			return changed, took, err
+		}
+		more, changed = p.After != "", changed || found
+		worked := r.now().Sub(began)
+		took += worked
+		if p.Done++; !more {
+			p.Fresh, p.Took, p.Pages = p.Began, took, p.Done
+		}
+		if err := r.keepPass(region, p); err != nil {
+			return changed, took, err
+		}
+		if !more {
+			r.swept(region, p)
+		}
+		if !found {
+			r.rest(ctx, region, worked)
+		}
+		if ctx.Err() != nil {
+			return changed, took, ctx.Err()
+		}
+	}
+	return changed, took, nil
+}
+
+// rest spaces the pages in which nothing had changed. Where notices are relied on, all pages together
+// take SweepEvery; else half the time is left to others.
+func (r *Replicator) rest(ctx context.Context, region proa.Region, worked time.Duration) {
+	now := r.now()
+	r.mu.Lock()
+	sd := &r.sides[resolve.Index(region)]
+	unhurried, pages := r.unhurried(sd, now), max(sd.pages, 1)
+	r.mu.Unlock()
+	if unhurried {
+		sleep(ctx, r.cfg.SweepEvery/time.Duration(pages), sd.sweep)
+		return
+	}
+	sleep(ctx, min(worked, r.cfg.SweepMin), nil)
+}
+
+func (r *Replicator) swept(region proa.Region, p pass) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sd := &r.sides[resolve.Index(region)]
+	sd.err = nil
+	sd.fresh, sd.took, sd.pages = p.Fresh, p.Took, p.Pages
+}
+
+// page compares one page and returns its last name, "" at the end of the listing.
+func (r *Replicator) page(
+	ctx context.Context, region proa.Region, after string,
+) (last string, changed bool, err error) {
+	page, more, err := r.list(ctx, region, after)
+	if err != nil {
+		return after, false, err
+	}
+	if more {
+		last = page[len(page)-1].Name
+	}
+	look, err := r.differing(region, page, after, last)
+	if err != nil {
+		return after, false, err
+	}
+	if err := r.look(ctx, region, look); err != nil {
+		return after, len(look) > 0, err
+	}
+	return last, len(look) > 0, nil
 }
 
 func (r *Replicator) list(
