@@ -77,6 +77,9 @@ type Config struct {
 	// Drain is how long a planned switch waits after it has asked for short TTLs: the longest TTL of
 	// the records. 0: it does not wait.
 	Drain time.Duration
+	// Spread says that some record uses several regions at once, or minds when all are down: the plan
+	// then says which regions are down.
+	Spread bool
 	// Rules refuse moves.
 	Rules []Rule
 	// OwnerSilence is how long data sync's owner may be silent before another node is named: longer

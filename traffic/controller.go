@@ -133,6 +133,9 @@ func (c *Controller) decide() {
 	}
 	c.decideTraffic()
 	if !c.planned() {
+		c.spread()
+	}
+	if !c.planned() {
 		c.decideOwner()
 	}
 }
@@ -200,7 +203,7 @@ func (c *Controller) switchTo(to proa.Region, e Evidence, reason string) {
 	p := c.state.Plan
 	p.Version++
 	p.Active, p.Reason, p.Since = to, reason, c.now
-	p.Share, p.Drain = 0, false
+	p.Share, p.Drain, p.Down = 0, false, c.down(to)
 	c.state.StageSince = time.Time{}
 	c.state.Switches = append(c.recentSwitches(), c.now)
 	c.moveWriters(to)

@@ -147,6 +147,7 @@ const (
 	CauseSwitchover Cause = "switchover"
 	CauseForce      Cause = "force"
 	CauseWithdraw   Cause = "withdraw" // a gradual failback is taken back
+	CauseHealth     Cause = "health"   // a region goes down or comes up for policies that use several
 	CauseDrain      Cause = "drain"    // TTLs change before or after a planned move
 	CauseOwner      Cause = "owner"    // data sync moves to another node
 )

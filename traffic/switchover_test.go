@@ -240,3 +240,37 @@ func TestRulesRefuseUnlessOverridden(t *testing.T) {
 	r.pass(2 * time.Minute)
 	r.wantActive(proa.AWS, 5)
 }
+
+func TestPoliciesThatUseSeveralRegionsLoseAnUnhealthyOne(t *testing.T) {
+	cfg := Default()
+	cfg.Spread = true
+	r := newRig(t, cfg, State{})
+	r.pass(5 * time.Second)
+	down := func(want string) {
+		t.Helper()
+		if got := r.ctl.State().Plan.Down; got != want {
+			t.Fatalf("down %q, want %q", got, want)
+		}
+	}
+	r.health[proa.Azure] = proa.Unhealthy
+	r.pass(time.Second)
+	r.wantActive(proa.AWS, 2)
+	down("azure")
+	r.health[proa.AWS] = proa.Unhealthy
+	r.pass(time.Second)
+	down("aws,azure") // what is said then is each record's to choose
+	r.health[proa.Azure] = proa.Healthy
+	r.pass(2 * time.Second)
+	if r.active() != proa.Azure {
+		t.Fatal("no failover")
+	}
+	down("aws") // the active one is up as soon as it is healthy
+	r.health[proa.AWS] = proa.Healthy
+	r.pass(29 * time.Second)
+	down("aws")
+	r.pass(3 * time.Second)
+	down("")
+	if used := len(r.ctl.State().Switches); used > 2 { // there and back
+		t.Errorf("%d switches counted", used)
+	}
+}

@@ -27,6 +27,7 @@ const (
 	reachWithdraw
 	reachOwner
 	reachDrain
+	reachHealth
 	reachElection
 	reachRefused
 	reachLost
@@ -38,7 +39,7 @@ const (
 
 var reachNames = [reachCount]string{
 	"failovers", "failbacks and their stages", "switchovers", "forced", "withdrawn", "owners",
-	"drains begun or ended", "elections", "proposals refused", "proposals lost",
+	"drains begun or ended", "regions down or up", "elections", "proposals refused", "proposals lost",
 	"proposals agreed untold", "bursts of lost probes", "schedules settled at their end",
 }
 
@@ -49,7 +50,7 @@ func (r *Reach) cause(c traffic.Cause) {
 		traffic.CauseFailover: reachFailover, traffic.CauseFailback: reachFailback,
 		traffic.CauseSwitchover: reachSwitchover, traffic.CauseForce: reachForce,
 		traffic.CauseWithdraw: reachWithdraw, traffic.CauseOwner: reachOwner,
-		traffic.CauseDrain: reachDrain,
+		traffic.CauseDrain: reachDrain, traffic.CauseHealth: reachHealth,
 	}
 	if i, ok := of[c]; ok {
 		r[i]++

@@ -111,6 +111,7 @@ func (c *checker) entry(w *world, n *node, was, next traffic.State) {
 		c.fail("one plan a version", "plan %d follows plan %d", p.Version, was.Plan.Version)
 	}
 	c.plans[p.Version] = p
+	c.downs(w, n, was, p)
 	e := next.History[len(next.History)-1].Evidence
 	switch e.Cause {
 	case traffic.CauseFailover:
@@ -166,6 +167,25 @@ func (c *checker) spent(w *world) bool {
 		}
 	}
 	return recent >= w.cfg.FlapBudget
+}
+
+// downs looks at which regions get no clients of policies that use several.
+func (c *checker) downs(w *world, n *node, was traffic.State, p proa.Plan) {
+	if p.Down == was.Plan.Down {
+		return
+	}
+	if c.held(w, was) {
+		c.fail("held means held", "plan %d: down %q after %q", p.Version, p.Down, was.Plan.Down)
+	}
+	for k, r := range regions {
+		switch before := was.Plan.IsDown(r); {
+		case !before && p.IsDown(r) && w.votes(n, k) != proa.Unhealthy:
+			c.fail("down by a majority", "plan %d: %s, %s", p.Version, r, w.votes(n, k))
+		case before && !p.IsDown(r) && r == p.Active && w.votes(n, k) == proa.Healthy:
+		case before && !p.IsDown(r) && n.good[k]+w.cfg.HoldDown > w.now:
+			c.fail("up after the hold-down", "plan %d: %s", p.Version, r)
+		}
+	}
 }
 
 func (c *checker) failover(w *world, n *node, was traffic.State, p proa.Plan) {
@@ -264,6 +284,9 @@ func (c *checker) settled(w *world) {
 		if got := w.nodes[i].ctl.State().Plan; got != p {
 			c.fail("all well", "node-%d has %+v, agreed is %+v", i+1, got, p)
 		}
+	}
+	if p.Down != "" {
+		c.fail("all well", "%s get no clients", p.Down)
 	}
 	if p.Drain || s.Writers != nil && s.Writers.Region != p.Active {
 		c.fail("all well", "a switchover has left %+v, writers %+v", p, s.Writers)

@@ -128,6 +128,7 @@ func (w *world) policy() traffic.Config {
 	c.OwnerSilence, c.WriteLease = time.Second, 500*time.Millisecond
 	c.HistoryLimit = 2
 	c.Drain = time.Duration(d.n(2)) * time.Second
+	c.Spread = d.one(2)
 	switch d.n(6) {
 	case 0:
 		c.Failback = traffic.FailbackManual
