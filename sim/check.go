@@ -168,6 +168,20 @@ func (w *world) check(k int) {
 	}
 }
 
+// deletedAgain reports whether the end knows of another delete, which a delete did not know.
+func (w *world) deletedAgain(k int, o op) bool {
+	seen := w.sites[o.side].events[k][o.event].ghost
+	knows := w.ghosts[k][w.owner.states[k].Winner.Version]
+	for i, other := range w.ops[k] {
+		if other.event >= 0 && knows&(1<<i) != 0 && seen&(1<<i) == 0 {
+			if img := w.sites[other.side].events[k][other.event].new; !img.Exists() || img.Tombstone() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // causal reports whether a write must not be beaten by what it saw: feeds were not broken in a way that
 // nothing tells of, no operator has chosen, and no write of ours has made of a write that it could not
 // see what a policy makes of both.
@@ -181,7 +195,7 @@ func (w *world) prevails(k int, o op) bool {
 	img, win := w.sites[o.side].events[k][o.event].new, &w.owner.states[k].Winner
 	gone := win.Tombstone || win.Version.IsZero()
 	if !img.Exists() || img.Tombstone() {
-		return gone
+		return gone || w.deletedAgain(k, o)
 	}
 	hash, knows := w.contentOf(k, o), w.ghosts[k][win.Version]
 	for i, other := range w.ops[k] {

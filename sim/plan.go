@@ -235,8 +235,8 @@ func swarm(d *dice) [kinds]int {
 	if d.one(12) {
 		w[freeze], w[thaw] = 2, 3
 	}
-	if d.one(4) {
-		w[cut], w[mend] = 4, 5
+	if d.one(4) || w[loseDisk]+w[freeze] > 0 && d.one(2) {
+		w[cut], w[mend] = 4, 5 // a side that a new owner cannot reach at first
 	}
 	maybe(stepClock, 3, 8)
 	maybe(stopClock, 2, 12)

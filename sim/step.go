@@ -27,11 +27,11 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 	}
 	switch in := in.(type) {
 	case resolve.Applied:
-		ghost = n.lastGhost(resolve.Index(in.Side), key, true)
+		ghost = n.lastRemoval(resolve.Index(in.Side), key)
 	case resolve.Retry:
 		for side := range st.Sides {
-			if st.Sides[side].Poison != nil {
-				ghost |= n.lastGhost(side, key, false)
+			if p := st.Sides[side].Poison; p != nil {
+				ghost |= n.ghostOf(side, key, p.Image)
 			}
 		}
 	}
@@ -212,12 +212,23 @@ func (w *world) noted(key int, n resolve.Note) {
 	}
 }
 
-// lastGhost is what the last change (or the last removal) of a key that was captured at a side knows:
-// what an answer to a purge, or an operator's retry, judges anew.
-func (n *node) lastGhost(side, key int, removal bool) uint64 {
+// lastRemoval is what the last removal of a key that was captured at a side knows: what an answer to a
+// purge judges anew.
+func (n *node) lastRemoval(side, key int) uint64 {
 	events := n.w.sites[side].events[key]
 	for i := min(n.judged[side][key], len(events)) - 1; i >= 0; i-- {
-		if !removal || !events[i].new.Exists() {
+		if !events[i].new.Exists() {
+			return events[i].ghost
+		}
+	}
+	return 0
+}
+
+// ghostOf is what the last write knows that left an image.
+func (n *node) ghostOf(side, key int, img proa.Image) uint64 {
+	events := n.w.sites[side].events[key]
+	for i := len(events) - 1; i >= 0; i-- {
+		if same(events[i].new, img) {
 			return events[i].ghost
 		}
 	}

@@ -262,13 +262,17 @@ func (m *machine) purged(sd *Side, c proa.Change) {
 func (m *machine) stored(sd *Side, c proa.Change) {
 	hash := proa.ContentHash(c.New.Item)
 	next := m.physical(c.New, hash, c.ETag)
-	if sd.Unpositioned && next.Exists && next.print() == sd.Feed.print() &&
-		next.Stored != nil && next.Stored.Version == sd.Feed.Version {
-		// The row that was read ahead of the feed, at its envelope's word. One whose age was not known
-		// is judged now that it is.
+	ahead := sd.Unpositioned && next.Exists && next.print() == sd.Feed.print()
+	was := m.s.Winner
+	if ahead && (sd.Feed.own() || sd.Spread && was.Version != sd.Feed.Version) {
+		// The row that was read ahead of the feed, at its envelope's word, or one that writers of the other
+		// side have seen and replaced. Any other one whose age was not known is judged now that it is.
 		sd.Unpositioned, sd.Feed.ETag = false, c.ETag
 		m.emit(NoteRepeated)
 		return
+	}
+	if ahead && was.Version == sd.Feed.Version {
+		defer func() { m.renamed(sd, &was) }()
 	}
 	sd.Unpositioned = false
 	if !next.Tombstone {
@@ -280,6 +284,16 @@ func (m *machine) stored(sd *Side, c proa.Change) {
 		return
 	}
 	m.foreign(sd, c, next, fits, proa.Version{})
+}
+
+// renamed keeps the former names of a winner that has been given its real time: whoever saw it under one
+// of them has seen it.
+func (m *machine) renamed(sd *Side, was *Winner) {
+	w := &m.s.Winner
+	if w.Version == sd.Feed.Version && w.Version != was.Version && w.Version.Hash == was.Version.Hash &&
+		w.Tombstone == was.Tombstone {
+		w.Of = was.names()
+	}
 }
 
 // echoed takes a change that our own write made.
@@ -326,8 +340,11 @@ func (m *machine) unjudgedUpdate(sd *Side, c proa.Change) {
 func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw proa.Version) {
 	if why := m.poisonous(c, fits); why != "" {
 		parent := sd.Feed.Version
-		if m.hole {
+		switch {
+		case m.hole:
 			parent = proa.Version{}
+		case sd.Poison != nil:
+			parent = sd.Poison.Parent
 		}
 		m.poison(sd, c, parent, why)
 		return

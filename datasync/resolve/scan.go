@@ -133,6 +133,7 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 		region: side, image: row.Image, held: h, saw: saw, keep: !h.Tombstone,
 		guess: e == nil || !succeeds(e, m.s.Winner.Version),
 	})
+	sd.Spread = m.s.Winner.Version == sd.Feed.Version
 	m.again(sd, prev, fits, e)
 }
 

@@ -20,7 +20,7 @@ type (
 
 // recordFormat is the first byte of each stored record. Format 1 lacks what 2 has at the ends of a
 // held state and of the record: a lapse, a hold. Format 2 lacks winners' former
-// names.
+// names, and that a row read ahead of the feed has spread.
 const recordFormat = 3
 
 func encodeRecord(r *Record) []byte {
@@ -146,6 +146,7 @@ func (e *encoder) side(sd *resolve.Side) {
 		e.String(u.Reason)
 		e.Time(u.At)
 	}
+	e.Bool(sd.Spread)
 }
 
 func (d *decoder) side(sd *resolve.Side) {
@@ -176,6 +177,9 @@ func (d *decoder) side(sd *resolve.Side) {
 	}
 	if d.Bool() {
 		sd.Unfit = &resolve.Unfit{Version: d.Version(), Reason: d.String(), At: d.Time()}
+	}
+	if d.format >= 3 {
+		sd.Spread = d.Bool()
 	}
 }
 
