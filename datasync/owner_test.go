@@ -14,6 +14,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync/internal/fake"
+	"github.com/proa-cloud/proa/hlc"
 	"github.com/proa-cloud/proa/internal/store"
 )
 
@@ -176,5 +177,44 @@ func TestHandOversUnderLoadEndEqual(t *testing.T) {
 	nodes[1].settle()
 	if n := w.equal(keys); n == 0 {
 		t.Error("nothing is left")
+	}
+}
+
+func TestAStandbyKeepsAnnouncementsUntilTheOwnerHasSeenThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.join("node-1", vfs.NewMem()), w.join("node-2", vfs.NewMem())
+	for _, p := range []*peer{a, b} {
+		p.s.Assign(Tenure{Owner: "node-1", Epoch: 1})
+	}
+	a.settle()
+	announced := func() int {
+		n, _, err := b.s.store.Announced(proa.AWS, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	w.aws.Hide()
+	content := order("k1", "x")
+	old := time.Now().Add(-time.Minute)
+	for i, at := range []time.Time{old, time.Now()} {
+		v := proa.Version{Time: hlc.At(at) + hlc.Timestamp(i), Region: proa.AWS, Hash: proa.ContentHash(content)}
+		err := b.s.Announce(t.Context(), proa.Announcement{
+			Region: proa.AWS, Table: "orders", Key: schema.Attributes(key("k1")), Version: v, At: at,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := announced(); n != 2 {
+		t.Fatalf("%d announcements are kept", n)
+	}
+	progress := a.s.Progress()
+	if len(progress) != 2 || len(b.s.Progress()) != 0 {
+		t.Fatalf("progress %v and %v", progress, b.s.Progress())
+	}
+	if err := b.s.Followed(progress); err != nil || announced() != 1 {
+		t.Errorf("%v, %d announcements are left", err, announced())
 	}
 }
