@@ -115,6 +115,8 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, proa.ErrConflict):
 		return http.StatusConflict
+	case errors.Is(err, proa.ErrNotOwner):
+		return http.StatusMisdirectedRequest
 	case errors.Is(err, proa.ErrUnavailable):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, proa.ErrThrottled):
