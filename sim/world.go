@@ -157,7 +157,11 @@ func (w *world) act(a *action) {
 	case stopClock:
 		w.stopClock(s)
 	case restore:
-		w.restore(s)
+		if w.dice.one(3) {
+			w.save(s)
+		} else {
+			w.restore(s)
+		}
 	case jump:
 		n.stuck = time.Time{}
 		w.now = w.now.Add(time.Duration(1+w.dice.n(2000)) * time.Minute)
@@ -204,16 +208,15 @@ func (w *world) stopClock(s *site) {
 	}
 }
 
+// save keeps what a side holds, for a restore.
+func (w *world) save(s *site) {
+	s.yesterday = s.rows
+	w.say("%s is saved", s.region)
+}
+
 // restore puts a side back to what it held at its last save, in a new table with a new feed; what was
 // under way to the old one is refused.
 func (w *world) restore(s *site) {
-	if w.dice.one(3) {
-		for k := range w.cfg.keys {
-			s.yesterday[k] = s.rows[k]
-		}
-		w.say("%s is saved", s.region)
-		return
-	}
 	w.reach(SideRestored)
 	w.restored++
 	w.unclear = true
