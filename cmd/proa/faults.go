@@ -145,7 +145,7 @@ func (a *app) partitionCommand() *cobra.Command {
 	var scope string
 	cmd := &cobra.Command{
 		Use:   "partition aws|azure|node-N",
-		Short: "Cut a cloud off from data sync, from its users, or from both, or a node from the other nodes",
+		Short: "Cut a cloud off from data sync, users or both; or a node",
 		Long: "Cut a cloud off, as a lost network does: silence, and what was under way arrives when it heals.\n" +
 			"--direction to loses what is sent to the region; from loses its answers: requests arrive and take effect.\n" +
 			"A node that is cut off goes on probing and answering, and decides nothing.",

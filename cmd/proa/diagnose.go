@@ -1,0 +1,323 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/proa-cloud/proa"
+)
+
+// When a thing is worth a warning, and when it is urgent.
+const (
+	certificateWarn = 30 * 24 * time.Hour
+	certificateBad  = 7 * 24 * time.Hour
+	clockWarn       = 2 * time.Second
+	clockBad        = 30 * time.Second
+	scanWarn        = 48 * time.Hour
+	// retention is how long DynamoDB keeps stream records, the shorter of both feeds.
+	// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
+	retention = 24 * time.Hour
+)
+
+// diagnose judges what was gathered. It asks nobody.
+func diagnose(f *facts) Diagnosis {
+	d := Diagnosis{At: f.now.UTC(), Findings: []Finding{}}
+	for _, look := range []func(*facts) []Finding{
+		lookNode, lookQuorum, lookRegions, lookDoors, lookValidation, lookTTL, lookNames, lookClocks, lookFeeds, lookData, lookQuotas,
+		lookFiles, lookFaults,
+	} {
+		d.Findings = append(d.Findings, look(f)...)
+	}
+	for _, one := range d.Findings {
+		switch one.Grade {
+		case gradeWarn:
+			d.Warn++
+		case gradeBad:
+			d.Bad++
+		}
+	}
+	return d
+}
+
+func found(check, grade, advice, format string, args ...any) Finding {
+	return Finding{Check: check, Grade: grade, Text: fmt.Sprintf(format, args...), Advice: advice}
+}
+
+func fine(check, format string, args ...any) Finding {
+	return found(check, gradeOK, "", format, args...)
+}
+
+func lookNode(f *facts) []Finding {
+	if f.err != nil {
+		return []Finding{found("node", gradeBad, "see its log, and `proa status`; what only it knows is not looked at", "does not answer: %v", f.err)}
+	}
+	list := []Finding{fine("node", "answers")}
+	if r := f.reload; r.Error != "" {
+		list = append(list, found("proa.yaml", gradeBad, "mend the file; the node takes it by itself", "the last good one is in force: %s", r.Error))
+	} else if len(r.Waiting) > 0 {
+		list = append(list, found("proa.yaml", gradeWarn, "restart the node when it suits; `proa config status` lists them", "%d changes wait for a restart", len(r.Waiting)))
+	} else {
+		list = append(list, fine("proa.yaml", "is in force as it is on disk"))
+	}
+	return list
+}
+
+func lookQuorum(f *facts) []Finding {
+	if f.node == nil {
+		return nil
+	}
+	if n := len(f.cfg.Cluster.Nodes); n < 3 {
+		return []Finding{found("quorum", gradeNote, "three nodes, one in each cloud and a witness, survive the loss of one: docs/OPERATIONS.md",
+			"%d node decides alone", max(n, 1))}
+	}
+	if f.node.Cluster == nil {
+		return []Finding{found("quorum", gradeBad, "see docs/OPERATIONS.md, quorum lost", "this node does not take part in the cluster")}
+	}
+	if f.node.Plan == nil {
+		return []Finding{found("quorum", gradeBad, "see docs/OPERATIONS.md, quorum lost", "there is no plan")}
+	}
+	if f.node.Cluster.Leader == "" {
+		return []Finding{found("quorum", gradeBad, "see docs/OPERATIONS.md, quorum lost", "%s", f.node.Cluster.Quorum)}
+	}
+	return []Finding{fine("quorum", "%s", f.node.Cluster.Quorum)}
+}
+
+func lookRegions(f *facts) []Finding {
+	var list []Finding
+	if f.node == nil {
+		return nil
+	}
+	for _, r := range proa.Regions() {
+		s := f.node.Regions[r]
+		if s.Health == proa.Healthy {
+			list = append(list, fine("health of "+string(r), "healthy"))
+			continue
+		}
+		advice := "`proa explain` says who saw what"
+		if f.node.Plan != nil && f.node.Plan.Active != r {
+			advice = "a failover would have nowhere to go; " + advice
+		}
+		list = append(list, found("health of "+string(r), gradeBad, advice, "%s: %s", s.Health, s.Reason))
+	}
+	return list
+}
+
+// lookDoors is about gateways: Host, certificate, expiry.
+func lookDoors(f *facts) []Finding {
+	var list []Finding
+	slices.SortFunc(f.doors, func(a, b door) int { return strings.Compare(string(a.region), string(b.region)) })
+	for _, d := range f.doors {
+		name := "gateway of " + string(d.region)
+		switch {
+		case d.tlsErr != nil:
+			list = append(list, found("certificate of "+string(d.region), gradeBad,
+				"give the gateway a certificate and custom domain for "+f.cfg.Zone+" before a failover needs it", "%v", d.tlsErr))
+		case d.err != nil:
+			list = append(list, found(name, gradeBad, "see its health above", "%v", d.err))
+		case d.status == 404 || d.status == 403 || d.status == 421:
+			list = append(list, found(name, gradeBad, "add "+f.cfg.Zone+" as a custom domain: a gateway takes only Hosts that it knows",
+				"answers %d to Host %s", d.status, f.cfg.Zone))
+		case d.status/100 != 2:
+			list = append(list, found(name, gradeBad, "see the function's log", "answers %d to Host %s", d.status, f.cfg.Zone))
+		default:
+			list = append(list, fine(name, "takes Host %s", f.cfg.Zone))
+		}
+		if d.https && d.tlsErr == nil && !d.expires.IsZero() {
+			list = append(list, expiry(f, "certificate of "+string(d.region), d.expires))
+		}
+	}
+	if f.metrics != nil {
+		for _, c := range f.metrics.Checks {
+			if c.Warning != "" {
+				list = append(list, found(fmt.Sprintf("check %s of %s", c.Name, c.Region), gradeWarn, "", "%s", c.Warning))
+			}
+		}
+	}
+	if len(f.doors) > 0 && !slices.ContainsFunc(f.doors, func(d door) bool { return d.https }) {
+		list = append(list, found("certificates", gradeNote, "", "neither gateway speaks HTTPS"))
+	}
+	return list
+}
+
+func expiry(f *facts, check string, at time.Time) Finding {
+	left := at.Sub(f.now)
+	advice := "renew it; both clouds renew theirs alone only while their validation records are served"
+	text := fmt.Sprintf("ends in %d days, on %s", int(left.Hours()/24), at.UTC().Format(time.DateOnly))
+	switch {
+	case left <= 0:
+		return found(check, gradeBad, advice, "has ended on %s", at.UTC().Format(time.DateOnly))
+	case left < certificateBad:
+		return found(check, gradeBad, advice, "%s", text)
+	case left < certificateWarn:
+		return found(check, gradeWarn, advice, "%s", text)
+	}
+	return fine(check, "%s", text)
+}
+
+// lookValidation is about the records by which both clouds check that the name is the user's, at each renewal.
+func lookValidation(f *facts) []Finding {
+	if !slices.ContainsFunc(f.doors, func(d door) bool { return d.https }) {
+		return []Finding{found("validation records", gradeNote, "", "no gateway has a certificate")}
+	}
+	for _, a := range f.answers {
+		if a.validation {
+			return []Finding{fine("validation records", "are served")}
+		}
+	}
+	return []Finding{found("validation records", gradeWarn,
+		"serve ACM's CNAME and Azure's asuid TXT from the zone (dns.zones or `proa dns`), or renewals will fail in silence", "none is served")}
+}
+
+func lookTTL(f *facts) []Finding {
+	t, o := f.cfg.Traffic, f.cfg.Objectives
+	detect := t.Interval.D() + t.Timeout.D() + time.Duration(t.Fall)*t.Recheck.D()
+	worst := detect + t.TTL.D()
+	if worst > o.RTO.D() {
+		return []Finding{found("TTL and RTO", gradeBad, "shorten traffic.ttl or the probes, or promise less",
+			"detection %s + TTL %s is over the RTO of %s", detect, t.TTL, o.RTO)}
+	}
+	list := []Finding{fine("TTL and RTO", "detection %s + TTL %s, of an RTO of %s", detect, t.TTL, o.RTO)}
+	if o.RTO.D() < time.Minute {
+		list = append(list, found("clients", gradeNote, "`proa drill --clients floor-60s` measures them",
+			"resolvers with a floor keep answers for a minute, whatever the TTL"))
+	}
+	return list
+}
+
+func lookNames(f *facts) []Finding {
+	var list []Finding
+	for _, a := range f.answers {
+		name := "name server " + a.server
+		switch {
+		case a.err != nil:
+			list = append(list, found(name, gradeBad, "it must answer whatever else is dead: see the node's log", "%v", a.err))
+		case len(a.addresses) == 0:
+			list = append(list, found(name, gradeBad, "give both regions gateway addresses", "answers no address for %s", f.cfg.Zone))
+		default:
+			list = append(list, fine(name, "answers %s, TTL %s", strings.Join(a.addresses, " "), a.ttl))
+		}
+	}
+	if len(f.answers) == 0 {
+		list = append(list, found("name servers", gradeBad, "set node.dns", "none is configured"))
+	}
+	return list
+}
+
+func lookClocks(f *facts) []Finding {
+	var list []Finding
+	for _, d := range f.doors {
+		if d.err != nil {
+			continue
+		}
+		list = append(list, clockFinding("clock of "+string(d.region), d.skew))
+	}
+	return list
+}
+
+func clockFinding(check string, skew time.Duration) Finding {
+	advice := "set the machine's clock (NTP); versions stay ordered by what writers saw, but concurrent writes are judged by clocks"
+	switch {
+	case skew.Abs() >= clockBad:
+		return found(check, gradeBad, advice, "%s off", skew.Round(time.Second))
+	case skew.Abs() > clockWarn:
+		return found(check, gradeWarn, advice, "%s off", skew.Round(time.Second))
+	}
+	return fine(check, "within %s", clockWarn)
+}
+
+// lookFeeds is about change feeds: can they be read, in which mode, and how far from losing records.
+func lookFeeds(f *facts) []Finding {
+	if f.data == nil {
+		return nil
+	}
+	var list []Finding
+	for i := range f.data.Directions {
+		d := &f.data.Directions[i]
+		name := "feed of " + string(d.From)
+		switch {
+		case !d.Known && d.Error != "":
+			list = append(list, found(name, gradeBad, "see that the identity may read the stream or feed and write the other side", "cannot be read: %s", d.Error))
+		case !d.Known:
+			list = append(list, found(name, gradeWarn, "", "has not been read to its end yet"))
+		case d.Lag > retention*3/4:
+			list = append(list, found(name, gradeBad, "replicate faster now: `proa cost`, quotas; past it a full comparison repairs", "%s behind, of %s kept", d.Lag.Round(time.Second), retention))
+		case d.Lag > retention/4:
+			list = append(list, found(name, gradeWarn, "find what is slow: `proa status`, `proa cost`", "%s behind, of %s kept", d.Lag.Round(time.Second), retention))
+		default:
+			list = append(list, fine(name, "is read, %s behind, of %s kept", d.Lag.Round(time.Millisecond), retention))
+		}
+		if d.Known && d.Error != "" {
+			list = append(list, found("writes to "+string(d.To), gradeWarn, "see permissions and throughput there", "%s", d.Error))
+		}
+		if d.Quarantined > 0 {
+			list = append(list, found("quarantine from "+string(d.From), gradeWarn, "`proa quarantine` says why", "%d keys cannot cross", d.Quarantined))
+		}
+	}
+	for _, w := range f.data.Warnings {
+		list = append(list, found("data sync", gradeWarn, "docs/DATASYNC.md", "%s", w))
+	}
+	return list
+}
+
+func lookData(f *facts) []Finding {
+	if f.node == nil {
+		return nil
+	}
+	v := f.node.Verified
+	switch {
+	case v == nil:
+		return []Finding{found("comparison", gradeWarn, "`proa verify --deep` reads both sides", "both sides have not been compared yet")}
+	case v.Differences > 0:
+		return []Finding{found("comparison", gradeBad, "`proa verify --deep` names them, `--repair` repairs them", "%d of %d keys differ", v.Differences, v.Keys)}
+	case f.now.Sub(v.Through) > scanWarn:
+		return []Finding{found("comparison", gradeWarn, "`proa verify`", "the last is of %s", v.Through.UTC().Format(time.RFC3339))}
+	}
+	return []Finding{fine("comparison", "equal, %d keys", v.Keys)}
+}
+
+func lookQuotas(f *facts) []Finding {
+	if f.data == nil {
+		return nil
+	}
+	var list []Finding
+	if spent := f.data.Cost.Spent; spent != "" {
+		list = append(list, found("budget", gradeWarn, "raise datasync.budget, or find what writes so much: `proa cost`", "%s is spent", spent))
+	} else {
+		list = append(list, fine("budget", "nothing is spent"))
+	}
+	if len(f.cfg.Capacity) == 0 {
+		list = append(list, found("capacity", gradeNote, "capacity hooks in proa.yaml ask before a failover needs it",
+			"nobody has asked whether the other region could carry all traffic"))
+	}
+	return list
+}
+
+func lookFiles(f *facts) []Finding {
+	var list []Finding
+	for _, l := range f.secrets {
+		list = append(list, found("credentials", gradeBad, "chmod 600 "+l.path, "%s can be read by others (mode %04o)", l.path, l.mode))
+	}
+	if d := f.disk; d != nil && d.total > 0 {
+		share := float64(d.free) / float64(d.total)
+		text := fmt.Sprintf("%.1f GiB free, %.0f %%", float64(d.free)/(1<<30), share*100)
+		switch {
+		case share < 0.03:
+			list = append(list, found("disk", gradeBad, "make room: acknowledged writes need it", "%s", text))
+		case share < 0.1:
+			list = append(list, found("disk", gradeWarn, "make room; datasync.log_mb and journal_mb bound what is kept", "%s", text))
+		default:
+			list = append(list, fine("disk", "%s", text))
+		}
+	}
+	return list
+}
+
+func lookFaults(f *facts) []Finding {
+	var list []Finding
+	for _, x := range f.status.Faults {
+		list = append(list, found("fault", gradeWarn, "`proa heal "+healOf(x)+"` ends it", "%s on %s: %s", x.Kind, x.Target, x.Text))
+	}
+	return list
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/datasync"
+	"github.com/proa-cloud/proa/internal/supervisor"
+	"github.com/proa-cloud/proa/node"
+)
+
+// well is a system of which nothing is to be said.
+func well() *facts {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	return &facts{
+		now: now, cfg: config.Default(),
+		node: &node.Status{
+			Plan:     &proa.Plan{Active: proa.AWS},
+			Regions:  map[proa.Region]node.RegionStatus{proa.AWS: {Health: proa.Healthy}, proa.Azure: {Health: proa.Healthy}},
+			Verified: &node.Verified{Through: now, Keys: 7},
+		},
+		metrics: &node.Metrics{}, reload: &node.ReloadStatus{},
+		data: &datasync.Status{Directions: [2]datasync.Direction{{From: proa.AWS, To: proa.Azure, Known: true}, {From: proa.Azure, To: proa.AWS, Known: true}}},
+		doors: []door{
+			{region: proa.AWS, https: true, status: 200, expires: now.Add(80 * 24 * time.Hour)},
+			{region: proa.Azure, https: true, status: 204, expires: now.Add(80 * 24 * time.Hour)},
+		},
+		answers: []answer{{server: "192.0.2.1:53", addresses: []string{"203.0.113.1"}, ttl: 2 * time.Second, validation: true}},
+		disk:    &disk{free: 50, total: 100},
+	}
+}
+
+func TestDoctorFindsNothingWhereAllIsWell(t *testing.T) {
+	for _, f := range diagnose(well()).Findings {
+		if f.Grade != gradeOK && f.Grade != gradeNote {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+func TestDoctorFindsEachTrapAndSaysWhatToDo(t *testing.T) {
+	day := 24 * time.Hour
+	for name, c := range map[string]struct {
+		spoil              func(*facts)
+		check, grade, text string
+	}{
+		"dead node": {func(f *facts) {
+			f.err = errors.New("refused")
+			f.node, f.data, f.metrics, f.reload = nil, nil, nil, nil
+		}, "node", gradeBad, "refused"},
+		"refused file":        {func(f *facts) { f.reload.Error = "proa.yaml:1:1: x" }, "proa.yaml", gradeBad, "the last good one"},
+		"waiting for a start": {func(f *facts) { f.reload.Waiting = []config.Change{{}} }, "proa.yaml", gradeWarn, "1 changes"},
+		"no leader": {func(f *facts) {
+			f.cfg.Cluster.Nodes = make([]config.ClusterNode, 3)
+			f.node.Cluster = &node.ClusterStatus{Quorum: "no quorum: 1 of 3 nodes"}
+		}, "quorum", gradeBad, "1 of 3"},
+		"sick region":      {func(f *facts) { f.node.Regions[proa.Azure] = node.RegionStatus{Health: proa.Unhealthy, Reason: "503"} }, "health of azure", gradeBad, "503"},
+		"expiring":         {func(f *facts) { f.doors[1].expires = f.now.Add(20 * day) }, "certificate of azure", gradeWarn, "20 days"},
+		"expiring now":     {func(f *facts) { f.doors[0].expires = f.now.Add(3 * day) }, "certificate of aws", gradeBad, "3 days"},
+		"expired":          {func(f *facts) { f.doors[0].expires = f.now.Add(-day) }, "certificate of aws", gradeBad, "has ended"},
+		"wrong name":       {func(f *facts) { f.doors[1].tlsErr = errors.New("valid for x, not for y") }, "certificate of azure", gradeBad, "not for y"},
+		"unknown Host":     {func(f *facts) { f.doors[1].status = 404 }, "gateway of azure", gradeBad, "answers 404 to Host"},
+		"failing door":     {func(f *facts) { f.doors[0].status = 502 }, "gateway of aws", gradeBad, "502"},
+		"silent door":      {func(f *facts) { f.doors[0].err = errors.New("time-out") }, "gateway of aws", gradeBad, "time-out"},
+		"no validation":    {func(f *facts) { f.answers[0].validation = false }, "validation records", gradeWarn, "none is served"},
+		"long TTL":         {func(f *facts) { f.cfg.Traffic.TTL = config.Duration(time.Minute) }, "TTL and RTO", gradeBad, "over the RTO"},
+		"deaf server":      {func(f *facts) { f.answers[0].err = errors.New("time-out") }, "name server 192.0.2.1:53", gradeBad, "time-out"},
+		"empty answer":     {func(f *facts) { f.answers[0].addresses = nil }, "name server 192.0.2.1:53", gradeBad, "no address"},
+		"no server":        {func(f *facts) { f.answers = nil }, "name servers", gradeBad, "none is configured"},
+		"clock off":        {func(f *facts) { f.doors[0].skew = -10 * time.Second }, "clock of aws", gradeWarn, "-10s"},
+		"clock far off":    {func(f *facts) { f.doors[0].skew = time.Minute }, "clock of aws", gradeBad, "1m0s"},
+		"unreadable feed":  {func(f *facts) { f.data.Directions[0].Known, f.data.Directions[0].Error = false, "AccessDenied" }, "feed of aws", gradeBad, "AccessDenied"},
+		"feed far behind":  {func(f *facts) { f.data.Directions[1].Lag = 20 * time.Hour }, "feed of azure", gradeBad, "of 24h0m0s kept"},
+		"feed behind":      {func(f *facts) { f.data.Directions[1].Lag = 7 * time.Hour }, "feed of azure", gradeWarn, "7h0m0s behind"},
+		"refused writes":   {func(f *facts) { f.data.Directions[0].Error = "403" }, "writes to azure", gradeWarn, "403"},
+		"quarantine":       {func(f *facts) { f.data.Directions[0].Quarantined = 4 }, "quarantine from aws", gradeWarn, "4 keys"},
+		"feed mode":        {func(f *facts) { f.data.Warnings = []string{"latest-version feed hides deletes"} }, "data sync", gradeWarn, "hides deletes"},
+		"never compared":   {func(f *facts) { f.node.Verified = nil }, "comparison", gradeWarn, "not been compared"},
+		"different":        {func(f *facts) { f.node.Verified.Differences = 2 }, "comparison", gradeBad, "2 of 7"},
+		"long ago":         {func(f *facts) { f.node.Verified.Through = f.now.Add(-5 * day) }, "comparison", gradeWarn, "2026-11-19"},
+		"spent budget":     {func(f *facts) { f.data.Cost.Spent = "writes" }, "budget", gradeWarn, "writes is spent"},
+		"open credentials": {func(f *facts) { f.secrets = []looseFile{{"d/supervisor.json", 0o644}} }, "credentials", gradeBad, "0644"},
+		"full disk":        {func(f *facts) { f.disk.free = 1 }, "disk", gradeBad, "1 %"},
+		"filling disk":     {func(f *facts) { f.disk.free = 8 }, "disk", gradeWarn, "8 %"},
+		"a fault": {func(f *facts) {
+			f.status.Faults = []supervisor.Fault{{Kind: supervisor.KindSkew, Target: "aws", Text: "clock 30s ahead"}}
+		}, "fault", gradeWarn, "clock 30s ahead"},
+	} {
+		f := well()
+		c.spoil(f)
+		d := diagnose(f)
+		ok := false
+		for _, one := range d.Findings {
+			if one.Check == c.check && one.Grade == c.grade && strings.Contains(one.Text, c.text) {
+				ok = true
+			}
+		}
+		if !ok || d.Warn+d.Bad == 0 {
+			t.Errorf("%s: want %s %q %q in %+v", name, c.grade, c.check, c.text, d.Findings)
+		}
+	}
+}
+
+func TestAGatewayWithAnotherNamesCertificateIsFound(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // the handshake fails, as it must
+	s.StartTLS()
+	defer s.Close()
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := knockAt(t.Context(), "orders.example.org", proa.Azure, u, config.Gateway{Addresses: []string{"127.0.0.1"}, Health: "/healthz"})
+	if d.tlsErr == nil || d.expires.IsZero() || d.status != 0 {
+		t.Errorf("%+v", d)
+	}
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Host, "orders.example.org:") || r.URL.Path != "/healthz" {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	defer plain.Close()
+	if u, err = url.Parse(plain.URL); err != nil {
+		t.Fatal(err)
+	}
+	d = knockAt(t.Context(), "orders.example.org", proa.AWS, u, config.Gateway{Addresses: []string{"127.0.0.1"}, Health: "/healthz"})
+	if d.status != 200 || d.skew.Abs() > 2*time.Second || d.err != nil {
+		t.Errorf("%+v", d)
+	}
+}
