@@ -19,6 +19,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/traffic"
+	"github.com/proa-cloud/proa/traffic/cluster"
 )
 
 const (
@@ -135,11 +136,34 @@ buckets: []
 regions:
   aws: {gateway: {addresses: [%q], url: "http://%s"}}
   azure: {gateway: {addresses: [%q], url: "http://%s"}}
-`, zone, n.name, filepath.Join(w.dir, n.name), n.dns, n.control, token,
-		answers[proa.AWS], w.gateways[proa.AWS].address, answers[proa.Azure], w.gateways[proa.Azure].address)
+%s`, zone, n.name, filepath.Join(w.dir, n.name), n.dns, n.control, token,
+		answers[proa.AWS], w.gateways[proa.AWS].address, answers[proa.Azure], w.gateways[proa.Azure].address,
+		w.cluster(n))
 	if err := os.WriteFile(n.file, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// cluster makes the node's certificate and names the others; "" for a node that is alone.
+func (w *world) cluster(n *node) string {
+	if len(w.nodes) == 1 {
+		return ""
+	}
+	dir := filepath.Join(w.dir, n.name+"-tls")
+	if err := cluster.Issue(filepath.Join(w.dir, "ca"), dir, n.name, time.Now(), false); err != nil {
+		w.t.Fatal(err)
+	}
+	files := cluster.FilesIn(dir)
+	text := fmt.Sprintf("cluster:\n  ca: %q\n  certificate: %q\n  key: %q\n  nodes:\n", files.CA,
+		files.Certificate, files.Key)
+	for _, n := range w.nodes {
+		beside := ""
+		if n.beside != "" {
+			beside = ", beside: " + string(n.beside)
+		}
+		text += fmt.Sprintf("    - {name: %s, address: %q%s}\n", n.name, n.peers, beside)
+	}
+	return text
 }
 
 func (w *world) start(n *node) {

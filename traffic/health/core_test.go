@@ -408,3 +408,55 @@ func TestVerdictsAreRenewed(t *testing.T) {
 		}
 	})
 }
+
+// A frozen endpoint that thaws answers all that was asked meanwhile at once: that is one sign of life, not
+// three.
+func TestThawIsNotThreePasses(t *testing.T) {
+	now := time.Unix(0, 0)
+	c := newCore(Config{
+		Vantage: "n", Renew: time.Second, Late: time.Minute,
+		Endpoints: []Endpoint{endpoint(proa.AWS, &fake{}), endpoint(proa.Azure, &fake{})},
+	}, now)
+	now = drive(c, now, 100, passes)
+	var silent []ref
+	for range 100 {
+		started, _, next := c.step(now)
+		for _, r := range started {
+			if r.endpoint == 0 {
+				silent = append(silent, r)
+			} else {
+				c.done(now, r, passes(r), 0)
+			}
+		}
+		if len(silent) >= 6 {
+			break
+		}
+		now = next
+	}
+	if len(silent) < 6 {
+		t.Fatalf("%d probes are silent", len(silent))
+	}
+	for _, r := range silent[:3] {
+		c.done(now, r, Outcome{Result: Fail, Timeout: true, Reason: "no answer in time"}, 0)
+	}
+	silent = silent[3:]
+	started, _, _ := c.step(now) // the other region is looked at
+	for _, r := range started {
+		c.done(now, r, passes(r), 0)
+	}
+	c.step(now)
+	if h := c.sites[0].verdict.Health; h != proa.Unhealthy {
+		t.Fatalf("before the thaw: %s", h)
+	}
+	for _, r := range silent {
+		c.done(now.Add(time.Millisecond), r, passes(r), 0)
+	}
+	c.step(now.Add(time.Millisecond))
+	if h := c.sites[0].verdict.Health; h == proa.Healthy {
+		t.Errorf("%d answers to old questions made it healthy", len(silent))
+	}
+	drive(c, now.Add(time.Second), 100, passes)
+	if h := c.sites[0].verdict.Health; h != proa.Healthy {
+		t.Errorf("after new passes: %s", h)
+	}
+}

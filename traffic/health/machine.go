@@ -201,12 +201,15 @@ func (m *machine) done(now time.Time, id uint64, o Outcome) {
 	}
 	switch o.Result {
 	case Pass:
-		m.fails, m.failStart = 0, time.Time{}
-		m.passes++
 		m.seen = now
 		if started.After(m.passStart) {
 			m.passStart = started
 		}
+		if m.health == proa.Unhealthy && started.Before(m.since) {
+			break // an answer to what was asked before: a thaw lets all of them pass at once
+		}
+		m.fails, m.failStart = 0, time.Time{}
+		m.passes++
 		if m.passes >= m.timing.Rise || m.health == proa.Healthy {
 			m.become(proa.Healthy, now)
 		}
