@@ -29,6 +29,23 @@ func TestTextSortsAsTimestampsDo(t *testing.T) {
 	})
 }
 
+// The order of timestamps is the order of time, then of what happened within a millisecond; the next one
+// is the least that comes after.
+func TestNextIsTheLeastAfter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := Timestamp(rapid.Uint64().Draw(t, "a")), Timestamp(rapid.Uint64().Draw(t, "b"))
+		if next := a.Next(); a != ^Timestamp(0) && (next <= a || a < b && next > b) {
+			t.Fatalf("after %v comes %v, not %v", a, next, b)
+		}
+		if (a.MS() < b.MS()) && a >= b || a.MS() == b.MS() && (a.Logical() < b.Logical()) != (a < b) {
+			t.Fatalf("%v and %v are not in the order of time", a, b)
+		}
+		if !a.Time().Equal(At(a.Time()).Time()) {
+			t.Fatalf("%v is not the time that it was made of", a)
+		}
+	})
+}
+
 func TestTimesOutsideTheRangeAreClamped(t *testing.T) {
 	if At(time.Unix(-5, 0)) != 0 {
 		t.Error("before the epoch")

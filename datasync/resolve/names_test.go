@@ -1,0 +1,90 @@
+package resolve
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/proa-cloud/proa"
+)
+
+// A policy may put an older state after a newer one, as a new version. Who has seen the state under its
+// old name has seen the winner.
+func TestSecondWriteAtThePreferredRegionWins(t *testing.T) {
+	b := newBench(t, "prefer: aws", nil)
+	b.put(proa.AWS, text("one"))
+	b.read(proa.AWS)
+	b.put(proa.Azure, text("other"))
+	b.read(proa.Azure) // "one" stays, as a new version
+	b.put(proa.AWS, text("two"))
+	b.ends(text("two"))
+	b.wantLosers(text("other"))
+}
+
+// Of the states that waited for an operator each that is not chosen is in the journal, also one that
+// came later.
+func TestStatesThatAnOperatorDidNotChooseAreInTheJournal(t *testing.T) {
+	b := newBench(t, "manual", nil)
+	b.put(proa.AWS, text("a"))
+	b.put(proa.Azure, text("b"))
+	b.settle()
+	b.put(proa.Azure, text("b2"))
+	b.settle()
+	b.step(Settle{Region: proa.AWS, Item: text("a"), Expect: b.s.Winner.Version})
+	b.ends(text("a"))
+	found := false
+	for _, item := range b.losers() {
+		found = found || item.Equal(text("b2"))
+	}
+	if !found {
+		t.Errorf("b2 is not among the losers: %v", b.losers())
+	}
+}
+
+// Where writers bring both sides to the same content, there is nothing left to choose.
+func TestWriterThatSettlesAConflictEndsTheWait(t *testing.T) {
+	b := newBench(t, "manual", nil)
+	b.put(proa.AWS, text("a"))
+	b.put(proa.Azure, text("b"))
+	b.settle()
+	b.put(proa.AWS, text("b"))
+	b.settle()
+	if b.s.Hold != nil {
+		t.Errorf("it still waits: %+v", b.s.Hold)
+	}
+	b.ends(text("b"))
+}
+
+// A latest-version feed may hide a write of ours under the one that took its place: what that one was
+// based on is then not known, and nothing is counted twice.
+func TestHiddenBaseIsNotGuessed(t *testing.T) {
+	b := newBench(t, "counter", nil)
+	count := func() proa.Item {
+		return proa.Item{"id": proa.String("k"), "n": proa.Value{Kind: proa.KindN, Str: "1"}}
+	}
+	b.put(proa.AWS, count())
+	b.read(proa.AWS)
+	b.send(proa.Azure)
+	b.put(proa.Azure, count()) // over ours, which the feed does not show
+	b.latest(proa.Azure)
+	b.read(proa.Azure)
+	if diff := cmp.Diff(count(), b.s.Bodies[b.s.Winner.Version.Hash]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A row that was read ahead of its feed has reached the other side under one name; given its real time
+// by the feed, it does not beat who has seen it.
+func TestRowReadAheadDoesNotBeatWhoSawIt(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.put(proa.AWS, text("one"))
+	b.settle()
+	b.store(proa.Azure, proa.Image{Item: text("two"), Envelope: b.stored[Index(proa.Azure)].Envelope}, false)
+	b.unread[Index(proa.Azure)][0].Time = b.now.Add(time.Minute) // its side's clock is ahead
+	b.observe(proa.Azure)
+	b.send(proa.AWS)
+	b.put(proa.AWS, nil)
+	b.read(proa.AWS)
+	b.ends(nil)
+}
