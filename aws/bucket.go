@@ -162,6 +162,19 @@ func headers(cache, disposition, encoding, language *string) cloud.Headers {
 	}
 }
 
+// notify has the bucket put its notices into one queue.
+func (b *Bucket) notify(ctx context.Context, queueARN string) error {
+	_, err := b.s3.PutBucketNotificationConfiguration(ctx, &s3.PutBucketNotificationConfigurationInput{
+		Bucket: &b.name, NotificationConfiguration: &types.NotificationConfiguration{
+			QueueConfigurations: []types.QueueConfiguration{{
+				Id: sdk.String("proa"), QueueArn: &queueARN,
+				Events: []types.Event{"s3:ObjectCreated:*", "s3:ObjectRemoved:*"},
+			}},
+		},
+	})
+	return b.fail("configure notifications", "", err)
+}
+
 // versionID is "" for S3's name of the version of an object that was stored without versioning.
 func versionID(id *string) string {
 	if v := sdk.ToString(id); v != "null" {

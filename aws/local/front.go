@@ -101,6 +101,8 @@ func (f *front) handler(service string) http.Handler {
 		return f.services.cloudwatch
 	case "events":
 		return f.services.events
+	case "sqs":
+		return f.services.sqs
 	case "sts":
 		return f.services.sts
 	}

@@ -131,7 +131,7 @@ func (s *services) serve(ctx context.Context, api, gateway net.Listener) error {
 	defer stop()
 	g, running := errgroup.WithContext(background)
 	for _, run := range []func(context.Context) error{
-		s.dynamodb.Run, s.lambda.Run, s.cloudwatch.Run,
+		s.dynamodb.Run, s.lambda.Run, s.cloudwatch.Run, s.deliver,
 	} {
 		g.Go(func() error { return run(running) })
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/proa-cloud/proa/aws/local/eventbridge"
 	"github.com/proa-cloud/proa/aws/local/lambda"
 	"github.com/proa-cloud/proa/aws/local/s3"
+	"github.com/proa-cloud/proa/aws/local/sqs"
 	"github.com/proa-cloud/proa/aws/local/sts"
 )
 
@@ -27,12 +28,16 @@ type services struct {
 	apigateway *apigateway.Server
 	cloudwatch *cloudwatch.Server
 	events     *eventbridge.Server
+	sqs        *sqs.Server
+	notices    notices
 	sts        *sts.Server
 }
 
 // open opens all stores side by side: each start replays a log.
 func open(cfg Config, addresses Addresses) (*services, error) {
-	s := &services{cfg: cfg, addresses: addresses, sts: &sts.Server{AccountID: cfg.AccountID}}
+	s := &services{
+		cfg: cfg, addresses: addresses, sts: &sts.Server{AccountID: cfg.AccountID}, notices: newNotices(),
+	}
 	g, _ := errgroup.WithContext(context.Background())
 	g.Go(func() (err error) {
 		s.dynamodb, err = dynamodb.New(dynamodb.Config{
@@ -45,6 +50,14 @@ func open(cfg Config, addresses Addresses) (*services, error) {
 		s.s3, err = s3.New(s3.Config{
 			Dir: filepath.Join(cfg.Dir, "s3"), Clock: cfg.Clock, Logger: cfg.Logger,
 			AccountID: cfg.AccountID, Region: cfg.Region,
+			Notify: s.notices.add, QueueExists: func(arn string) bool { return s.sqs.Exists(arn) },
+		})
+		return err
+	})
+	g.Go(func() (err error) {
+		s.sqs, err = sqs.New(sqs.Config{
+			Dir: filepath.Join(cfg.Dir, "sqs"), Clock: cfg.Clock, Logger: cfg.Logger,
+			AccountID: cfg.AccountID, Region: cfg.Region, Endpoint: "http://" + addresses.API,
 		})
 		return err
 	})
@@ -115,6 +128,9 @@ func (s *services) close() error {
 	}
 	if s.cloudwatch != nil {
 		errs = append(errs, s.cloudwatch.Close())
+	}
+	if s.sqs != nil {
+		errs = append(errs, s.sqs.Close())
 	}
 	if s.s3 != nil {
 		errs = append(errs, s.s3.Close())

@@ -210,7 +210,7 @@ func (s *Server) displace(batch *pebble.Batch, w write, current *object) (files 
 func (s *Server) announce(bucket, key string, b bucketRow, o *object, seq uint64, reason string,
 	now time.Time,
 ) {
-	if s.cfg.OnChange == nil {
+	if s.cfg.OnChange == nil && len(b.Notifications) == 0 {
 		return
 	}
 	e := Event{Bucket: bucket, Key: key, Reason: reason, At: now, Deleted: o == nil || o.Marker}
@@ -221,7 +221,10 @@ func (s *Server) announce(bucket, key string, b bucketRow, o *object, seq uint64
 			e.VersionID = o.Version
 		}
 	}
-	s.cfg.OnChange(e)
+	s.notify(b, e)
+	if s.cfg.OnChange != nil {
+		s.cfg.OnChange(e)
+	}
 }
 
 // expectBucketOwner checks x-amz-expected-bucket-owner and its twin for copy sources.

@@ -169,6 +169,10 @@ func (s *Server) bucketOperation(method string, q url.Values) operation {
 		return s.getVersioning
 	case "PUT versioning":
 		return s.putVersioning
+	case "GET notification":
+		return s.getNotification
+	case "PUT notification":
+		return s.putNotification
 	case "GET versions":
 		return s.listObjectVersions
 	case "GET uploads":
@@ -299,8 +303,6 @@ func (s *Server) unconfigured(sub string) operation {
 			return s.getACL(w, r, t)
 		case "logging":
 			newXML("BucketLoggingStatus").send(w, "BucketLoggingStatus")
-		case "notification":
-			newXML("NotificationConfiguration").send(w, "NotificationConfiguration")
 		case "accelerate":
 			newXML("AccelerateConfiguration").send(w, "AccelerateConfiguration")
 		case "requestPayment":

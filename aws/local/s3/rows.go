@@ -75,6 +75,8 @@ type segment struct {
 type bucketRow struct {
 	Created    int64  `json:"t"`           // Unix milliseconds
 	Versioning string `json:"v,omitempty"` // "", "Enabled" or "Suspended"
+
+	Notifications []notification `json:"n,omitempty"`
 }
 
 // upload is a multipart upload in progress.

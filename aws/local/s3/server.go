@@ -33,6 +33,10 @@ type Config struct {
 	// OnChange, when set, is called after each committed change of an object's current state, in order
 	// per key, while the key is locked: it must hand the event over and return at once.
 	OnChange func(Event)
+	// Notify, when set, takes one message for a queue, by its ARN; it must hand it over and return at
+	// once. QueueExists, when set, says whether there is such a queue.
+	Notify      func(queueARN string, body []byte)
+	QueueExists func(queueARN string) bool
 }
 
 // Event is one committed change of an object.
