@@ -187,8 +187,22 @@ type Traffic struct {
 	// Fall and Rise are how many results in a row make a region unhealthy, and healthy again.
 	Fall int `yaml:"fall"`
 	Rise int `yaml:"rise"`
-	// Failback is automatic or manual.
+	// Failback is automatic, manual or gradual.
 	Failback string `yaml:"failback"`
+	// Stages are the percentages of clients that a gradual failback moves before all; left out: 1, 10.
+	Stages []int `yaml:"stages,omitempty"`
+	// StageTime is how long each stage lasts at least; left out: a minute.
+	StageTime Duration `yaml:"stage_time,omitempty"`
+	// Drain has a planned move ask for short TTLs first, and wait until the long ones have run out.
+	Drain bool `yaml:"drain,omitempty"`
+	// MinBetween must lie between two moves, failovers excepted; left out: nothing must.
+	MinBetween Duration `yaml:"min_between,omitempty"`
+	// Rules refuse moves.
+	Rules []SafetyRule `yaml:"rules,omitempty"`
+	// Endpoints are further places for policies.
+	Endpoints []Endpoint `yaml:"endpoints,omitempty"`
+	// Records are names with routing policies.
+	Records []Record `yaml:"records,omitempty"`
 	// HoldDown is how long the primary must have been healthy before traffic returns to it.
 	HoldDown Duration `yaml:"hold_down"`
 	// MaxSwitchesPerHour is the flap budget.

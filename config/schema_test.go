@@ -26,7 +26,9 @@ type node = map[string]any
 
 // words are the values of fields that take one of a few, by type and field.
 var words = map[string][]string{
-	"Traffic.Failback":   {"automatic", "manual"},
+	"Traffic.Failback":   {"automatic", "manual", "gradual"},
+	"Record.WhenAllDown": {"open", "closed", "fixed"},
+	"Record.OnIsolation": {"answer", "silent"},
 	"KeyAttribute.Type":  {"S", "N", "B"},
 	"TTL.Expire":         {"both", "ignore", "aws", "azure"},
 	"Subscriber.To":      {"webhook", "eventbridge", "eventgrid", "lambda", "functions"},
@@ -53,6 +55,8 @@ func schemaOf(t reflect.Type, docs map[string]string, open map[reflect.Type]bool
 			{"type": "object", "properties": node{"prefer": node{"enum": []string{"aws", "azure"}}}, "required": []string{"prefer"}, "additionalProperties": false},
 			{"type": "object", "properties": node{"cel": node{"type": "string"}}, "required": []string{"cel"}, "additionalProperties": false},
 		}}
+	case reflect.TypeFor[Route]():
+		return node{"description": "an endpoint's name, or failover, multivalue, weighted, subnet or latency", "type": []string{"string", "object"}}
 	case reflect.TypeFor[Formula]():
 		return node{"description": "a check's name, or all, any, at_least with of, or not", "type": []string{"string", "object"}}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 func (c Config) Validate() error { return c.validate(&strictyaml.File{}) }
 
 func (c Config) validate(f *strictyaml.File) error {
-	checks := []func(*strictyaml.File) error{c.checkZone, c.checkTables, c.checkBuckets, c.checkTraffic, c.checkGateways, c.checkDataSync, c.checkSubscribers, c.checkDNS, c.checkCluster, c.checkHealth, c.checkCapacity}
+	checks := []func(*strictyaml.File) error{c.checkZone, c.checkTables, c.checkBuckets, c.checkTraffic, c.checkGateways, c.checkDataSync, c.checkSubscribers, c.checkDNS, c.checkCluster, c.checkHealth, c.checkCapacity, c.checkRecords}
 	for _, check := range checks {
 		if err := check(f); err != nil {
 			return err
@@ -117,8 +118,8 @@ func (c Config) checkTraffic(f *strictyaml.File) error {
 			return f.Errorf(n.path, "from 1 to 1000", "%d is out of range", n.value)
 		}
 	}
-	if t.Failback != "automatic" && t.Failback != "manual" {
-		return f.Errorf("traffic.failback", "automatic or manual", "%q is not a failback policy", t.Failback)
+	if !slices.Contains([]string{"automatic", "manual", "gradual"}, t.Failback) {
+		return f.Errorf("traffic.failback", "automatic, manual or gradual", "%q is not a failback policy", t.Failback)
 	}
 	return nil
 }

@@ -37,8 +37,12 @@ func (n *node) listen() (*api, error) {
 	control, announce := n.cfg.Node.ControlToken, n.cfg.Node.AnnounceToken
 	mux := http.NewServeMux()
 	for pattern, handle := range map[string]handler{
-		"GET /v1/status":    a.status,
-		"GET /v1/explain":   a.explain,
+		"GET /v1/status":  a.status,
+		"GET /v1/explain": a.explain,
+
+		"GET /v1/explain/answer": a.explainAnswer,
+		"POST /v1/plan/dry-run":  a.dryRun,
+
 		"GET /v1/conflicts": a.conflicts,
 		"GET /v1/diff":      a.diff,
 		"POST /v1/verify":   a.verify,

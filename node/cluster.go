@@ -190,6 +190,7 @@ func (n *node) runCluster(ctx context.Context) error {
 
 // renew tells data sync who owns it and until when, and the others how it does.
 func (n *node) renew() {
+	n.noteIsolation()
 	plan := n.traffic.Plan()
 	t := datasync.Tenure{Owner: plan.Owner, Epoch: plan.Epoch}
 	if sent := n.cluster.Acknowledged(); !sent.IsZero() {

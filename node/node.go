@@ -177,8 +177,12 @@ func (n *node) newDNS() error {
 	if plan.Plan.Version == 0 {
 		plan.Plan.Active = n.cfg.Primary
 	}
+	list, err := records(n.cfg, record)
+	if err != nil {
+		return err
+	}
 	c := dns.Config{
-		Listen: n.cfg.Node.DNS, Zones: []*dns.Zone{zone}, Records: []dns.Record{record},
+		Listen: n.cfg.Node.DNS, Zones: []*dns.Zone{zone}, Records: list,
 		Plan: plan.Plan, NSID: n.cfg.Node.Name, Clock: n.clock, Logger: n.logger,
 	}
 	if err := extendDNS(&c, n.cfg.DNS); err != nil {

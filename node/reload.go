@@ -141,9 +141,7 @@ func (n *node) policy(c config.Config) traffic.Config {
 	policy.HoldDown = c.Traffic.HoldDown.D()
 	policy.LagObjective, policy.Dwell = c.Objectives.Lag.D(), c.Objectives.Dwell.D()
 	policy.FlapBudget = c.Traffic.MaxSwitchesPerHour
-	if c.Traffic.Failback == "manual" {
-		policy.Failback = traffic.FailbackManual
-	}
+	decisions(&policy, c)
 	if n.together() {
 		policy.OwnerSilence = ownerSilence
 	}

@@ -21,14 +21,19 @@ type Explanation struct {
 	Nodes       []NodeView                `json:"nodes,omitempty"` // where data sync's owner is chosen
 	Replication []Replication             `json:"replication"`
 	// What the switch that is wanted now waits for
-	Waiting []string      `json:"waiting"`
-	Next    []Transition  `json:"next"`
-	Budget  Budget        `json:"budget"`
-	Held    *HoldState    `json:"held,omitempty"`
-	Writers *Writers      `json:"writers,omitempty"` // who may write tables with one writer
-	Rules   []string      `json:"rules,omitempty"`   // the safety rules' names
-	Pending *Pending      `json:"pending,omitempty"`
-	History []PlanChanged `json:"history"` // the present plan last
+	Waiting []string     `json:"waiting"`
+	Next    []Transition `json:"next"`
+	Budget  Budget       `json:"budget"`
+	Held    *HoldState   `json:"held,omitempty"`
+	Writers *Writers     `json:"writers,omitempty"` // who may write tables with one writer
+	Rules   []string     `json:"rules,omitempty"`   // the safety rules' names
+	Pending *Pending     `json:"pending,omitempty"`
+	// Pinned, Forced, Switches and StageSince are the State's.
+	Pinned     bool          `json:"pinned,omitempty"`
+	Forced     bool          `json:"forced,omitempty"`
+	Switches   []time.Time   `json:"switches,omitempty"`
+	StageSince time.Time     `json:"stage_since,omitzero"`
+	History    []PlanChanged `json:"history"` // the present plan last
 }
 
 // Transition is a switch that could come next.
@@ -53,6 +58,7 @@ func (c *Controller) Explain() Explanation {
 		Regions: map[proa.Region]Judgement{},
 		Budget:  Budget{Limit: c.cfg.FlapBudget, Used: len(c.recentSwitches()), Window: c.cfg.FlapWindow},
 		Held:    s.Held, History: s.History, Nodes: c.nodes(), Writers: s.Writers,
+		Pinned: s.Pinned, Forced: s.Forced, Switches: s.Switches, StageSince: s.StageSince,
 	}
 	if c.pending != nil {
 		p := *c.pending

@@ -60,6 +60,17 @@ func (s *Server) Explain(owner string, client netip.Addr) (Explanation, bool, er
 	return e, true, err
 }
 
+// Names are the records' names.
+func (s *Server) Names() []string {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	var list []string
+	for _, n := range s.base.names {
+		list = append(list, n.String())
+	}
+	return list
+}
+
 // Explanation is how an answer comes about.
 type Explanation struct {
 	Name   string        `json:"name"`
