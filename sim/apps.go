@@ -35,7 +35,7 @@ func (w *world) apply(a *action) {
 	// a tombstone image is nothing to delete
 	void := (a.kind == appDelete || a.kind == appExpire) && stored.img.Tombstone() &&
 		len(stored.img.Item) == 1
-	if len(s.events[k]) > before && !void {
+	if len(s.events[k]) > before && !void && w.tells(&s.events[k][before]) {
 		o.event = before
 	}
 	for len(w.ops[k]) <= a.op {
@@ -61,7 +61,7 @@ func (w *world) change(s *site, a *action) {
 	switch a.kind {
 	case appPut:
 		item := content(k, attributes[:1+w.dice.n(3)], text)
-		put(proa.Image{Item: w.counted(k, stored.img.Item, item, a.op)})
+		put(proa.Image{Item: w.atHome(w.counted(k, stored.img.Item, item, a.op), text)})
 	case appUpdate:
 		w.update(s, k, text, bit, a.op)
 	case appStale:
@@ -83,7 +83,7 @@ func (w *world) change(s *site, a *action) {
 		}
 	case tablePut:
 		item := content(k, attributes[:1+w.dice.n(2)], text)
-		item = w.counted(k, stored.img.Item, item, a.op)
+		item = w.atHome(w.counted(k, stored.img.Item, item, a.op), text)
 		put(w.stamped(s, stored.img, item, false))
 	case twoStepDelete:
 		if stored.img.Exists() {
@@ -94,7 +94,7 @@ func (w *world) change(s *site, a *action) {
 			s.purge(k, s.get(k), a.op, bit)
 		}
 	case appCAS:
-		item := content(k, attributes[:1], text)
+		item := w.atHome(content(k, attributes[:1], text), text)
 		w.takeLock(s, a, put, w.counted(k, stored.img.Item, item, a.op))
 	case appPoison, appUnfit:
 		w.spoil(s, a, put, text)
@@ -146,8 +146,13 @@ func (w *world) update(s *site, k int, text proa.Value, bit uint64, op int) {
 	if item == nil {
 		item = content(k, nil, text)
 	}
-	item[attributes[w.dice.n(3)]] = text
-	item = w.counted(k, stored.img.Item, item, op)
+	if w.cfg.resident && stored.img.Exists() && w.dice.one(3) {
+		item[home] = text
+		w.reach(HomeUpdated)
+	} else {
+		item[attributes[w.dice.n(3)]] = text
+		item = w.counted(k, stored.img.Item, item, op)
+	}
 	img := proa.Image{Item: item, Envelope: stored.img.Envelope, Malformed: stored.img.Malformed}
 	s.set(k, img, stored.ghost|bit, op, false)
 }
@@ -158,11 +163,11 @@ func (w *world) stamped(s *site, was proa.Image, item proa.Item, tombstone bool)
 	at := hlc.At(w.now.Add(skew)) + hlc.Timestamp(w.dice.n(1<<16)) //nolint:gosec // positive
 	var parent proa.Version
 	if was.Exists() {
-		parent = versionOf(was, s.region)
+		parent = versionOf(w.project(was), s.region)
 		at = max(at, parent.Time.Next())
 	}
 	e := proa.Envelope{
-		Version:   proa.Version{Time: at, Region: s.region, Hash: proa.ContentHash(item)},
+		Version:   proa.Version{Time: at, Region: s.region, Hash: w.hashOf(item)},
 		Parent:    parent,
 		Tombstone: tombstone,
 	}

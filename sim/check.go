@@ -211,7 +211,7 @@ func (w *world) prevails(k int, o op) bool {
 func (w *world) contentOf(k int, o op) proa.Hash {
 	e := &w.sites[o.side].events[k][o.event]
 	if e.hash == nil {
-		h := proa.ContentHash(e.new.Item)
+		h := w.hashOf(e.new.Item)
 		e.hash = &h
 	}
 	return *e.hash
@@ -293,7 +293,7 @@ func (w *world) converged(k int) bool {
 				continue
 			}
 		}
-		if why := holds(&st.Winner, s.rows[k].img); why != "" {
+		if why := holds(&st.Winner, w.project(s.rows[k].img)); why != "" {
 			w.fail("convergence", "key %d: %s has %s: %s (winner %s)", k, s.region,
 				show(s.rows[k].img), why, st.Winner.Version)
 			return false

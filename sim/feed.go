@@ -48,9 +48,9 @@ func (s *site) gap(c cursor) bool {
 	return false
 }
 
-// read returns some changes after the cursor: per key in order, some again, and no order between
-// keys. all reports whether there are no more.
-func (s *site) read(from cursor, d *dice, quiet bool) (list []shown, next cursor, all bool) {
+// read returns some changes after the cursor: per key in order, some again, though none from before
+// the reader has begun, and no order between keys. all reports whether there are no more.
+func (s *site) read(from, begun cursor, d *dice, quiet bool) (list []shown, next cursor, all bool) {
 	next, all = from, true
 	first := d.n(maxKeys)
 	for i := range maxKeys {
@@ -63,7 +63,7 @@ func (s *site) read(from cursor, d *dice, quiet bool) (list []shown, next cursor
 		start := from[k]
 		if !quiet {
 			end = min(n, from[k]+d.n(4))
-			start = max(s.trim[k], from[k]-max(0, d.n(6)-3))
+			start = max(s.trim[k], begun[k], from[k]-max(0, d.n(6)-3))
 		}
 		if s.latest {
 			start = max(start, end-1)
@@ -99,15 +99,18 @@ func (s *site) change(k, i int) (proa.Change, bool) {
 		}
 	}
 	c := proa.Change{
-		Region: s.region, Key: theKeys[k], New: e.new, Time: e.stamp, Expired: e.expired,
+		Region: s.region, Key: theKeys[k], New: s.w.project(e.new), Time: e.stamp, Expired: e.expired,
 		Position: proa.Position(strconv.FormatUint(e.pos, 10)),
 	}
 	if !s.noETag {
 		c.ETag = e.etag
 	}
 	if !s.noOld && !s.latest {
-		old := e.old
+		old := s.w.project(e.old)
 		c.Old = &old
+		if !s.w.tells(e) {
+			return c, false
+		}
 	}
 	return c, true
 }

@@ -314,3 +314,39 @@ func TestPartialUpdateUnderAnApplyIsNotLost(t *testing.T) {
 		t.Error("the update is nowhere")
 	}
 }
+
+// An attribute that never leaves its region is updated while a write of ours is on its way there: it is
+// neither lost nor seen elsewhere.
+func TestResidentAttributeUnderAPartialUpdateStays(t *testing.T) {
+	s := newScript(t, config{resident: true})
+	s.write(azure, "one")
+	s.replicate()
+	at := func(text string) func(*site) proa.Image {
+		return func(site *site) proa.Image {
+			img := site.rows[0].img
+			item := written(img.Item["x"].Str)
+			item[home] = proa.String(text)
+			img.Item = item
+			return img
+		}
+	}
+	s.apply(aws, at("first"))
+	s.replicate()
+	s.write(azure, "two")
+	s.do(azure, capture)
+	s.do(aws, dispatch)
+	s.apply(aws, at("second"))
+	s.do(aws, fly)
+	s.w.end()
+	if s.w.broken != nil {
+		t.Fatal(s.w.broken)
+	}
+	for side, want := range []proa.Item{
+		{"id": theKeys[0].Hash, "x": proa.String("two"), home: proa.String("second")}, written("two"),
+	} {
+		if got := s.w.sites[side].rows[0].img.Item; !got.Equal(want) {
+			t.Errorf("%s has %v, want %v", s.w.sites[side].region, got, want)
+		}
+	}
+	s.journaled(0)
+}

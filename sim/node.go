@@ -28,6 +28,7 @@ type memory struct {
 	ready   [2]bool
 	scans   [2]scanning
 	journal []entry
+	begun   [2]cursor    // where the feeds were begun, at first or after a gap
 	judged  [2]cursor    // how far the changes of the feeds are in the log
 	resumed [2]time.Time // when the feeds were last begun anew after a gap
 	last    time.Time    // of the clock
@@ -124,7 +125,7 @@ func (n *node) capture(side int) {
 	if !n.ready[side] {
 		n.missed(side)
 		n.cursors[side] = s.end()
-		n.judged[side], n.ready[side] = n.cursors[side], true
+		n.judged[side], n.begun[side], n.ready[side] = n.cursors[side], n.cursors[side], true
 		n.commit(true)
 		return
 	}
@@ -133,7 +134,7 @@ func (n *node) capture(side int) {
 		w.say("the feed of %s has a gap", s.region)
 		n.missed(side)
 		n.cursors[side] = s.end()
-		n.judged[side], n.resumed[side] = n.cursors[side], began
+		n.judged[side], n.begun[side], n.resumed[side] = n.cursors[side], n.cursors[side], began
 		n.scans[side] = scanning{due: true, sweep: !w.bug.is(BugNoSweep), broken: true, began: began}
 		if w.bug.is(BugNoScanAfterGap) {
 			n.scans[side] = scanning{}
@@ -142,7 +143,7 @@ func (n *node) capture(side int) {
 		n.commit(true)
 		return
 	}
-	changes, next, all := s.read(n.cursors[side], &w.dice, w.quiet)
+	changes, next, all := s.read(n.cursors[side], n.begun[side], &w.dice, w.quiet)
 	if w.bug.is(BugCheckpointFirst) {
 		n.cursors[side] = next
 		n.commit(false)

@@ -143,7 +143,7 @@ func (w *world) store(s *site, key int, o resolve.Write) (cloud.Row, bool) {
 	}
 	before := s.rows[key]
 	row, ok := s.swap(key, seen, o.Next)
-	if ok && !before.img.Item.Equal(seen.Image.Item) {
+	if ok && !w.project(before.img).Item.Equal(seen.Image.Item) {
 		w.reach(SlippedUnder)
 	}
 	return row, ok

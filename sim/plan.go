@@ -91,6 +91,7 @@ type config struct {
 	writers  [2][2]time.Duration // skews of two function instances at each side
 	tight    bool                // bursts within one second
 	policies [maxKeys]int        // by key, of thePolicies
+	resident bool                // an attribute never leaves its region
 }
 
 const second = time.Second
@@ -183,6 +184,7 @@ func generateConfig(d *dice) config {
 	c.noETag = c.noETag && !c.latest
 	c.noOld = c.noOld && !c.latest
 	c.ignore[d.n(2)] = d.one(12)
+	c.resident = d.one(8)
 	if d.one(3) {
 		for k := range c.keys {
 			c.policies[k] = d.n(len(thePolicies))

@@ -50,6 +50,7 @@ const (
 	PolicyWithoutBase
 	KeyHeld
 	HoldSettled
+	HomeUpdated
 	situations
 )
 
@@ -67,6 +68,7 @@ var situationNames = [situations]string{
 	"a lock is taken", "a lock is refused", "an expiry is ignored", "a key is quarantined",
 	"a quarantined key is released", "a policy merges", "a policy takes the older state",
 	"a policy lacks its base", "a key waits for an operator", "an operator settles a key",
+	"what stays in its region is updated",
 }
 
 func (s Situation) String() string { return situationNames[s] }

@@ -41,6 +41,7 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 		w.fail("order", "key %d: the winner went back from %s to %s", key, was.Version,
 			st.Winner.Version)
 	}
+	w.leaves(key, outs)
 	n.sameAgain(key, outs, was.Version)
 	made := makes(outs)
 	defer n.decided(key, outs, ghost)
@@ -228,7 +229,7 @@ func (n *node) lastRemoval(side, key int) uint64 {
 func (n *node) ghostOf(side, key int, img proa.Image) uint64 {
 	events := n.w.sites[side].events[key]
 	for i := len(events) - 1; i >= 0; i-- {
-		if same(events[i].new, img) {
+		if same(n.w.project(events[i].new), img) {
 			return events[i].ghost
 		}
 	}

@@ -123,13 +123,17 @@ func same(a, b proa.Image) bool {
 
 func (s *site) get(key int) cloud.Row {
 	r := s.rows[key]
-	return cloud.Row{Key: theKeys[key], Image: r.img, ETag: r.etag}
+	return cloud.Row{Key: theKeys[key], Image: s.w.project(r.img), ETag: r.etag}
 }
 
 // swap is a node's compare-and-set. It reports whether it took effect, and the row as it is then.
 func (s *site) swap(key int, seen cloud.Row, next proa.Image) (cloud.Row, bool) {
 	stored := s.rows[key]
-	img, ok := s.swapped(stored, seen, next)
+	seen, next, ok := s.joined(stored, seen, next)
+	img := next
+	if ok {
+		img, ok = s.swapped(stored, seen, next)
+	}
 	if !ok {
 		return s.get(key), false
 	}
@@ -140,6 +144,7 @@ func (s *site) swap(key int, seen cloud.Row, next proa.Image) (cloud.Row, bool) 
 			ghost |= stored.ghost // something slipped under and may have stayed
 		}
 	}
+	s.stays(key, stored.img, img)
 	s.set(key, img, ghost, -1, false)
 	s.writes++
 	return s.get(key), true
@@ -186,15 +191,16 @@ func (s *site) swapped(stored row, seen cloud.Row, next proa.Image) (proa.Image,
 // purge removes a row that was seen.
 func (s *site) purge(key int, seen cloud.Row, op int, bit uint64) (cloud.Row, bool) {
 	stored := s.rows[key]
-	ok := stored.img.Exists() && sameEnvelope(stored.img, seen.Image)
+	seen, _, fits := s.joined(stored, seen, proa.Image{})
+	ok := fits && stored.img.Exists() && sameEnvelope(stored.img, seen.Image)
 	for name, v := range seen.Image.Item {
 		ok = ok && stored.img.Item[name].Equal(v)
 	}
 	switch {
 	case s.cosmos && seen.ETag != "":
-		ok = stored.img.Exists() && stored.etag == seen.ETag
+		ok = fits && stored.img.Exists() && stored.etag == seen.ETag
 	case s.cosmos:
-		ok = stored.img.Exists() && same(stored.img, seen.Image)
+		ok = fits && stored.img.Exists() && same(stored.img, seen.Image)
 	}
 	if ok {
 		s.set(key, proa.Image{}, stored.ghost|bit, op, false)
