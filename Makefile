@@ -6,7 +6,7 @@ PACKAGES := $(shell $(GO) list ./... 2>/dev/null | grep -v /test/)
 # Prints go test's own lines, then every skipped test with its reason.
 TESTSUM  := $(GO) tool -modfile=tools/go.mod gotestsum
 
-.PHONY: build test unit e2e lint vet fmt bench-system bench-detect bench-dns soak-dns peers sim sim-bugs sim-reach sim-traffic clean
+.PHONY: build test unit e2e lint vet fmt bench-system bench-console bench-detect bench-dns soak-dns peers sim sim-bugs sim-reach sim-traffic screenshots clean
 
 build: ## build the binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/proa
@@ -35,6 +35,12 @@ bench-system: build ## start-up, memory, lag, catch-up and failover of the built
 
 bench-detect: build ## fault until the answers flip: make bench-detect TRIALS=100
 	PROA_BIN=$(CURDIR)/$(BIN) $(GO) test ./test/detect -run '^$$' -bench Detect -benchtime 1x -timeout 4h
+
+bench-console: build ## the console's page at 5,000 requests a second, in Chromium
+	PROA_PEERS=1 $(GO) test ./test/console -run '^$$' -bench Page -benchtime 3x
+
+screenshots: build ## docs/screens, from a running system in Chromium
+	PROA_PEERS=1 PROA_SCREENS=$(CURDIR)/docs/screens PROA_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 ./test/console -run Screenshots
 
 bench-dns: ## the name server beside gdnsd and NSD (Debian packages)
 	$(GO) test ./bench/dns -run '^$$' -bench . -benchtime 1x -timeout 30m

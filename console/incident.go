@@ -195,7 +195,7 @@ func (w *watcher) begin(now time.Time, live *Live, faults Faults) *Incident {
 	}
 	for _, c := range live.Checks {
 		if c.Region != "" && c.Fails > 0 && !w.fails[c.Name] {
-			return open(c.Region, now, StepProbe, live.Node, "first failed probe of "+c.Name+": "+c.Reason)
+			return open(c.Region, c.failedAt(now), StepProbe, live.Node, "first failed probe of "+c.Name+": "+c.Reason)
 		}
 	}
 	if w.plan.Version != 0 && live.Plan.Active != w.plan.Active {
@@ -211,7 +211,7 @@ func (i *Incident) look(now time.Time, live *Live, faults Faults) {
 	region := live.Regions[i.Region]
 	for _, c := range live.Checks {
 		if c.Region == i.Region && c.Fails > 0 && !i.has(StepProbe, live.Node) && !i.healed {
-			i.add(StepProbe, now, live.Node, "first failed probe of "+c.Name+": "+c.Reason)
+			i.add(StepProbe, c.failedAt(now), live.Node, "first failed probe of "+c.Name+": "+c.Reason)
 		}
 	}
 	for _, v := range live.Votes {
@@ -387,6 +387,14 @@ func (w *watcher) traffic(now time.Time, stats map[string]telemetry.Stats) {
 	if i.has(StepServing, "") && !i.errorsSeen.IsZero() && now.Sub(i.errorsSeen) > drainAfter && !i.has(StepErrors, "") {
 		i.add(StepErrors, i.errorsSeen, "", "the gateways' errors are back to zero")
 	}
+}
+
+// failedAt is when the check's present failures began, as far as that was seen.
+func (c Check) failedAt(now time.Time) time.Time {
+	if c.FirstFailed != nil {
+		return *c.FirstFailed
+	}
+	return now
 }
 
 // waits says in words what the next step waits for.

@@ -66,6 +66,8 @@ type Check struct {
 	Since  time.Time   `json:"since,omitzero"`
 	Fails  int         `json:"fails"` // in a row
 	Fall   int         `json:"fall"`  // that make it unhealthy
+	// FirstFailed is when the present failures began; nil while it passes, or where that was not seen.
+	FirstFailed *time.Time `json:"first_failed,omitempty"`
 }
 
 // Direction is replication from a region to the other.

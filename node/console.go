@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +29,8 @@ type picture struct {
 	collector *telemetry.Collector
 	exporter  telemetry.Exporter // to the other nodes
 	metrics   http.Handler
+	clock     func() time.Time
+	witnesses []*witness
 	console   *console.Server // nil where none is configured
 	published atomic.Pointer[console.Published]
 	data      atomic.Pointer[dataView]
@@ -50,7 +54,9 @@ type dataView struct {
 const pictureEvery = 500 * time.Millisecond
 
 func newPicture(c Config) *picture {
-	p := &picture{recorder: telemetry.New(c.Proa.Node.Name, c.Clock), collector: telemetry.NewCollector(c.Clock)}
+	p := &picture{
+		clock: c.Clock, recorder: telemetry.New(c.Proa.Node.Name, c.Clock), collector: telemetry.NewCollector(c.Clock),
+	}
 	p.exporter = telemetry.Exporter{Recorder: p.recorder, URLs: c.Proa.Node.Telemetry, Token: c.Proa.Node.AnnounceToken}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(p.collector, collectors.NewGoCollector(),
@@ -80,6 +86,55 @@ func (p *picture) countMonitor(m cloud.Monitor, r proa.Region) cloud.Monitor {
 		arrow = telemetry.MonitorHealth
 	}
 	return telemetry.Alarms{Monitor: m, Recorder: p.recorder, Arrow: arrow}
+}
+
+// witness watches a check's probes: they are the health box's own requests, and the first of several failures in a row is when
+// a fault was first seen.
+func (p *picture) witness(r proa.Region, probe health.Probe) health.Probe {
+	w := &witness{inner: probe, region: r, picture: p}
+	p.witnesses = append(p.witnesses, w)
+	return w
+}
+
+type witness struct {
+	inner   health.Probe
+	region  proa.Region
+	picture *picture
+	failing atomic.Pointer[time.Time] // since when; nil: it passes
+}
+
+// Name implements health.Probe.
+func (w *witness) Name() string { return w.inner.Name() }
+
+// Probe asks once.
+func (w *witness) Probe(ctx context.Context) health.Outcome {
+	began := time.Now()
+	o := w.inner.Probe(ctx)
+	var err error
+	switch o.Result {
+	case health.Fail:
+		err = errors.New(w.Name() + ": " + o.Reason)
+		if w.failing.Load() == nil {
+			at := w.picture.clock().UTC()
+			w.failing.Store(&at)
+		}
+	case health.Pass:
+		w.failing.Store(nil)
+	}
+	if w.region != "" {
+		w.picture.recorder.Observe(telemetry.Health, time.Since(began), err)
+	}
+	return o
+}
+
+// firstFailed is when the present failures of a region's check began; nil while it passes.
+func (p *picture) firstFailed(r proa.Region, check string) *time.Time {
+	for _, w := range p.witnesses {
+		if w.region == r && strings.Contains(check, w.Name()) {
+			return w.failing.Load()
+		}
+	}
+	return nil
 }
 
 // routes adds the collector's intake and /metrics to the control API.
@@ -245,6 +300,7 @@ func (n *node) live() console.Live {
 func (n *node) checkOf(c health.CheckStatus) console.Check {
 	return console.Check{
 		Region: c.Region, Name: c.Name, Health: c.Health, Reason: c.Reason, Since: c.Since, Fails: c.Fails, Fall: n.cfg.Traffic.Fall,
+		FirstFailed: n.picture.firstFailed(c.Region, c.Name),
 	}
 }
 

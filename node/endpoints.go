@@ -103,6 +103,7 @@ func (n *node) check(ctx context.Context, r proa.Region, check config.Check) (he
 	if err != nil {
 		return c, fmt.Errorf("health check %s of %s: %w", check.Name, r, err)
 	}
+	c.Probe = n.picture.witness(r, c.Probe)
 	return c, nil
 }
 

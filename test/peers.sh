@@ -12,7 +12,7 @@ mkdir -p "$dir"
 say() { echo "peers: $*" >&2; }
 
 missing=()
-for pair in dig:bind9-dnsutils nsd:nsd ldns-verify-zone:ldnsutils kdig:knot-dnsutils knotd:knot dnssec-verify:bind9-utils zonemaster-cli:zonemaster-cli dnsviz:dnsviz rclone:rclone java:default-jre-headless mvn:maven python3:python3-venv node:nodejs npm:npm; do
+for pair in dig:bind9-dnsutils nsd:nsd ldns-verify-zone:ldnsutils kdig:knot-dnsutils knotd:knot dnssec-verify:bind9-utils zonemaster-cli:zonemaster-cli dnsviz:dnsviz rclone:rclone chromium:chromium java:default-jre-headless mvn:maven python3:python3-venv node:nodejs npm:npm; do
   PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 if [ ${#missing[@]} -gt 0 ]; then

@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Conflicts } from "./conflicts";
 import { Data } from "./data";
 import { Dialogs } from "./dialog";
-import { ago, regionName } from "./format";
+import { clock, regionName } from "./format";
 import { History } from "./history";
 import { Live } from "./live";
 import { Operate } from "./operate";
@@ -68,7 +68,7 @@ export function Equal({ live }: { live: any }) {
   const at = new Date(now().frame?.at ?? 0).getTime();
   const age = at - new Date(v.through).getTime();
   if (v.differences > 0) return <span class="chip warn">{v.differences} differences</span>;
-  if (age > 15_000) return <span class="chip unknown">equal through {ago(v.through, at)}</span>;
+  if (age > 15_000 || (live.directions ?? []).some((d: any) => !d.known)) return <span class="chip unknown">equal through {clock(v.through)}{v.in_flight > 0 ? `, ${v.in_flight} in flight` : ""}</span>;
   return <span class="chip good">{v.in_flight > 0 ? `equal, ${v.in_flight} in flight` : "both sides equal"}</span>;
 }
 

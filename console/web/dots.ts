@@ -1,16 +1,16 @@
-// Requests as moving dots. Each dot is one HTML element that the browser's compositor moves along an arrow (a transform animation
-// of sampled points), so that the page's own thread only starts it. The number in flight is bounded: above it, one dot stands
-// for many requests.
+// Requests as moving dots. Each dot is an HTML element that the browser's compositor moves along an arrow (an animation of
+// transform and opacity alone), so that the page's own thread starts dots twice a second and does nothing in between: elements are
+// kept, invisible, until they are wanted again. The number in flight is bounded: above it, one dot stands for many requests.
 import { Frame, onFrame, Trace } from "./store";
 import { Layout } from "./layout";
 
-const maxInFlight = 56;
-const perArrow = 4; // dots an arrow and frame, at most
+const maxInFlight = 40;
+const perArrow = 3; // dots an arrow and frame, at most
 const legMS = 620;
 
 export function startDots(layer: HTMLElement, layout: Layout, paths: Record<string, SVGPathElement>): () => void {
   const idle: HTMLElement[] = [];
-  let flying = 0;
+  const flying: { dot: HTMLElement; until: number }[] = [];
   const points: Record<string, { x: number; y: number }[]> = {};
   const lengths: Record<string, number> = {};
   for (const [name, path] of Object.entries(paths)) {
@@ -22,7 +22,7 @@ export function startDots(layer: HTMLElement, layout: Layout, paths: Record<stri
   resized.observe(layer);
 
   function fly(arrows: string[], kind: string, delay: number) {
-    if (flying >= maxInFlight) return;
+    if (flying.length >= maxInFlight) return;
     const route = arrows.filter((a) => points[a]);
     if (route.length === 0) return;
     let total = 0;
@@ -37,17 +37,24 @@ export function startDots(layer: HTMLElement, layout: Layout, paths: Record<stri
       total += 60; // the time inside a box
     }
     const end = frames[frames.length - 1].at || 1;
-    const dot = idle.pop() ?? document.createElement("i");
+    let dot = idle.pop();
+    if (!dot) {
+      dot = document.createElement("i");
+      layer.append(dot);
+    }
     dot.className = "dot " + kind;
-    layer.append(dot);
-    flying++;
-    const animation = dot.animate(
-      frames.map((f) => ({ offset: Math.min(1, f.at / end), transform: `translate(${(f.x * scale).toFixed(1)}px, ${(f.y * scale).toFixed(1)}px)` })),
-      { duration: legMS * Math.max(1, end / 220), delay, fill: "backwards" },
-    );
-    const done = () => { flying--; dot.remove(); if (idle.length < maxInFlight) idle.push(dot); };
-    animation.onfinish = done;
-    animation.oncancel = done;
+    const duration = legMS * Math.max(1, end / 220);
+    const steps: Keyframe[] = frames.map((f) => ({ offset: Math.min(1, f.at / end), opacity: 1, transform: `translate(${(f.x * scale).toFixed(1)}px, ${(f.y * scale).toFixed(1)}px)` }));
+    steps.push({ ...steps[steps.length - 1], offset: 1, opacity: 0 });
+    dot.animate(steps, { duration, delay });
+    flying.push({ dot, until: performance.now() + delay + duration + 50 });
+  }
+
+  function land() {
+    const now = performance.now();
+    for (let i = flying.length - 1; i >= 0; i--) {
+      if (flying[i].until < now) idle.push(flying.splice(i, 1)[0].dot);
+    }
   }
 
   function journey(t: Trace) {
@@ -63,6 +70,7 @@ export function startDots(layer: HTMLElement, layout: Layout, paths: Record<stri
 
   const stop = onFrame((f: Frame) => {
     if (document.hidden) return;
+    land();
     const followed: Record<string, number> = {};
     for (const t of f.traces ?? []) {
       journey(t);

@@ -3,6 +3,7 @@ export const dash = "–";
 
 export function ms(v: number | null | undefined): string {
   if (v === null || v === undefined) return dash;
+  if (v === 0) return "0 ms";
   if (v < 1) return v.toFixed(2) + " ms";
   if (v < 10) return v.toFixed(1) + " ms";
   if (v < 1000) return Math.round(v) + " ms";

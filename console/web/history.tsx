@@ -1,7 +1,8 @@
 // History: an hour by the second, a day by ten seconds, thirty days by five minutes.
 import { useState } from "preact/hooks";
 import { ms } from "./format";
-import { Plot } from "./plot";
+import { historyOf, Plot } from "./plot";
+import { usePoll } from "./store";
 
 const ranges = [{ id: "1h", name: "Hour" }, { id: "24h", name: "Day" }, { id: "30d", name: "30 days" }];
 
@@ -17,12 +18,14 @@ export function History() {
     { title: "Region healthy (1) or not (0)", series: [{ name: "aws healthy", label: "AWS", color: "--aws" }, { name: "azure healthy", label: "Azure", color: "--azure" }] },
     { title: "Differences, quarantined keys", series: [{ name: "differences", label: "differences", color: "--bad" }, { name: "quarantined", label: "quarantined", color: "--warn" }] },
   ];
+  const { data, error } = usePoll<any>(historyOf(range, plots.flatMap((p) => p.series.map((s) => s.name))), range === "1h" ? 5000 : 30_000);
   return (
     <section class="stack">
       <div class="row"><h2>History</h2><span class="spacer" />
         <div class="tabs" role="tablist" aria-label="Span">{ranges.map((r) => <button key={r.id} role="tab" aria-selected={range === r.id} onClick={() => setRange(r.id)}>{r.name}</button>)}</div>
       </div>
-      <div class="columns plots">{plots.map((p) => <div class="panel" key={p.title + range}><Plot range={range} {...p} /></div>)}</div>
+      {error ? <p class="error" role="alert">{error}</p> : null}
+      <div class="columns plots">{plots.map((p) => <div class="panel" key={p.title + range}><Plot range={range} {...p} given={data} /></div>)}</div>
     </section>
   );
 }

@@ -50,32 +50,32 @@ export const arrowNames: Record<string, string> = {
 };
 
 export const wide: Layout = {
-  width: 1180, height: 640, boxW: 152, boxH: 64,
+  width: 1180, height: 648, boxW: 160, boxH: 64,
   lanes: [
-    { id: "traffic", name: "Traffic manager", x: 12, y: 12, w: 392, h: 616 },
+    { id: "traffic", name: "Traffic manager", x: 12, y: 12, w: 392, h: 624 },
     { id: "aws", name: "AWS", x: 424, y: 12, w: 744, h: 204 },
     { id: "sync", name: "Data sync", x: 424, y: 232, w: 744, h: 176 },
-    { id: "azure", name: "Azure", x: 424, y: 424, w: 744, h: 204 },
+    { id: "azure", name: "Azure", x: 424, y: 424, w: 744, h: 212 },
   ],
   boxes: {
     request: { x: 32, y: 60 }, routing: { x: 32, y: 174 }, health: { x: 32, y: 288 },
-    primary: { x: 236, y: 132 }, failover: { x: 236, y: 444 },
+    primary: { x: 236, y: 132 }, failover: { x: 236, y: 452 },
     cloudwatch: { x: 448, y: 44 }, apigateway: { x: 448, y: 132 }, lambda: { x: 718, y: 132 }, dynamodb: { x: 992, y: 132 }, s3: { x: 992, y: 44 },
     events: { x: 448, y: 288 }, replication: { x: 718, y: 288 }, conflicts: { x: 992, y: 288 },
-    apim: { x: 448, y: 444 }, functions: { x: 718, y: 444 }, cosmos: { x: 992, y: 444 }, blob: { x: 992, y: 532 }, monitor: { x: 448, y: 532 },
+    apim: { x: 448, y: 452 }, functions: { x: 718, y: 452 }, cosmos: { x: 992, y: 452 }, blob: { x: 992, y: 544 }, monitor: { x: 448, y: 544 },
   },
   arrows: {
-    "request>routing": "M108 124 V174", "routing>health": "M108 238 V288",
-    "health>primary": "M184 320 H220 V164 H236", "health>failover": "M184 320 H220 V476 H236",
-    "cloudwatch>health": "M448 76 H202 V304 H184", "monitor>health": "M448 564 H202 V336 H184",
-    "primary>apigateway": "M388 164 H448", "failover>apim": "M388 476 H448",
-    "apigateway>lambda": "M600 164 H718", "apim>functions": "M600 476 H718",
-    "lambda>dynamodb": "M870 164 H992", "functions>cosmos": "M870 476 H992",
-    "lambda>s3": "M794 132 V76 H992", "functions>blob": "M794 508 V564 H992",
-    "events>replication": "M600 320 H718", "replication>conflicts": "M870 320 H992",
-    "replication>dynamodb": "M794 288 V246 H1068 V196", "replication>cosmos": "M794 352 V394 H1068 V444",
+    "request>routing": "M112 124 V174", "routing>health": "M112 238 V288",
+    "health>primary": "M192 320 H222 V164 H236", "health>failover": "M192 320 H222 V484 H236",
+    "cloudwatch>health": "M448 76 H207 V304 H192", "monitor>health": "M448 576 H207 V336 H192",
+    "primary>apigateway": "M396 164 H448", "failover>apim": "M396 484 H448",
+    "apigateway>lambda": "M608 164 H718", "apim>functions": "M608 484 H718",
+    "lambda>dynamodb": "M878 164 H992", "functions>cosmos": "M878 484 H992",
+    "lambda>s3": "M798 132 V76 H992", "functions>blob": "M798 516 V576 H992",
+    "events>replication": "M608 320 H718", "replication>conflicts": "M878 320 H992",
+    "replication>dynamodb": "M798 288 V246 H1072 V196", "replication>cosmos": "M798 352 V394 H1072 V452",
   },
-  notes: { "replication>dynamodb": { x: 812, y: 266 }, "replication>cosmos": { x: 812, y: 384 } },
+  notes: { "replication>dynamodb": { x: 816, y: 266 }, "replication>cosmos": { x: 816, y: 384 } },
 };
 
 export const narrow: Layout = {

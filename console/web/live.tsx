@@ -23,11 +23,11 @@ export function Live() {
           <button class="quiet" aria-pressed={table} onClick={() => setTable(!table)}>{table ? "Show the picture" : "Show as tables"}</button>
           <span class="muted key"><i class="dot-key" />a request <i class="dot-key failed" />failed <i class="dot-key sync" />replication</span>
         </div>
+        <RegionsPanel frame={frame} faults={!!session?.faults} />
       </div>
       <aside>
         {selected ? <Details frame={frame} what={selected} onClose={() => setSelected("")} /> : null}
         <NowPanel frame={frame} />
-        <RegionsPanel frame={frame} faults={!!session?.faults} />
         {frame.live.warnings?.length ? <Warnings list={frame.live.warnings} /> : null}
       </aside>
     </section>
@@ -67,17 +67,16 @@ function NowPanel({ frame }: { frame: Frame }) {
 function RegionsPanel({ frame, faults }: { frame: Frame; faults: boolean }) {
   const live = frame.live;
   return (
-    <div class="panel">
-      <h3>Regions</h3>
+    <div class="regions">
       {["aws", "azure"].map((r) => {
         const region = live.regions[r] ?? {};
         const d = (live.directions ?? []).find((x: any) => x.from === r);
         const gone = dead(frame, r);
         const state = gone || region.health === "unhealthy" ? "bad" : region.health === "unknown" ? "unknown" : faultsOf(frame, r).length ? "warn" : "good";
         return (
-          <div class="region" key={r} data-region={r}>
+          <div class="panel" key={r} data-region={r}>
             <div class="row">
-              <b>{regionName(r)}</b>
+              <h3>{regionName(r)}</h3>
               {live.plan.active === r ? <span class="chip route">serves</span> : null}
               <span class={"chip " + state}>{gone ? "down" : region.health}</span>
               <span class="spacer" />

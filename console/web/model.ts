@@ -35,7 +35,10 @@ function trafficBox(f: Frame, id: string, s: Stats): BoxView | null {
   const active = live.plan.active;
   switch (id) {
     case "request":
-      return { id, state: s.rate > 0 ? "good" : "idle", word: s.rate > 0 ? "asking" : "quiet", line: `${rate(f.stats["request>routing"]?.rate ?? 0)} DNS queries`, stats: s };
+    {
+      const q = f.stats["request>routing"] ?? s;
+      return { id, state: q.rate > 0 ? "good" : "idle", word: q.rate > 0 ? "asking" : "quiet", line: `${rate(q.rate)} DNS queries`, stats: q };
+    }
     case "routing": {
       const behind = live.published.version > 0 && live.published.version < live.plan.version;
       return { id, state: behind ? "warn" : "good", word: behind ? "behind" : "answering", line: `plan ${live.plan.version} · TTL ${live.ttl_seconds} s`, stats: s };
@@ -44,7 +47,7 @@ function trafficBox(f: Frame, id: string, s: Stats): BoxView | null {
       const votes: any[] = live.votes ?? [];
       const down = Object.values(live.regions).filter((r: any) => r.health !== "healthy").length;
       const vantages = new Set(votes.map((v) => v.vantage)).size;
-      return { id, state: down === 0 ? "good" : down === 2 ? "bad" : "warn", word: down === 0 ? "both healthy" : `${down} of 2 not healthy`, line: plural(vantages, "vantage"), stats: s };
+      return { id, state: down === 0 ? "good" : down === 2 ? "bad" : "warn", word: down === 0 ? "both healthy" : `${down} of 2 not healthy`, line: `${plural(vantages, "vantage")} · ${rate(s.rate)}`, stats: s };
     }
     case "primary":
     case "failover": {

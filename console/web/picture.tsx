@@ -1,22 +1,11 @@
 // The picture: eighteen boxes, eighteen arrows, moving dots, and the same as a table.
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { startDots } from "./dots";
 import { count, ms, rate } from "./format";
 import { arrowNames, Layout, names, narrow, regionOf, wide } from "./layout";
 import { arrowStats, boxView, describeArrow, describeBox, lagTo } from "./model";
+import { useMedia } from "./media";
 import { Frame } from "./store";
-
-export function useMedia(query: string): boolean {
-  const [match, setMatch] = useState(() => matchMedia(query).matches);
-  useEffect(() => {
-    const m = matchMedia(query);
-    const f = () => setMatch(m.matches);
-    f();
-    m.addEventListener("change", f);
-    return () => m.removeEventListener("change", f);
-  }, [query]);
-  return match;
-}
 
 const order = Object.keys(names);
 
@@ -43,17 +32,19 @@ export function Picture({ frame, selected, onSelect }: Props) {
         {layout.lanes.map((l) => (
           <g key={l.id} class={"lane " + l.id}>
             <rect x={l.x} y={l.y} width={l.w} height={l.h} rx={small ? 8 : 12} />
-            {l.id === "aws" || l.id === "azure" || l.id === "sync" || l.id === "traffic"
-              ? <text x={l.x + (small ? 12 : l.w - 14)} y={l.y + (small ? 17 : 22)} class="lane-name" text-anchor={small ? "start" : "end"}>{l.name}</text> : null}
+            {small && l.id === "traffic" ? <text x={l.w / 2} y={166} class="lane-name" text-anchor="middle">{l.name}</text> : <text x={l.x + 14} y={l.y + (small ? 17 : 21)} class="lane-name">{l.name}</text>}
           </g>
         ))}
-        {Object.keys(layout.arrows).map((a) => <ArrowShape key={a} frame={frame} arrow={a} layout={layout} selected={selected === a} onSelect={onSelect} />)}
+        {inDrawingOrder(frame).map((a) => <ArrowShape key={a} frame={frame} arrow={a} layout={layout} selected={selected === a} onSelect={onSelect} />)}
         {order.map((b) => <BoxShape key={b} frame={frame} box={b} layout={layout} small={small} selected={selected === b} onSelect={onSelect} />)}
       </svg>
       <div ref={layer} class="dots" aria-hidden="true" />
     </div>
   );
 }
+
+/** inDrawingOrder puts what is in use on top of what is not. */
+const inDrawingOrder = (f: Frame) => Object.keys(arrowNames).sort((a, b) => Number(arrowStats(f, a).rate > 0) - Number(arrowStats(f, b).rate > 0));
 
 const open = (f: () => void) => (e: KeyboardEvent) => {
   if (e.key === "Enter" || e.key === " ") { e.preventDefault(); f(); }
@@ -81,9 +72,9 @@ function BoxShape({ frame, box, layout, small, selected, onSelect }: { frame: Fr
   return (
     <g class={`box ${v.state} ${regionOf[box] ?? ""} ${selected ? "selected" : ""}`} data-box={box} role="button" tabIndex={0} aria-label={describeBox(v)} aria-pressed={selected} onClick={pick} onKeyDown={open(pick)} transform={`translate(${x} ${y})`}>
       <rect width={layout.boxW} height={layout.boxH} rx={small ? 7 : 9} />
-      <Mark state={v.state} x={layout.boxW - (small ? 11 : 16)} y={small ? 13 : 18} />
-      <text x={small ? 8 : 14} y={small ? 22 : 27} class="name">{small ? shorter[box] ?? names[box] : names[box]}</text>
-      <text x={small ? 8 : 14} y={small ? 41 : 48} class="line">{small ? compact(v.line) : failing ? `${rate(v.stats!.rate)} · ${rate(v.stats!.error_rate)} errors` : v.line}</text>
+      <Mark state={v.state} x={small ? 12 : 17} y={small ? 18 : 22.5} />
+      <text x={small ? 21 : 28} y={small ? 22 : 27} class="name">{small ? shorter[box] ?? names[box] : names[box]}</text>
+      <text x={small ? 8 : 13} y={small ? 42 : 49} class="line">{small ? compact(v.line) : failing ? `${rate(v.stats!.rate)} · ${rate(v.stats!.error_rate)} errors` : v.line}</text>
     </g>
   );
 }

@@ -1,16 +1,22 @@
 // A plot of the history with uPlot, in the page's own colours, with a sentence for those who cannot see it.
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
+import { useMedia } from "./media";
 import { usePoll } from "./store";
 
 export type Series = { name: string; label: string; color: string };
-type Props = { range: string; title: string; series: Series[]; height?: number; unit?: (v: number) => string };
+type Props = { range: string; title: string; series: Series[]; height?: number; unit?: (v: number) => string; given?: any };
 
-const brief = (v: number) => (Math.abs(v) >= 1000 ? (v / 1000).toFixed(1) + "k" : Math.abs(v) >= 10 || v === 0 ? v.toFixed(0) : v.toFixed(1));
+export const historyOf = (range: string, names: string[]) => `/v1/history?range=${range}&series=${encodeURIComponent(names.join(","))}`;
 
-export function Plot({ range, title, series, height = 150, unit = brief }: Props) {
+const brief = (v: number) => (Math.abs(v) >= 1000 ? (v / 1000).toFixed(1) + "k" : Math.abs(v) >= 10 || Number.isInteger(v) ? v.toFixed(0) : v.toFixed(1));
+
+/** Plot fetches its own series, or draws those that are given. */
+export function Plot({ range, title, series, height = 150, unit = brief, given }: Props) {
   const names = series.map((s) => s.name).join(",");
-  const { data, error } = usePoll<any>(`/v1/history?range=${range}&series=${encodeURIComponent(names)}`, range === "1h" ? 5000 : 30_000);
+  const own = usePoll<any>(given === undefined ? historyOf(range, series.map((s) => s.name)) : "", range === "1h" ? 5000 : 30_000);
+  const data = given === undefined ? own.data : given, error = own.error;
+  const theme = useTheme();
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const values = data ? [data.times, ...series.map((s) => data.series[s.name] ?? [])] : null;
@@ -34,19 +40,19 @@ export function Plot({ range, title, series, height = 150, unit = brief }: Props
     plot.current = new uPlot({
       width: box.current.clientWidth || 300, height, cursor: { y: false }, legend: { show: false },
       axes: [
-        { stroke: muted, font, grid: { show: false }, ticks: { stroke: line, size: 4 }, space: 70, values: (_, ticks) => ticks.map((t) => when(t, range)) },
-        { stroke: muted, font, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 44, values: (_, ticks) => ticks.map(unit) },
+        { stroke: muted, font, grid: { show: false }, ticks: { stroke: line, size: 4 }, space: 70, size: 26, values: (_, ticks) => ticks.map((t) => when(t, range)) },
+        { stroke: muted, font, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 54, values: (_, ticks) => ticks.map(unit) },
       ],
       scales: { y: { range: (_, lo, hi) => [Math.min(0, lo ?? 0), Math.max(hi ?? 0, 1) * 1.08] } },
       series: [{}, ...series.map((s) => ({ label: s.label, stroke: color(s.color), width: 1.5, points: { show: false }, spanGaps: false }))],
     }, values as any, box.current);
-  }, [data]);
+  }, [data, theme]);
   useEffect(() => {
     if (!box.current) return;
-    const o = new ResizeObserver(() => plot.current?.setSize({ width: box.current!.clientWidth, height }));
+    const o = new ResizeObserver(() => { if (box.current) plot.current?.setSize({ width: box.current.clientWidth, height }); });
     o.observe(box.current);
     return () => { o.disconnect(); plot.current?.destroy(); plot.current = null; };
-  }, [range, names]);
+  }, [range, names, theme]);
   const last = (s: Series) => (data?.series[s.name] ?? []).filter((v: any) => v !== null).at(-1);
   return (
     <figure class="plot" data-plot={title}>
@@ -55,6 +61,18 @@ export function Plot({ range, title, series, height = 150, unit = brief }: Props
       <div ref={box} role="img" aria-label={`${title}: ` + series.map((s) => `${s.label} ${last(s) === undefined ? "not known" : unit(last(s))}`).join(", ")} style={{ minHeight: `${height}px` }} />
     </figure>
   );
+}
+
+/** useTheme changes when the page's colours do: a plot is painted in them. */
+function useTheme(): string {
+  const dark = useMedia("(prefers-color-scheme: dark)");
+  const [chosen, setChosen] = useState(document.documentElement.dataset.theme ?? "");
+  useEffect(() => {
+    const o = new MutationObserver(() => setChosen(document.documentElement.dataset.theme ?? ""));
+    o.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+    return () => o.disconnect();
+  }, []);
+  return chosen || (dark ? "dark" : "light");
 }
 
 function when(t: number, range: string): string {

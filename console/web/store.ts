@@ -85,7 +85,7 @@ export function usePoll<T>(path: string, everyMS: number, again: unknown = 0): {
   useEffect(() => {
     let live = true;
     const load = () => {
-      if (document.hidden) return;
+      if (document.hidden || !path) return;
       get(path).then((d) => { if (live) { setData(d); setError(""); } }, (e) => { if (live) setError(e.message); });
     };
     load();

@@ -36,12 +36,12 @@ export function Steps({ incident }: { incident: Incident }) {
   return (
     <ol class="steps">
       {incident.steps.map((s) => (
-        <li key={s.kind + s.at + s.who} class={"step " + s.kind} data-step={s.kind}>
-          <time dateTime={s.at} title={s.at}>+{ms(Math.max(0, new Date(s.at).getTime() - zero)) === "0.00 ms" ? "0" : ms(Math.max(0, new Date(s.at).getTime() - zero))}</time>
-          <div><b>{titles[s.kind] ?? s.kind}{s.who ? ` · ${s.who}` : ""}</b><span>{s.text}</span></div>
+        <li key={s.kind + s.at + s.who} class={"step at-" + s.kind} data-step={s.kind}>
+          <time dateTime={s.at} title={s.at}>+{ms(Math.max(0, new Date(s.at).getTime() - zero))}</time>
+          <div title={s.text}><b>{titles[s.kind] ?? s.kind}{s.who ? ` · ${s.who}` : ""}</b><span class="clamp">{s.text}</span></div>
         </li>
       ))}
-      {(incident.waiting ?? []).map((w) => <li key={w} class="step waiting"><time>now</time><div><b>Waiting</b><span>{w}</span></div></li>)}
+      {(incident.waiting ?? []).map((w) => <li key={w} class="step at-waiting" title={w}><time>now</time><div><b>Waiting</b><span class="clamp">{w}</span></div></li>)}
     </ol>
   );
 }
