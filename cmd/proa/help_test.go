@@ -61,8 +61,8 @@ func TestEveryCommandThatAnswersDoesSoInJSON(t *testing.T) {
 
 func TestWhatTheIssueAsksForIsThere(t *testing.T) {
 	root := newRoot(new(bytes.Buffer), new(bytes.Buffer))
-	for _, name := range strings.Fields(`up status kill heal brownout partition skew drill switchover failback explain diff
-		verify conflicts restore quarantine validate node cloud completion version`) {
+	for _, name := range strings.Fields(`up status top kill heal brownout partition skew drill switchover failback explain diff
+		verify conflicts restore quarantine validate doctor deploy node cloud config completion version`) {
 		if c, _, err := root.Find([]string{name}); err != nil || c == root {
 			t.Errorf("proa %s is missing", name)
 		}

@@ -21,6 +21,8 @@ func isTerminal(w io.Writer) bool {
 
 // Styles of text on a terminal.
 const (
+	bold   = "1"
+	faint  = "2"
 	red    = "31"
 	green  = "32"
 	yellow = "33"
