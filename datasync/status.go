@@ -135,28 +135,33 @@ func (t *table) direction(d *Direction, now time.Time, lags *lagMeter) error {
 	if err != nil {
 		return err
 	}
-	from.mu.Lock()
-	defer from.mu.Unlock()
-	d.Known = d.Known && !from.fresh.IsZero() && now.Sub(from.fresh) < t.cfg.Stale
-	d.Backlog += depth.Backlog
-	d.Quarantined += depth.Parked
-	d.Scanning = d.Scanning || !from.scanned
-	d.through(from.fresh)
+	t.readState(d, from, now, lags)
 	if depth.Backlog > 0 && !oldest.IsZero() {
 		d.through(oldest)
 	}
+	d.Backlog += depth.Backlog
+	d.Quarantined += depth.Parked
+	to.mu.Lock() // never while from's is held: the other direction takes them the other way round
+	defer to.mu.Unlock()
+	if d.Error == "" && to.lastWriteErr != nil {
+		d.Error = to.lastWriteErr.Error()
+	}
+	return nil
+}
+
+// readState adds how reading the side's feed goes.
+func (t *table) readState(d *Direction, from *side, now time.Time, lags *lagMeter) {
+	from.mu.Lock()
+	defer from.mu.Unlock()
+	d.Known = d.Known && !from.fresh.IsZero() && now.Sub(from.fresh) < t.cfg.Stale
+	d.Scanning = d.Scanning || !from.scanned
+	d.through(from.fresh)
 	if from.lastErr != nil {
 		d.Error = from.lastErr.Error()
 	}
 	for _, l := range from.lags.ring {
 		lags.add(l.at, l.lag)
 	}
-	to.mu.Lock()
-	defer to.mu.Unlock()
-	if d.Error == "" && to.lastWriteErr != nil {
-		d.Error = to.lastWriteErr.Error()
-	}
-	return nil
 }
 
 func (t *table) side(r proa.Region) *side {

@@ -205,11 +205,13 @@ func (n *node) renew() {
 		unfit = own.Reason
 	}
 	n.traffic.HearNode(n.cfg.Node.Name, unfit)
+	said := cluster.News{Unfit: unfit}
+	if own.State == "owner" {
+		said.Epoch, said.Replication = plan.Epoch, n.ownReplication()
+	}
 	n.cluster.Tell(func(news *cluster.News) (atOnce bool) {
-		news.Unfit, news.Replication, news.Epoch = unfit, nil, 0
-		if own.State == "owner" {
-			news.Epoch, news.Replication = plan.Epoch, n.ownReplication()
-		}
+		said.Verdicts = news.Verdicts
+		*news = said
 		return false
 	})
 }
