@@ -42,16 +42,6 @@ type document struct {
 	State  string `json:"state,omitempty"`
 }
 
-func text(v types.AttributeValue) string {
-	switch v := v.(type) {
-	case *types.AttributeValueMemberS:
-		return v.Value
-	case *types.AttributeValueMemberN:
-		return v.Value
-	}
-	return ""
-}
-
 // forward applies what the stream has to Cosmos DB, and returns how many records it read.
 func (p *pattern) forward(b *testing.B) int {
 	b.Helper()

@@ -63,7 +63,7 @@ func serveSelf(ctx context.Context, file, listen, kind string) error {
 				return err
 			}
 		}
-		return dns.ServeZone(ctx, file, keys, cfg)
+		return dns.ServeZone(ctx, dns.ZoneFile{Path: file, Keys: keys}, cfg)
 	}
 	zone, err := dns.LoadZone(file)
 	if err != nil {
