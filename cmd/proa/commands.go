@@ -19,7 +19,7 @@ func (a *app) addCommands(root *cobra.Command) {
 			a.statusCommand(), a.topCommand(), a.doctorCommand(), a.explainCommand(), a.costCommand(), a.eventsCommand(),
 		}},
 		{"move", "Move traffic:", []*cobra.Command{
-			a.switchoverCommand(), a.failbackCommand(), a.holdCommand(), a.releaseCommand(),
+			a.switchoverCommand(), a.failbackCommand(), a.holdCommand(), a.releaseCommand(), a.planCommand(),
 		}},
 		{"data", "Look after the data:", []*cobra.Command{
 			a.verifyCommand(), a.diffCommand(), a.conflictsCommand(), a.restoreCommand(), a.quarantineCommand(),

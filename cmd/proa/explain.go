@@ -12,15 +12,26 @@ import (
 )
 
 func (a *app) explainCommand() *cobra.Command {
+	var client string
 	cmd := &cobra.Command{
-		Use:     "explain",
-		Short:   "Say why traffic is where it is, and what a switch waits for",
-		Example: "  proa explain\n  proa explain -o json",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use:   "explain [NAME]",
+		Short: "Say why traffic is where it is, or how one answer comes about",
+		Long: "Say why traffic is where it is, and what a switch waits for. With a name, say how the answer to a client comes about: " +
+			"the policy step by step, each endpoint's health by vantage, the TTL, and how much of the client's address decided.",
+		Example: "  proa explain\n  proa explain orders.proa.test --client 203.0.113.7\n  proa explain -o json",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 0 && client != "" {
+				return usage(fmt.Errorf("%s takes one name, and --client goes with it", cmd.CommandPath()))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.dial()
 			if err != nil {
 				return err
+			}
+			if len(args) == 1 {
+				return a.explainAnswer(cmd.Context(), c, args[0], client)
 			}
 			var e traffic.Explanation
 			if err := c.Node(cmd.Context(), http.MethodGet, "/v1/explain", nil, &e); err != nil {
@@ -29,6 +40,7 @@ func (a *app) explainCommand() *cobra.Command {
 			return a.print(e, func(w io.Writer) { writeExplanation(w, e) })
 		},
 	}
+	cmd.Flags().StringVar(&client, "client", "", "the client's address, or one in its network")
 	return a.outputFlag(cmd)
 }
 
@@ -55,7 +67,7 @@ func writeExplanation(w io.Writer, e traffic.Explanation) {
 	}
 	fmt.Fprintln(w, "\nPLAN\tACTIVE\tSINCE\tWHY")
 	for _, p := range e.History {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", p.Plan.Version, p.Plan.Active, clock(p.Plan.Since), p.Plan.Reason)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", p.Plan.Version, p.Plan.Active, clock(p.Plan.Since), what(p))
 	}
 }
 

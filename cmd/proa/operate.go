@@ -49,7 +49,7 @@ func operator() string {
 
 func (a *app) switchoverCommand() *cobra.Command {
 	var reason string
-	var force, now bool
+	var force, now, override bool
 	cmd := &cobra.Command{
 		Use:   "switchover aws|azure",
 		Short: "Move traffic to a region as planned, without a loss",
@@ -60,7 +60,9 @@ func (a *app) switchoverCommand() *cobra.Command {
 			"  proa switchover azure --force --reason 'aws answers nonsense'",
 		Args: oneRegion, ValidArgs: regions,
 		RunE: a.system(func(ctx context.Context, c *supervisor.Client, args []string) error {
-			order := traffic.Command{Action: traffic.Switchover, To: proa.Region(args[0]), By: operator(), Reason: reason}
+			order := traffic.Command{
+				Action: traffic.Switchover, To: proa.Region(args[0]), By: operator(), Reason: reason, Override: override,
+			}
 			if force {
 				if reason == "" {
 					return usage(errors.New("--force needs a --reason, for the record"))
@@ -73,6 +75,7 @@ func (a *app) switchoverCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&reason, "reason", "", "why, for the record")
 	f.BoolVar(&force, "force", false, "whatever health and data say")
+	f.BoolVar(&override, "override", false, "set safety rules aside; needs a --reason")
 	f.BoolVar(&now, "no-wait", false, "return once the order is taken; `proa explain` says how far it is")
 	return a.outputFlag(cmd)
 }
@@ -122,13 +125,18 @@ func (a *app) move(ctx context.Context, c *supervisor.Client, order traffic.Comm
 		return err
 	}
 	m := Moved{
-		Plan: after.Plan, Moved: after.Plan.Version > before.Plan.Version, OldPlan: before.Plan.Version,
+		Plan: after.Plan, Moved: moved(before.Plan, after.Plan), OldPlan: before.Plan.Version,
 		Waiting: append([]string{}, after.Waiting...), TookMS: float64(time.Since(started).Microseconds()) / 1000,
 	}
 	if wait && !m.Moved && before.Plan.Active != order.To && order.Action != traffic.Failback {
 		return &proa.Error{Op: string(order.Action), Err: errors.New(abandoned(ctx, c, started)), Hint: "`proa explain` says how both regions are"}
 	}
 	return a.print(m, func(w io.Writer) { writeMoved(w, m) })
+}
+
+// moved reports whether clients are sent elsewhere: a plan can also be about TTLs or data sync's owner.
+func moved(before, after proa.Plan) bool {
+	return after.Active != before.Active || after.Share != before.Share
 }
 
 func writeMoved(w io.Writer, m Moved) {
