@@ -76,6 +76,9 @@ type reader struct {
 // next reads the feed once and returns how long to wait before the next time. It fails only when
 // the store does.
 func (r *reader) next(ctx context.Context) (time.Duration, error) {
+	if asked, err := r.beginAnew(ctx); asked || err != nil {
+		return 0, err
+	}
 	began := r.t.clock.now()
 	batch, err := r.read(ctx)
 	if err != nil {

@@ -48,7 +48,8 @@ type side struct {
 	work    chan struct{} // a key may be due, or a write has ended
 	room    chan struct{} // a write has ended
 	results chan result
-	seek    chan proa.Key // keys to look up while the side is being scanned
+	seek    chan proa.Key   // keys to look up while the side is being scanned
+	anew    chan chan error // an operator has the feed begun anew
 
 	scan sync.Mutex // orders changes of the scan's checkpoint
 
@@ -92,6 +93,7 @@ func newTable(
 			room:    make(chan struct{}, 1),
 			results: make(chan result, cfg.Workers),
 			seek:    make(chan proa.Key, seekBatch),
+			anew:    make(chan chan error),
 		}
 		sd := tb.sides[i]
 		sd.table, sd.feed = residency.Wrap(t.Sides[region].Table, t.Sides[region].Feed, t.Residency)

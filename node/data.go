@@ -285,10 +285,11 @@ func (a *api) scans(*http.Request) (any, error) {
 	return ScansReply{append([]datasync.Scan{}, list...)}, err
 }
 
-// ScanRequest is the body of POST /v1/backfill: pause, resume or restart.
+// ScanRequest is the body of POST /v1/backfill: pause, resume, restart, or restored with a region.
 type ScanRequest struct {
-	Table  string `json:"table"`
-	Action string `json:"action"`
+	Table  string      `json:"table"`
+	Action string      `json:"action"`
+	Region proa.Region `json:"region,omitempty"`
 }
 
 func (a *api) scan(r *http.Request) (any, error) {
@@ -298,9 +299,10 @@ func (a *api) scan(r *http.Request) (any, error) {
 	}
 	act := map[string]func(string) error{
 		"pause": a.node.sync.PauseScan, "resume": a.node.sync.ResumeScan, "restart": a.node.sync.Rescan,
+		"restored": func(table string) error { return a.node.sync.SideRestored(r.Context(), table, req.Region) },
 	}[req.Action]
 	if act == nil {
-		return nil, fmt.Errorf("action %.40q: want pause, resume or restart: %w", req.Action, proa.ErrInvalid)
+		return nil, fmt.Errorf("action %.40q: want pause, resume, restart or restored: %w", req.Action, proa.ErrInvalid)
 	}
 	if err := act(req.Table); err != nil {
 		return nil, err

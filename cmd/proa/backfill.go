@@ -39,6 +39,7 @@ func (a *app) backfillCommand() *cobra.Command {
 	} {
 		cmd.AddCommand(a.scanCommand(verb.name, verb.short))
 	}
+	cmd.AddCommand(a.restoredCommand())
 	return a.outputFlag(cmd)
 }
 
@@ -87,6 +88,38 @@ func (a *app) scanCommand(action, short string) *cobra.Command {
 			return a.print(reply, func(w io.Writer) { writeScans(w, &reply) })
 		},
 	}
+	return a.outputFlag(cmd)
+}
+
+// restoredCommand tells data sync of a table that was put back to an earlier state.
+func (a *app) restoredCommand() *cobra.Command {
+	var side string
+	cmd := &cobra.Command{
+		Use:   "restored TABLE --side aws|azure",
+		Short: "Say that one side of a table was restored from a backup",
+		Long: "Say that one side of a table was put back to an earlier state, such as from a backup. Its feed is begun anew and the\n" +
+			"table is scanned: what the restore has undone is written again from the other side, and losers are in the journal.",
+		Example: "  proa backfill restored orders --side aws",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage(fmt.Errorf("%s takes one argument: a table", cmd.CommandPath()))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			region, err := proa.ParseRegion(side)
+			if err != nil {
+				return usage(fmt.Errorf("--side: %w", err))
+			}
+			var reply node.ScansReply
+			req := node.ScanRequest{Table: args[0], Action: "restored", Region: region}
+			if err := a.node(cmd, http.MethodPost, "/v1/backfill", req, &reply); err != nil {
+				return err
+			}
+			return a.print(reply, func(w io.Writer) { writeScans(w, &reply) })
+		},
+	}
+	cmd.Flags().StringVar(&side, "side", "", "the side that was restored")
 	return a.outputFlag(cmd)
 }
 

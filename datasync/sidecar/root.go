@@ -161,10 +161,11 @@ func (s *Sidecar) Save(ctx context.Context, feeds map[string]Feed) error {
 		switch {
 		case derr != nil:
 			return fmt.Errorf("save: %w", derr)
-		case !now.by(next):
+		case !now.by(next) && now.Epoch >= next.Epoch:
 			return fmt.Errorf("save: %w", &StaleError{Epoch: next.Epoch, Later: now.Epoch, By: now.Owner})
 		}
-		s.row, s.root = row, now // a write of ours that had been given up has landed
+		// A write of ours that had been given up has landed, or the table was put back to before our claim.
+		s.row = row
 		_, err = s.put(ctx, next)
 	}
 	if err != nil {
