@@ -25,7 +25,7 @@ const maxNotifications = 100
 type filterRule struct{ Name, Value string }
 
 type queueConfiguration struct {
-	Id     string //nolint:revive // the vendor's spelling
+	Id     string
 	Queue  string
 	Event  []string
 	Filter []filterRule `xml:"Filter>S3Key>FilterRule"`

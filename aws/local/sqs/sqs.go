@@ -201,7 +201,7 @@ func (s *Server) create(_ *http.Request, in struct {
 
 // named is a request about one queue.
 type named struct {
-	QueueUrl  string //nolint:revive // the vendor's spelling
+	QueueUrl  string
 	QueueName string
 }
 
@@ -374,7 +374,7 @@ func (s *Server) deleteMessage(_ *http.Request, in struct {
 func (s *Server) deleteBatch(_ *http.Request, in struct {
 	named
 
-	Entries []struct{ Id, ReceiptHandle string } //nolint:revive // the vendor's spelling
+	Entries []struct{ Id, ReceiptHandle string }
 },
 ) (any, *wire.Error) {
 	if len(in.Entries) == 0 || len(in.Entries) > maxBatch {
