@@ -43,3 +43,23 @@ func TestTheHealthExampleInTheDocsIsValid(t *testing.T) {
 		t.Errorf("%+v", c.Health)
 	}
 }
+
+// The example of docs/DECISIONS.md is a valid configuration.
+func TestTheDecisionsExampleInTheDocsIsValid(t *testing.T) {
+	text, err := os.ReadFile("../docs/DECISIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(text)
+	if block == nil {
+		t.Fatal("there is no example")
+	}
+	addresses := "regions: {aws: {gateway: {addresses: [192.0.2.1]}}, azure: {gateway: {addresses: [192.0.2.2]}}}\n"
+	c, err := Parse("DECISIONS.md", append([]byte(addresses), block[1]...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Traffic.Records) != 1 || len(c.Traffic.Rules) != 1 {
+		t.Errorf("%+v", c.Traffic)
+	}
+}
