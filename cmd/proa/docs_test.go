@@ -28,8 +28,18 @@ func TestTheDocsNameEveryCommandAndField(t *testing.T) {
 		}
 	}
 	for _, v := range []any{
-		Build{}, Moved{}, Order{}, Diagnosis{}, Finding{}, Validity{}, ConfigDiff{}, config.Change{}, supervisor.Fault{},
-		drill.Report{}, drill.ScenarioReport{}, node.ReloadStatus{},
+		Build{},
+		Moved{},
+		Order{},
+		Diagnosis{},
+		Finding{},
+		Validity{},
+		ConfigDiff{},
+		config.Change{},
+		supervisor.Fault{},
+		drill.Report{},
+		drill.ScenarioReport{},
+		node.ReloadStatus{},
 	} {
 		typ := reflect.TypeOf(v)
 		for _, f := range reflect.VisibleFields(typ) {
