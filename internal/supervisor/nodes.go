@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -265,4 +266,15 @@ func (s *Supervisor) healNode(ctx context.Context, c *child) error {
 		return err
 	}
 	return c.start(ctx)
+}
+
+// distinct reports whether no address is planned twice.
+func (a Addresses) distinct() bool {
+	list := []string{a.Control, a.AWS, a.Azure, a.AWSGateway, a.AzureGateway, a.AWSProxy, a.AzureProxy}
+	for _, n := range a.Nodes {
+		list = append(list, n.Control, n.Console, n.DNS, n.Cluster)
+	}
+	list = slices.DeleteFunc(list, func(s string) bool { return s == "" })
+	slices.Sort(list)
+	return len(slices.Compact(slices.Clone(list))) == len(list)
 }

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 
@@ -157,10 +158,23 @@ func pickGateways(last Addresses) (aws, azure string, err error) {
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
+// Ports that are picked lie below the range from which systems take outgoing connections' ports: one that is free now is
+// still free when the process that listens there starts, and when it is started again.
+const (
+	firstPicked = 20000
+	pickedPorts = 12000
+)
+
 // pick returns last if it is free, else a free port of the address.
 func pick(ip, last string) (string, error) {
 	if last != "" && checkFree(last) == nil {
 		return last, nil
+	}
+	for range 50 {
+		addr := net.JoinHostPort(ip, strconv.Itoa(firstPicked+rand.IntN(pickedPorts)))
+		if checkFree(addr) == nil {
+			return addr, nil
+		}
 	}
 	ln, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {

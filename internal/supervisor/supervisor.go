@@ -100,11 +100,16 @@ func (s *Supervisor) prepare() error {
 	}
 	state.fill()
 	last := state.Addresses
-	if state.Addresses, err = s.cfg.Ports.plan(last); err != nil {
-		return err
-	}
-	if err := planNodes(&state.Addresses, last, s.cfg.Nodes); err != nil {
-		return err
+	for range 10 { // until no port was picked twice
+		if state.Addresses, err = s.cfg.Ports.plan(last); err != nil {
+			return err
+		}
+		if err := planNodes(&state.Addresses, last, s.cfg.Nodes); err != nil {
+			return err
+		}
+		if state.Addresses.distinct() {
+			break
+		}
 	}
 	state.PID, state.Started = os.Getpid(), time.Now().UTC()
 	s.state = state
