@@ -92,7 +92,7 @@ func TestShareGrowsWithoutMovingOthersBack(t *testing.T) {
 	for _, share := range []int{1, 10, 50} {
 		back := proa.Plan{Active: proa.Azure, Share: share}
 		moved[share] = map[string]bool{}
-		for i := range 65536 {
+		for i := range 16384 {
 			client := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 7}).String()
 			a, scope := get0(t, p, back, client)
 			if a == "192.0.2.1" {
@@ -102,7 +102,7 @@ func TestShareGrowsWithoutMovingOthersBack(t *testing.T) {
 				t.Fatalf("scope %d", scope)
 			}
 		}
-		if got := float64(len(moved[share])) / 655.36; got < float64(share)*0.9-0.1 || got > float64(share)*1.1+0.1 {
+		if got := float64(len(moved[share])) / 163.84; got < float64(share)*0.9-0.3 || got > float64(share)*1.1+0.3 {
 			t.Errorf("%.2f %% moved, want %d %%", got, share)
 		}
 	}
@@ -133,7 +133,7 @@ func TestWeightedKeepsItsClientsAndDropsWhatIsDown(t *testing.T) {
 	w := Node{Weighted: &Weighted{Branches: []Share{{3, at("aws")}, {1, at("azure")}}}}
 	p := compile(t, w)
 	count := 0
-	for i := range 4096 {
+	for i := range 1024 {
 		a, _ := get(t, p, plan, netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}).String())
 		b, _ := get(t, p, plan, netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 200}).String())
 		if a != b {
@@ -143,8 +143,8 @@ func TestWeightedKeepsItsClientsAndDropsWhatIsDown(t *testing.T) {
 			count++
 		}
 	}
-	if count < 2900 || count > 3250 {
-		t.Errorf("%d of 4096 at 3:1", count)
+	if count < 700 || count > 836 {
+		t.Errorf("%d of 1024 at 3:1", count)
 	}
 	want(t, p, down(plan, "aws"), "10.0.0.1", "198.51.100.1", 0)
 	six, _ := get(t, p, plan, "2001:db8:0:42::1")

@@ -32,7 +32,7 @@ func TestTheLongestNetworkCounts(t *testing.T) {
 // class, and one bit less would not do.
 func TestScopeIsWhatDecides(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	for range 100 {
+	for range 30 {
 		var entries []Entry
 		for range rng.IntN(12) {
 			// within 16 bits, so that all can be looked at
