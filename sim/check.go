@@ -261,14 +261,20 @@ func (w *world) doubtful(k, i int) bool {
 // journaled reports whether a lost write, or one that saw it, or its content, is in the journal.
 func (w *world) journaled(k, i int) bool {
 	o := w.ops[k][i]
-	hash := w.contentOf(k, o)
+	hash, bits := w.contentOf(k, o), uint64(1)<<i
+	for j, other := range w.ops[k] { // the same content, once more
+		if img := w.sites[o.side].events[k][o.event].new; other.event >= 0 && img.Exists() &&
+			!img.Tombstone() && w.contentOf(k, other) == hash {
+			bits |= 1 << j
+		}
+	}
 	for _, e := range w.owner.journal {
-		if e.key == k && (w.ghosts[k][e.version]&(1<<i) != 0 || e.version.Hash == hash) {
+		if e.key == k && (w.ghosts[k][e.version]&bits != 0 || e.version.Hash == hash) {
 			return true
 		}
 	}
 	for v := range w.losers[k] {
-		if w.ghosts[k][v]&(1<<i) != 0 || v.Hash == hash {
+		if w.ghosts[k][v]&bits != 0 || v.Hash == hash {
 			return true
 		}
 	}

@@ -240,6 +240,9 @@ func swarm(d *dice) [kinds]int {
 	if d.one(4) || w[loseDisk]+w[freeze] > 0 && d.one(2) {
 		w[cut], w[mend] = 4, 5 // a side that a new owner cannot reach at first
 	}
+	if w[loseDisk]+w[freeze] > 0 && d.one(2) {
+		w[capture], w[appDelete] = 12, 15 // much happens before a new owner reads
+	}
 	maybe(stepClock, 3, 8)
 	maybe(stopClock, 2, 12)
 	maybe(restore, 3, 20)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
-	"github.com/proa-cloud/proa/datasync/policy"
 	"github.com/proa-cloud/proa/datasync/resolve"
 )
 
@@ -165,6 +164,9 @@ func (n *node) clash(key int, o resolve.Clash) {
 	}
 	w.say("    conflict (%s): %s beats %s", o.Reason, o.Winner.Version, o.Loser.Version)
 	n.journal = append(n.journal, entry{key, o.Loser.Version})
+	if v := o.Loser.Version; o.Reason == resolve.ReasonUnknownAge && o.Loser.Item != nil {
+		w.ghosts[key][v] |= n.ghostOfContent(key, v)
+	}
 	w.inTime(key, o)
 	if o.Reason != resolve.ReasonConcurrent {
 		w.doubts[key][o.Loser.Version] = true
@@ -183,7 +185,7 @@ func (n *node) clash(key int, o resolve.Clash) {
 // inTime checks that of two concurrent writes the later one wins, as far as the sides' clocks agree.
 func (w *world) inTime(key int, o resolve.Clash) {
 	won, lost := w.written[key][o.Winner.Version], w.written[key][o.Loser.Version]
-	byTime := o.Outcome == "" || o.Outcome == policy.Newer.String()
+	byTime := w.cfg.policies[key] == 0 // others make versions of their own
 	if !byTime || o.Reason != resolve.ReasonConcurrent || won.IsZero() || lost.IsZero() || w.unclear {
 		return
 	}
@@ -230,6 +232,21 @@ func (n *node) ghostOf(side, key int, img proa.Image) uint64 {
 	events := n.w.sites[side].events[key]
 	for i := len(events) - 1; i >= 0; i-- {
 		if same(n.w.project(events[i].new), img) {
+			return events[i].ghost
+		}
+	}
+	return 0
+}
+
+// ghostOfContent is what the last write of a version's region knows that left its content: a quarantined
+// state has no version of its own.
+func (n *node) ghostOfContent(key int, v proa.Version) uint64 {
+	if _, given := n.w.ghosts[key][v]; given {
+		return 0
+	}
+	events := n.w.sites[resolve.Index(v.Region)].events[key]
+	for i := len(events) - 1; i >= 0; i-- {
+		if events[i].new.Exists() && n.w.hashOf(events[i].new.Item) == v.Hash {
 			return events[i].ghost
 		}
 	}

@@ -191,6 +191,10 @@ func (m *machine) refused(side proa.Region, sd *Side, intent *Intent, row cloud.
 		return
 	}
 	if intent.Purge && !h.Exists {
+		if sd.Touched.After(intent.Sent) {
+			m.pause(sd) // what the feed has shown meanwhile may be what came after the removal
+			return
+		}
 		m.done(sd, intent, row)
 		return
 	}

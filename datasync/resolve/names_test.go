@@ -88,3 +88,32 @@ func TestRowReadAheadDoesNotBeatWhoSawIt(t *testing.T) {
 	b.read(proa.AWS)
 	b.ends(nil)
 }
+
+// A purge that finds nothing is answered late: what the feed has shown meanwhile came after the removal.
+func TestLateAnswerToAPurgeHidesNothing(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.put(proa.AWS, text("one"))
+	b.settle()
+	v := proa.Version{Time: b.s.Winner.Version.Time.Next(), Region: proa.AWS}
+	b.store(proa.AWS, proa.Image{
+		Item: schema.Attributes(b.s.Key), Envelope: &proa.Envelope{Version: v, Tombstone: true},
+	}, false)
+	b.read(proa.AWS)
+	var purge Write
+	for _, o := range b.step(Dispatch{Side: proa.AWS, Fresh: b.now}) {
+		if w, ok := o.(Write); ok {
+			purge = w
+		}
+	}
+	b.put(proa.AWS, nil)
+	answer := Applied{
+		Side: proa.AWS, Intent: purge.Intent, Outcome: Conflict, Row: b.row(proa.AWS),
+	}
+	b.put(proa.AWS, text("two"))
+	b.read(proa.AWS)
+	b.step(answer)
+	if !purge.Purge || !b.s.At(proa.AWS).Current().Exists {
+		t.Errorf("purge %t; the key is taken for absent", purge.Purge)
+	}
+	b.ends(text("two"))
+}
