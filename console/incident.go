@@ -256,6 +256,10 @@ func (i *Incident) measure() {
 	if fault == nil {
 		fault = i.at(StepProbe)
 	}
+	// On a node that does not decide, its own count of the votes can come after the plan.
+	if verdict != nil && plan != nil && plan.Before(*verdict) {
+		verdict = plan
+	}
 	between := func(a, b *time.Time) *float64 {
 		if a == nil || b == nil {
 			return nil

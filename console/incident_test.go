@@ -159,3 +159,18 @@ func TestABrownOutIsAnIncidentOfItsRegion(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 }
+
+func TestThePartsOfTheTimeAddUpOnANodeThatDoesNotDecide(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Second)
+	killed := s.now
+	s.w.expect(s.now, "aws")
+	s.live.Regions[proa.AWS] = Region{Health: proa.Unhealthy, Since: killed.Add(196 * time.Millisecond)}
+	s.live.Plan = proa.Plan{Version: 2, Active: proa.Azure, Since: killed.Add(144 * time.Millisecond)}
+	s.live.Published = Published{2, killed.Add(357 * time.Millisecond)}
+	s.after(5 * tick)
+	p := s.w.current().Parts
+	if *p.DetectMS != 144 || *p.DecideMS != 0 || *p.PublishMS != 213 {
+		t.Errorf("%v + %v + %v ms", *p.DetectMS, *p.DecideMS, *p.PublishMS)
+	}
+}

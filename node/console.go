@@ -2,7 +2,10 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -41,13 +44,13 @@ type picture struct {
 
 // dataView is data sync's part of the console, which costs too much to be made ten times a second.
 type dataView struct {
-	directions   []console.Direction
-	unreplicated map[proa.Region]*int
-	verified     *console.Verified
-	conflicts    uint64
-	kept         uint64
-	quarantined  int
-	warnings     []string
+	Directions   []console.Direction  `json:"directions"`
+	Unreplicated map[proa.Region]*int `json:"unreplicated"`
+	Verified     *console.Verified    `json:"verified"`
+	Conflicts    uint64               `json:"conflicts"`
+	Kept         uint64               `json:"kept"`
+	Quarantined  int                  `json:"quarantined"`
+	Warnings     []string             `json:"warnings"`
 }
 
 // pictureEvery is how often counters are read that nobody counts as they happen.
@@ -141,6 +144,7 @@ func (p *picture) firstFailed(r proa.Region, check string) *time.Time {
 func (p *picture) routes(mux *http.ServeMux, control, announce proa.Secret) {
 	mux.Handle("POST "+telemetry.CountersPath, requireToken(announce, p.collector))
 	mux.Handle("POST "+telemetry.TracesPath, requireToken(announce, p.collector))
+	mux.Handle("GET /v1/picture", requireToken(control, serve(func(*http.Request) (any, error) { return p.data.Load(), nil })))
 	mux.Handle("GET /metrics", requireToken(control, p.metrics))
 	mux.Handle("POST /v1/console", requireToken(control, serve(p.link)))
 }
@@ -192,7 +196,7 @@ func (n *node) runPicture(ctx context.Context) error {
 				return nil
 			case <-ticker.C:
 				n.countQueries()
-				n.viewData()
+				n.viewData(gctx)
 				// The node is one of the processes that report to it.
 				_ = n.picture.collector.Add(n.picture.recorder.Report())
 				n.picture.collector.AddSpans(n.picture.recorder.Spans())
@@ -217,14 +221,43 @@ func (n *node) countQueries() {
 	}
 }
 
-// viewData looks at data sync.
-func (n *node) viewData() {
-	v := &dataView{unreplicated: map[proa.Region]*int{}, warnings: n.sync.Warnings()}
+// viewData looks at data sync, or asks the node that owns it.
+func (n *node) viewData(ctx context.Context) {
+	owner := n.traffic.Plan().Owner
+	if n.cluster == nil || owner == "" || owner == n.cfg.Node.Name {
+		n.picture.data.Store(n.ownData())
+		return
+	}
+	v, err := n.askData(ctx, owner)
+	if err != nil {
+		v = &dataView{Warnings: []string{fmt.Sprintf("%s, which owns data sync, cannot be asked: %v", owner, err)}}
+	}
+	n.picture.data.Store(v)
+}
+
+func (n *node) askData(ctx context.Context, owner string) (*dataView, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	resp, err := n.call(ctx, owner, http.MethodGet, "/v1/picture", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("it answers %s", resp.Status)
+	}
+	v := &dataView{}
+	return v, json.NewDecoder(io.LimitReader(resp.Body, maxPassedOn)).Decode(v)
+}
+
+// ownData looks at data sync here.
+func (n *node) ownData() *dataView {
+	v := &dataView{Unreplicated: map[proa.Region]*int{}, Warnings: n.sync.Warnings()}
 	for _, r := range proa.Regions() {
-		v.directions = append(v.directions, n.direction(r))
+		v.Directions = append(v.Directions, n.direction(r))
 		unheard, deaf := n.sync.Unheard(r)
 		if _, total, err := n.sync.Unreplicated(r, 1); err == nil && deaf == nil && len(unheard) == 0 {
-			v.unreplicated[r] = &total
+			v.Unreplicated[r] = &total
 		}
 	}
 	result, err := n.sync.Line()
@@ -233,21 +266,21 @@ func (n *node) viewData() {
 		result, err = *last, nil
 	}
 	if err == nil {
-		v.verified = &console.Verified{
+		v.Verified = &console.Verified{
 			Through: result.Through, Keys: result.Keys + result.Objects, Differences: result.Differences, InFlight: result.InFlight,
 		}
 		if last != nil {
-			v.verified.LastScan = &last.Through
+			v.Verified.LastScan = &last.Through
 		}
 	}
 	m := n.sync.Metrics()
-	v.conflicts, v.kept = m.Conflicts, m.ConflictsKept
-	n.picture.recorder.Count(telemetry.ReplicationJudged, v.conflicts-min(n.picture.conflicts, v.conflicts), 0)
-	n.picture.conflicts = v.conflicts
+	v.Conflicts, v.Kept = m.Conflicts, m.ConflictsKept
+	n.picture.recorder.Count(telemetry.ReplicationJudged, v.Conflicts-min(n.picture.conflicts, v.Conflicts), 0)
+	n.picture.conflicts = v.Conflicts
 	if _, total, err := n.sync.Quarantine(1); err == nil {
-		v.quarantined = total
+		v.Quarantined = total
 	}
-	n.picture.data.Store(v)
+	return v
 }
 
 func (n *node) direction(r proa.Region) console.Direction {
@@ -275,15 +308,15 @@ func (n *node) live() console.Live {
 		Node: n.cfg.Node.Name, Zone: n.cfg.Zone, Primary: n.cfg.Primary, TTLSeconds: n.cfg.Traffic.TTL.D().Seconds(),
 		Plan: e.Plan, Published: *n.picture.published.Load(), Quorum: e.Quorum, Standby: e.Standby, Summary: e.Summary,
 		Regions: map[proa.Region]console.Region{}, Votes: []console.Vote{}, Checks: []console.Check{},
-		Waiting: append([]string{}, e.Waiting...), Directions: data.directions, Verified: data.verified,
-		Conflicts: data.conflicts, Kept: data.kept, Quarantine: data.quarantined, Warnings: data.warnings,
+		Waiting: append([]string{}, e.Waiting...), Directions: data.Directions, Verified: data.Verified,
+		Conflicts: data.Conflicts, Kept: data.Kept, Quarantine: data.Quarantined, Warnings: data.Warnings,
 	}
 	if e.Held != nil {
 		l.Held = "held by " + e.Held.By + ": " + e.Held.Reason
 	}
 	for r, j := range e.Regions {
 		l.Regions[r] = console.Region{
-			Health: j.Health, Reason: j.Reason, Since: j.Since, Gateway: n.gateways()[r].URL, Unreplicated: data.unreplicated[r],
+			Health: j.Health, Reason: j.Reason, Since: j.Since, Gateway: n.gateways()[r].URL, Unreplicated: data.Unreplicated[r],
 		}
 	}
 	for _, v := range e.Vantages {

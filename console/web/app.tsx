@@ -34,7 +34,7 @@ function Failovers() {
 }
 
 function Header({ view }: { view: string }) {
-  const { frame, connected, session } = useStore();
+  const { frame, connected } = useStore();
   const [theme, setTheme] = useState(() => localStorage.getItem("theme") ?? "");
   useEffect(() => {
     document.documentElement.dataset.theme = theme;
@@ -56,7 +56,6 @@ function Header({ view }: { view: string }) {
       <nav aria-label="Views">
         {views.map((v) => <a key={v.id} href={"#" + v.id} aria-current={v.id === view ? "page" : undefined}>{v.name}</a>)}
       </nav>
-      {session && frame && live.standby ? <p class="strip">{live.standby}</p> : null}
     </header>
   );
 }

@@ -47,7 +47,7 @@ function NowPanel({ frame }: { frame: Frame }) {
         <dl class="facts">
           <dt>Users</dt><dd>{rate(traffic)}</dd>
           <dt>Plan</dt><dd>{live.plan.version}, since {ago(live.plan.since, at)}</dd>
-          <dt>Decided by</dt><dd>{live.quorum}</dd>
+          <dt>Decided by</dt><dd>{live.quorum}{live.standby ? `; ${live.standby}` : ""}</dd>
         </dl>
         {live.held ? <p class="strip">{live.held}</p> : null}
         {(live.waiting ?? []).map((w: string) => <p class="strip" key={w}>{w}</p>)}

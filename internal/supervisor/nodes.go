@@ -159,6 +159,11 @@ func (s *Supervisor) writeNodeConfigs() error {
 		c := s.nodeConfig()
 		c.Node.Name, c.Node.Dir = n.Name, filepath.Join(s.cfg.Dir, n.Name)
 		c.Node.DNS, c.Node.Control, c.Node.Console = []string{n.DNS}, n.Control, n.Console
+		for _, o := range s.state.Addresses.Nodes {
+			if o.Name != n.Name {
+				c.Node.Telemetry = append(c.Node.Telemetry, "http://"+o.Control)
+			}
+		}
 		s.joinConfig(&c, n)
 		if err := c.Save(NodeConfigPathOf(s.cfg.Dir, n.Name)); err != nil {
 			return err

@@ -43,7 +43,7 @@ func (l *lockedBuffer) String() string {
 }
 
 // up runs the built binary on free ports until the test ends.
-func up(t testing.TB) *system {
+func up(t testing.TB, flags ...string) *system {
 	t.Helper()
 	s := &system{t: t, bin: os.Getenv("PROA_BIN"), dir: filepath.Join(t.TempDir(), "p"), out: &lockedBuffer{}}
 	if s.bin == "" {
@@ -53,7 +53,7 @@ func up(t testing.TB) *system {
 			t.Fatalf("build: %v\n%s", err, out)
 		}
 	}
-	cmd := exec.Command(s.bin, "up", "--dir", s.dir, "--ports", "auto")
+	cmd := exec.Command(s.bin, append([]string{"up", "--dir", s.dir, "--ports", "auto"}, flags...)...)
 	cmd.Stdout, cmd.Stderr = s.out, s.out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -85,25 +85,64 @@ func (s *system) link() string {
 	return ""
 }
 
-func (s *system) addresses() map[string]any {
+// state is what a running system writes down.
+type state struct {
+	Addresses struct {
+		DNS          string `json:"dns"`
+		AWSGateway   string `json:"aws_gateway"`
+		AzureGateway string `json:"azure_gateway"`
+		Nodes        []struct {
+			Name    string `json:"name"`
+			Control string `json:"control"`
+		} `json:"nodes"`
+	} `json:"addresses"`
+	Credentials struct {
+		NodeToken string `json:"node_token"`
+	} `json:"credentials"`
+}
+
+func (s *system) state() state {
 	s.t.Helper()
 	data, err := os.ReadFile(filepath.Join(s.dir, "supervisor.json"))
-	var state struct {
-		Addresses map[string]any `json:"addresses"`
-	}
+	var st state
 	if err == nil {
-		err = json.Unmarshal(data, &state)
+		err = json.Unmarshal(data, &st)
 	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return state.Addresses
+	return st
+}
+
+// linkOf asks one of several nodes for a link to its own console.
+func (s *system) linkOf(node int) string {
+	s.t.Helper()
+	st := s.state()
+	req, err := http.NewRequest(http.MethodPost, "http://"+st.Addresses.Nodes[node].Control+"/v1/console", http.NoBody)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+st.Credentials.NodeToken)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var reply struct {
+		Link string `json:"link"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&reply); err != nil || reply.Link == "" {
+		s.t.Fatalf("link of node %d: %s, %v", node, resp.Status, err)
+	}
+	return reply.Link
 }
 
 // gateway is a region's, as host:port.
 func (s *system) gateway(region string) string {
-	address, _ := s.addresses()[region+"_gateway"].(string)
-	return address
+	if region == "aws" {
+		return s.state().Addresses.AWSGateway
+	}
+	return s.state().Addresses.AzureGateway
 }
 
 // order stores an order through a region's gateway, retrying while that is being started.
@@ -154,7 +193,7 @@ func (s *system) users(ctx context.Context, perSecond int) {
 
 // resolve asks the first name server.
 func (s *system) resolve() string {
-	server, _ := s.addresses()["dns"].(string)
+	server := s.state().Addresses.DNS
 	question := new(dns.Msg).SetQuestion("orders.proa.test.", dns.TypeA)
 	reply, err := dns.Exchange(question, server)
 	if err != nil {
