@@ -34,6 +34,8 @@ func (s *services) serving(service auth.Service) http.Handler {
 		return s.cosmos
 	case auth.Blob:
 		return s.blob
+	case auth.Queue:
+		return s.queue
 	case auth.Monitor:
 		return s.monitor
 	}

@@ -25,6 +25,8 @@ type File struct {
 	BlobContainers []string `yaml:"blob_containers,omitempty"`
 	// BlobVersioning keeps replaced and deleted states of blobs as versions. Read at start only.
 	BlobVersioning bool `yaml:"blob_versioning,omitempty"`
+	// EventSubscriptions are Event Grid's: they put events of a container's blobs into storage queues.
+	EventSubscriptions []EventSubscription `yaml:"event_subscriptions,omitempty"`
 	// FunctionApps run custom handlers.
 	FunctionApps []FunctionApp `yaml:"function_apps,omitempty"`
 	// APIs are published by API Management.
@@ -32,6 +34,13 @@ type File struct {
 	// MetricAlerts and AvailabilityTests are Monitor's rules.
 	MetricAlerts      []MetricAlert      `yaml:"metric_alerts,omitempty"`
 	AvailabilityTests []AvailabilityTest `yaml:"availability_tests,omitempty"`
+}
+
+// EventSubscription has BlobCreated and BlobDeleted of one container put into one storage queue, which
+// is made.
+type EventSubscription struct {
+	Container string `yaml:"container"`
+	Queue     string `yaml:"queue"`
 }
 
 // Database is one Cosmos DB database.

@@ -124,6 +124,7 @@ func (s *services) run(ctx context.Context, data, gateway net.Listener) error {
 	var stores, hosts errgroup.Group
 	stores.Go(func() error { return s.cosmos.Run(back) })
 	stores.Go(func() error { return s.blob.Run(back) })
+	stores.Go(func() error { return s.deliver(back) })
 	hosts.Go(func() error { return s.functions.Run(apps) })
 
 	front, inner := errgroup.WithContext(ctx)

@@ -16,6 +16,7 @@ import (
 	"github.com/proa-cloud/proa/azure/local/cosmos"
 	"github.com/proa-cloud/proa/azure/local/functions"
 	"github.com/proa-cloud/proa/azure/local/monitor"
+	"github.com/proa-cloud/proa/azure/local/queue"
 	"github.com/proa-cloud/proa/internal/faults"
 	"github.com/proa-cloud/proa/internal/telemetry"
 )
@@ -31,6 +32,8 @@ type services struct {
 	verifier  *auth.Verifier
 	cosmos    *cosmos.Server
 	blob      *blob.Server
+	queue     *queue.Server
+	notices   *notices
 	functions *functions.Host
 	gateway   *apim.Gateway
 	monitor   *monitor.Server
@@ -40,7 +43,8 @@ type services struct {
 // open opens every store, at the same time: most of a start is waiting for the disk.
 func open(c Config) (*services, error) {
 	s := &services{
-		dir: c.Dir, clock: c.Clock, logger: c.Logger, ready: c.Ready, faults: c.Faults, telemetry: c.Telemetry,
+		notices: newNotices(c.Account),
+		dir:     c.Dir, clock: c.Clock, logger: c.Logger, ready: c.Ready, faults: c.Faults, telemetry: c.Telemetry,
 	}
 	var err error
 	s.verifier, err = auth.New(auth.Config{
@@ -66,6 +70,13 @@ func open(c Config) (*services, error) {
 		s.blob, err = blob.New(blob.Config{
 			Dir: filepath.Join(c.Dir, "blob"), Account: c.Account, Clock: c.Clock, Logger: c.Logger,
 			Versioning: file.BlobVersioning, AuthorizeSource: s.verifier.AuthorizeSource,
+			OnChange: s.notices.add,
+		})
+		return err
+	})
+	group.Go(func() (err error) {
+		s.queue, err = queue.New(queue.Config{
+			Dir: filepath.Join(c.Dir, "queue"), Account: c.Account, Clock: c.Clock, Logger: c.Logger,
 		})
 		return err
 	})
@@ -113,6 +124,9 @@ func (s *services) close() error {
 	if s.monitor != nil {
 		errs = append(errs, s.monitor.Close())
 	}
+	if s.queue != nil {
+		errs = append(errs, s.queue.Close())
+	}
 	if s.blob != nil {
 		errs = append(errs, s.blob.Close())
 	}
@@ -154,6 +168,12 @@ func (s *services) apply() error {
 			return fmt.Errorf("create blob container %q: %w", name, err)
 		}
 	}
+	for _, e := range file.EventSubscriptions {
+		if err := s.queue.EnsureQueue(e.Queue); err != nil {
+			return fmt.Errorf("create queue %q: %w", e.Queue, err)
+		}
+	}
+	s.notices.subscribe(file.EventSubscriptions)
 	s.apps = s.appsOf(file)
 	s.functions.SetApps(s.apps)
 	s.gateway.SetAPIs(apisOf(file))

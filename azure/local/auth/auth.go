@@ -30,6 +30,7 @@ const (
 	Cosmos
 	Blob
 	Monitor
+	Queue
 )
 
 // Config holds the credentials. Keys are base64 as the vendor's portal shows them; an empty key
@@ -117,6 +118,8 @@ func serviceOf(account, segment string) Service {
 		return Cosmos
 	case "subscriptions":
 		return Monitor
+	case "queue":
+		return Queue
 	case account:
 		return Blob
 	}
@@ -142,6 +145,13 @@ func (v *Verifier) Wrap(next http.Handler) http.Handler {
 			SetStorageHeaders(w, r)
 			var refusal *StorageError
 			if grant, refusal = v.storage(r); refusal != nil {
+				refusal.Write(w, r, v.clock())
+				return
+			}
+		case Queue:
+			SetStorageHeaders(w, r)
+			var refusal *StorageError
+			if grant, refusal = v.queue(r); refusal != nil {
 				refusal.Write(w, r, v.clock())
 				return
 			}

@@ -59,6 +59,16 @@ func (v *Verifier) storage(r *http.Request) (Grant, *StorageError) {
 		text(strings.Compare) + "'.")
 }
 
+// queue verifies a request to the Queue service: Shared Key alone.
+func (v *Verifier) queue(r *http.Request) (Grant, *StorageError) {
+	if r.Header.Get("Authorization") == "" {
+		return Grant{}, noAuthentication()
+	}
+	grant, refusal := v.storage(r)
+	grant.Service = Queue
+	return grant, refusal
+}
+
 // matches compares signatures in constant time. An empty key matches nothing.
 func matches(key []byte, text, signature string) bool {
 	sent, err := base64.StdEncoding.DecodeString(signature)

@@ -263,7 +263,11 @@ func (c *call) commitList(w write, r *record, entries []listed) error {
 			r.CRC = t.s.crc.join(r.CRC, s.CRC, s.Size)
 			r.Size += s.Size
 		}
-		return t.install(r, c.now, chosen, inline...)
+		err = t.install(r, c.now, chosen, inline...)
+		if t.event != nil {
+			t.event.API = "PutBlockList"
+		}
+		return err
 	})
 	if err != nil {
 		c.s.contents.remove(fresh)

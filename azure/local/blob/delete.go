@@ -114,5 +114,7 @@ func (t *tx) deleteBase(snapshots string) error {
 	if err := t.discardBlocks(nil); err != nil {
 		return err
 	}
+	now := t.s.clock()
+	t.event = &Event{API: "DeleteBlob", Deleted: true, Tick: t.s.nextTick(now), At: now}
 	return t.batch.Delete(t.key(kindCurrent, ""), nil)
 }

@@ -268,6 +268,9 @@ func (t *tx) install(r *record, now time.Time, kept []segment, inline ...staged)
 	if err := t.discardBlocks(keep); err != nil {
 		return err
 	}
+	t.event = &Event{
+		API: "PutBlob", ETag: etagOf(r.Tick), Size: r.Size, ContentType: r.Headers.Type, Tick: r.Tick, At: now,
+	}
 	return t.set(r, inline...)
 }
 

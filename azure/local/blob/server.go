@@ -40,6 +40,22 @@ type Config struct {
 	// AuthorizeSource decides whether the blob that a copy reads may be read, from a synthetic GET of
 	// its URL (auth.Verifier.AuthorizeSource). Nil refuses every copy.
 	AuthorizeSource func(source *http.Request, asker auth.Grant) *auth.StorageError
+	// OnChange, when set, is called after each committed write or delete of a blob, in order per blob,
+	// while it is locked: it must hand the event over and return at once.
+	OnChange func(Event)
+}
+
+// Event is one committed change of a blob's content: what Event Grid tells of. Changes of metadata
+// or properties alone are none.
+type Event struct {
+	Container, Name string
+	API             string // PutBlob, PutBlockList, CopyBlob, DeleteBlob
+	ETag            string // "" when deleted
+	ContentType     string
+	Size            int64
+	Tick            uint64 // of one blob, later events have higher ones
+	Deleted         bool
+	At              time.Time
 }
 
 // maxDrain is the longest body of a refused request that is read to its end, in bytes.
@@ -52,6 +68,7 @@ type Server struct {
 	clock      func() time.Time
 	logger     *slog.Logger
 	authorize  func(*http.Request, auth.Grant) *auth.StorageError
+	onChange   func(Event)
 	db         *pebble.DB
 	contents   *contents
 	crc        *crcs
@@ -82,7 +99,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		account: c.Account, versioning: c.Versioning, clock: c.Clock, logger: logger,
-		authorize: c.AuthorizeSource, db: db, crc: newCRCs(), deleted: make(chan struct{}, 1),
+		authorize: c.AuthorizeSource, onChange: c.OnChange, db: db, crc: newCRCs(), deleted: make(chan struct{}, 1),
 		stripeSeed: maphash.MakeSeed(),
 	}
 	s.contents, err = openContents(fs, fs.PathJoin(c.Dir, "contents"), db, s.crc)

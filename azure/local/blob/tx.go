@@ -19,6 +19,7 @@ type tx struct {
 	cur   *record // nil: there is no blob
 	batch *pebble.Batch
 	dead  []segment // released once the batch is committed
+	event *Event    // told once the batch is committed
 }
 
 // pending is what the uncommitted blocks of a blob have in common.
@@ -53,6 +54,10 @@ func (s *Server) change(containerName, name string, decide func(*tx) error) erro
 	}
 	if err := t.batch.Commit(store.Sync); err != nil {
 		return err
+	}
+	if t.event != nil && s.onChange != nil {
+		t.event.Container, t.event.Name = containerName, name
+		s.onChange(*t.event)
 	}
 	s.contents.release(t.dead)
 	return nil
