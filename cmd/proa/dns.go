@@ -5,6 +5,9 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -64,5 +67,8 @@ func (a *app) serveZone(ctx context.Context, f dnsFlags) error {
 		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
 	fmt.Fprintf(a.stderr, "serving %s on %v (UDP and TCP) until Ctrl-C\n", f.zone, f.listen)
-	return dns.ServeZone(ctx, f.zone, f.keys, cfg)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	return dns.ServeZone(ctx, dns.ZoneFile{Path: f.zone, Keys: f.keys, Reload: hup}, cfg)
 }

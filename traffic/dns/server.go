@@ -138,15 +138,13 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if base.renew.IsZero() && len(cfg.Transfers) == 0 && cfg.Signing.Dir == "" {
-		s.cfg.Zones = base.slim() // nothing is compiled or read from them again
-	}
 	s.state = State{Plan: cfg.Plan, Aliases: slices.Clone(cfg.Aliases)}
 	first, err := base.With(s.state)
 	if err != nil {
 		return nil, err
 	}
 	s.base = base
+	s.keep(cfg.Zones)
 	if cfg.ReportAgent != "" {
 		if s.agent, err = parseName(cfg.ReportAgent); err != nil {
 			return nil, fmt.Errorf("dns: report agent: %w", err)

@@ -3,26 +3,43 @@ package dns
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/debug"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/traffic/dns/dnssec"
 )
 
-// ServeZone serves one zone file until ctx ends. cfg is the server's configuration without zones.
-// keys is the folder with the zone's keys, "" for an unsigned zone; a folder without any fails with
-// proa.ErrInvalidConfig.
-func ServeZone(ctx context.Context, file, keys string, cfg Config) error {
+// ZoneFile is a zone to serve from its file.
+type ZoneFile struct {
+	// Path is the master file. It is loaded again when it changes; a bad one is logged and refused.
+	Path string
+	// Keys is the folder with the zone's keys, "" for an unsigned zone.
+	Keys string
+	// Reload has the file loaded again at once; nil for nobody to ask.
+	Reload <-chan os.Signal
+}
+
+// ServeZone serves one zone file until ctx ends. cfg is the server's configuration without zones. A
+// folder of keys without any fails with proa.ErrInvalidConfig.
+func ServeZone(ctx context.Context, f ZoneFile, cfg Config) error {
 	if cfg.Workers == 0 {
 		cfg.Workers = runtime.GOMAXPROCS(0)
 	}
-	s, err := newZoneServer(file, keys, cfg)
+	loaded := stampOf(f.Path) // before it is read: what changes meanwhile is read again
+	s, err := newZoneServer(f.Path, f.Keys, cfg)
 	if err != nil {
 		return err
 	}
 	spareProcessor()
-	return s.Run(ctx)
+	trim()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.Run(ctx) })
+	group.Go(func() error { return s.keepFile(ctx, f, loaded) })
+	return group.Wait()
 }
 
 // newZoneServer loads the zone. It is a function of its own so that what parsing took is garbage

@@ -1,0 +1,113 @@
+package dns
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/proa-cloud/proa"
+)
+
+// Reload replaces the zones by newer versions of themselves, of the same origins. Zones that cannot be
+// compiled, or whose serial is behind, are refused, and the last good ones go on serving; no query is
+// lost.
+func (s *Server) Reload(zones []*Zone) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	if was, now := origins(s.base.zones), origins(zones); !slices.Equal(was, now) {
+		return fmt.Errorf("reload: the zones are %v, not %v: %w", was, now, proa.ErrInvalidConfig)
+	}
+	source := s.source()
+	source.Zones = zones
+	base, err := source.Compile()
+	if err != nil {
+		return err
+	}
+	if err := s.rebuild(base, s.state); err != nil {
+		return err
+	}
+	s.keep(zones)
+	return nil
+}
+
+func origins(zones []*Zone) []string {
+	var list []string
+	for _, z := range zones {
+		list = append(list, z.Origin)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// keep holds on to the zones as far as something is compiled or read from them again.
+func (s *Server) keep(zones []*Zone) {
+	s.cfg.Zones = zones
+	if s.base.renew.IsZero() && len(s.cfg.Transfers) == 0 && s.cfg.Signing.Dir == "" {
+		s.cfg.Zones = s.base.slim()
+	}
+}
+
+// fileCheck is how often a zone's file is looked at.
+const fileCheck = time.Second
+
+// fileStamp tells versions of a file apart.
+type fileStamp struct {
+	size     int64
+	modified time.Time
+}
+
+func stampOf(file string) fileStamp {
+	info, err := os.Stat(file)
+	if err != nil {
+		return fileStamp{size: -1}
+	}
+	return fileStamp{info.Size(), info.ModTime()}
+}
+
+// keepFile loads a zone's file again when it has changed and then been left alone for a second, or when
+// asked, until ctx ends. What is wrong with it is logged with file, line and column, once a version.
+func (s *Server) keepFile(ctx context.Context, f ZoneFile, loaded fileStamp) error {
+	tick := time.NewTicker(fileCheck)
+	defer tick.Stop()
+	seen := loaded
+	for {
+		asked := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.Reload:
+			asked = true
+		case <-tick.C:
+		}
+		stamp := stampOf(f.Path)
+		settled := stamp == seen && stamp.size >= 0
+		seen = stamp
+		if !asked && (!settled || stamp == loaded) {
+			continue
+		}
+		loaded = stamp
+		serial, err := s.reloadFile(f.Path)
+		if err != nil {
+			s.cfg.Logger.Error("zone not loaded again, the last good one serves on", "error", err)
+			continue
+		}
+		s.cfg.Logger.Info("zone loaded again", "file", f.Path, "serial", serial)
+	}
+}
+
+// reloadFile gives the serial that is served then.
+func (s *Server) reloadFile(file string) (uint32, error) {
+	defer debug.FreeOSMemory()
+	zone, err := LoadZone(file)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.Reload([]*Zone{zone}); err != nil {
+		return 0, err
+	}
+	serial, _ := s.serialOf(zone.Origin)
+	return serial, nil
+}

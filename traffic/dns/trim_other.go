@@ -1,0 +1,6 @@
+//go:build !linux
+
+package dns
+
+// trim does nothing here.
+func trim() {}
