@@ -155,7 +155,10 @@ func (d *run) settle(ctx context.Context) error {
 	}
 	primary := d.cfg.Preferred
 	if err := d.until(ctx, "DNS to answer "+string(primary), 100*time.Millisecond, func() bool { return d.answers(ctx, primary) }); err != nil {
-		return err
+		return &proa.Error{
+			Op: "begin with everything in order", Region: primary, Err: err,
+			Hint: "`proa explain` says what traffic waits for; `proa failback` gives it back after a switchover",
+		}
 	}
 	d.out.Primary = primary
 	return d.untilEqual(ctx)
