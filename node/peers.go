@@ -157,8 +157,19 @@ func (n *node) askOwner(ctx context.Context, s *Status) {
 	s.Verified, s.Warnings = theirs.Verified, theirs.Warnings
 }
 
-// alive says that this node answers, and nothing else.
-func (a *api) alive(*http.Request) (any, error) { return struct{}{}, nil }
+// Alive is GET /v1/alive: that this node answers, and who decides as far as it knows; "" for nobody.
+type Alive struct {
+	Node   string `json:"node"`
+	Leader string `json:"leader"`
+}
+
+func (a *api) alive(*http.Request) (any, error) {
+	v := Alive{Node: a.node.cfg.Node.Name, Leader: a.node.cfg.Node.Name}
+	if c := a.node.cluster; c != nil {
+		v.Leader = c.View().Leader
+	}
+	return v, nil
+}
 
 // cluster shows this node's own view of the nodes: members, identities, the record's audit.
 func (a *api) cluster(*http.Request) (any, error) {

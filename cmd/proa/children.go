@@ -159,5 +159,6 @@ func (a *app) nodeCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "the node's proa.yaml")
+	cmd.AddCommand(a.nodeCertCommand())
 	return cmd
 }

@@ -16,7 +16,7 @@ func (a *app) addCommands(root *cobra.Command) {
 			a.upCommand(), a.downCommand(), a.envCommand(), a.consoleCommand(),
 		}},
 		{"see", "See how it is:", []*cobra.Command{
-			a.statusCommand(), a.topCommand(), a.doctorCommand(), a.explainCommand(), a.costCommand(), a.eventsCommand(),
+			a.statusCommand(), a.nodesCommand(), a.topCommand(), a.doctorCommand(), a.explainCommand(), a.costCommand(), a.eventsCommand(),
 		}},
 		{"move", "Move traffic:", []*cobra.Command{
 			a.switchoverCommand(), a.failbackCommand(), a.holdCommand(), a.releaseCommand(), a.planCommand(),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/node"
 )
 
 const maxReply = 64 << 20
@@ -73,8 +74,9 @@ func (c *Client) NodeOf(ctx context.Context, name, method, path string, body, in
 	return fmt.Errorf("node %q: %w", name, proa.ErrNotFound)
 }
 
-// anyNode is the address of the node that answers first. One that is frozen takes a connection and
-// would do what it was told long ago once it thaws, so an order goes to one that has just answered.
+// anyNode is the address of the node that answers first and knows who decides: one that is cut off can
+// do little. One that is frozen takes a connection and would do what it was told long ago once it
+// thaws, so an order goes to one that has just answered.
 func (c *Client) anyNode(ctx context.Context) string {
 	nodes := c.State.Addresses.Nodes
 	if len(nodes) < 2 {
@@ -82,22 +84,30 @@ func (c *Client) anyNode(ctx context.Context) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, nodeTimeout/2)
 	defer cancel()
-	answered := make(chan string, len(nodes))
+	type answer struct {
+		addr  string
+		alive node.Alive
+	}
+	answered := make(chan answer, len(nodes))
 	for _, n := range nodes {
 		go func() {
-			if c.call(ctx, http.MethodGet, n.Control, c.State.Credentials.NodeToken, "/v1/alive", nil, nil) == nil {
-				answered <- n.Control
-			} else {
-				answered <- ""
+			a := answer{addr: n.Control}
+			if c.call(ctx, http.MethodGet, n.Control, c.State.Credentials.NodeToken, "/v1/alive", nil, &a.alive) != nil {
+				a.addr = ""
 			}
+			answered <- a
 		}()
 	}
+	cutOff := c.State.Addresses.Node
 	for range nodes {
-		if addr := <-answered; addr != "" {
-			return addr
+		switch a := <-answered; {
+		case a.addr != "" && a.alive.Leader != "":
+			return a.addr
+		case a.addr != "":
+			cutOff = a.addr
 		}
 	}
-	return c.State.Addresses.Node
+	return cutOff
 }
 
 func (c *Client) call(ctx context.Context, method, addr, token, path string, body, into any) error {

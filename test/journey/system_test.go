@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,7 +40,8 @@ func binary(t testing.TB) string {
 
 // system is one running `proa up`.
 type system struct {
-	config string // a proa.yaml; "": none
+	config string   // a proa.yaml; "": none
+	flags  []string // of `proa up`, besides
 	t      testing.TB
 	bin    string
 	dir    string
@@ -74,7 +76,18 @@ func start(t testing.TB, bin, dir string) *system {
 // startWith is start with a configuration file, "" for none.
 func startWith(t testing.TB, bin, dir, config string) *system {
 	t.Helper()
-	s := &system{t: t, bin: bin, dir: dir, config: config, out: &lockedBuffer{}}
+	return startSystem(t, &system{t: t, bin: bin, dir: dir, config: config, out: &lockedBuffer{}})
+}
+
+// startNodes is start with so many nodes.
+func startNodes(t testing.TB, count int) *system {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "proa")
+	return startSystem(t, &system{t: t, bin: binary(t), dir: dir, out: &lockedBuffer{}, flags: []string{"--nodes", strconv.Itoa(count)}})
+}
+
+func startSystem(t testing.TB, s *system) *system {
+	t.Helper()
 	s.up()
 	t.Cleanup(func() {
 		s.stop()
@@ -89,6 +102,7 @@ func (s *system) up() {
 	s.t.Helper()
 	started := time.Now()
 	s.cmd = exec.Command(s.bin, "up", "--dir", s.dir, "--ports", "auto", "--config", s.config)
+	s.cmd.Args = append(s.cmd.Args, s.flags...)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.out = &lockedBuffer{}
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out

@@ -18,9 +18,9 @@ import (
 // Files name a node's credentials, PEM each. They are read again when they change, so rotating
 // them needs no restart; CA may hold several certificates while one replaces another.
 type Files struct {
-	CA          string // who signs the nodes' certificates
-	Certificate string // this node's; its DNS names hold the node's name and no other node's
-	Key         string
+	CA          string `json:"ca"`          // who signs the nodes' certificates
+	Certificate string `json:"certificate"` // this node's; its DNS names hold the node's name and no other node's
+	Key         string `json:"key"`
 }
 
 // rereadEvery bounds how often the files are looked at.
