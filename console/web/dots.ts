@@ -4,9 +4,10 @@
 import { Frame, onFrame, Trace } from "./store";
 import { Layout } from "./layout";
 
-const maxInFlight = 40;
+const maxInFlight = 32;
 const perArrow = 3; // dots an arrow and frame, at most
 const legMS = 620;
+const beatMS = 500; // between two frames of the feed
 
 export function startDots(layer: HTMLElement, layout: Layout, paths: Record<string, SVGPathElement>): () => void {
   const idle: HTMLElement[] = [];
@@ -44,10 +45,14 @@ export function startDots(layer: HTMLElement, layout: Layout, paths: Record<stri
     }
     dot.className = "dot " + kind;
     const duration = legMS * Math.max(1, end / 220);
-    const steps: Keyframe[] = frames.map((f) => ({ offset: Math.min(1, f.at / end), opacity: 1, transform: `translate(${(f.x * scale).toFixed(1)}px, ${(f.y * scale).toFixed(1)}px)` }));
-    steps.push({ ...steps[steps.length - 1], offset: 1, opacity: 0 });
-    dot.animate(steps, { duration, delay });
-    flying.push({ dot, until: performance.now() + delay + duration + 50 });
+    // All end together with others, invisible for a while before: each end costs the page's thread a frame.
+    const length = Math.ceil((delay + duration) / beatMS) * beatMS - delay;
+    const moving = duration / length;
+    const steps: Keyframe[] = frames.map((f) => ({ offset: Math.min(1, f.at / end) * moving, opacity: 1, transform: `translate(${(f.x * scale).toFixed(1)}px, ${(f.y * scale).toFixed(1)}px)` }));
+    const last = steps[steps.length - 1].transform;
+    steps.push({ offset: moving, opacity: 0, transform: last }, { offset: 1, opacity: 0, transform: last });
+    dot.animate(steps, { duration: length, delay });
+    flying.push({ dot, until: performance.now() + delay + length + 50 });
   }
 
   function land() {
