@@ -73,7 +73,7 @@ func (s *Server) keepFile(ctx context.Context, f ZoneFile, loaded fileStamp) err
 	tick := time.NewTicker(fileCheck)
 	defer tick.Stop()
 	seen := loaded
-	for {
+	for first := true; ; first = false {
 		asked := false
 		select {
 		case <-ctx.Done():
@@ -81,6 +81,9 @@ func (s *Server) keepFile(ctx context.Context, f ZoneFile, loaded fileStamp) err
 		case <-f.Reload:
 			asked = true
 		case <-tick.C:
+		}
+		if first {
+			trim() // once more, now that everything has begun
 		}
 		stamp := stampOf(f.Path)
 		settled := stamp == seen && stamp.size >= 0
