@@ -118,6 +118,11 @@ func (n *node) hear(b cluster.Beat) {
 	for _, v := range b.Verdicts {
 		n.traffic.Observe(v)
 	}
+	if b.Epoch > 0 && b.Epoch == n.traffic.Plan().Epoch && len(b.Progress) > 0 {
+		if err := n.sync.Followed(b.Progress); err != nil {
+			n.logger.Warn("announcements not settled", "owner", b.Node, "err", err)
+		}
+	}
 }
 
 // report gives this vantage's verdict to the controller here and to the others.
@@ -207,7 +212,7 @@ func (n *node) renew() {
 	n.traffic.HearNode(n.cfg.Node.Name, unfit)
 	said := cluster.News{Unfit: unfit}
 	if own.State == "owner" {
-		said.Epoch, said.Replication = plan.Epoch, n.ownReplication()
+		said.Epoch, said.Replication, said.Progress = plan.Epoch, n.ownReplication(), n.sync.Progress()
 	}
 	n.cluster.Tell(func(news *cluster.News) (atOnce bool) {
 		said.Verdicts = news.Verdicts

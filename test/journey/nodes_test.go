@@ -164,3 +164,10 @@ func TestAWipedNodeIsANewMember(t *testing.T) {
 	s.settled(t, "node-2")
 	s.writes(t, "wiped")
 }
+
+// TestJourneyWithThreeNodes is the main job with three nodes that decide together.
+func TestJourneyWithThreeNodes(t *testing.T) {
+	s := startNodes(t, 3)
+	t.Logf("proa up on an empty folder: %s", s.took.Round(time.Millisecond))
+	(&journey{system: s}).run(t)
+}
