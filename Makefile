@@ -6,7 +6,7 @@ PACKAGES := $(shell $(GO) list ./... 2>/dev/null | grep -v /test/)
 # Prints go test's own lines, then every skipped test with its reason.
 TESTSUM  := $(GO) tool -modfile=tools/go.mod gotestsum
 
-.PHONY: build test unit e2e lint vet fmt bench-system bench-console bench-detect bench-dns soak-dns peers sim sim-bugs sim-reach sim-traffic screenshots clean
+.PHONY: build test unit e2e lint vet fmt bench-system bench-console bench-detect bench-dns bench-objects soak-dns peers sim sim-bugs sim-reach sim-traffic screenshots clean
 
 build: ## build the binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/proa
@@ -41,6 +41,10 @@ bench-console: build ## the console's page at 5,000 requests a second, in Chromi
 
 screenshots: build ## docs/screens, from a running system in Chromium
 	PROA_PEERS=1 PROA_SCREENS=$(CURDIR)/docs/screens PROA_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 ./test/console -run Screenshots
+
+bench-objects: ## objects beside the endpoints' ceiling and rclone bisync
+	cd bench/rclone && $(GO) build -trimpath -o $(CURDIR)/bin/rclone .
+	RCLONE=$(CURDIR)/bin/rclone $(GO) test ./bench/objects -run '^$$' -bench . -benchtime 1x -timeout 30m
 
 bench-dns: ## the name server beside gdnsd and NSD (Debian packages)
 	$(GO) test ./bench/dns -run '^$$' -bench . -benchtime 1x -timeout 30m

@@ -172,6 +172,9 @@ type Bucket struct {
 	Name string `yaml:"name"`
 	// Container is the Blob container; Name when left out.
 	Container string `yaml:"container"`
+	// Notices is the name of the SQS queue and of the storage queue into which the clouds put what
+	// changed. Without them, a bucket is listed over and over.
+	Notices string `yaml:"notices"`
 }
 
 // Traffic are the controller's and the probes' settings.
@@ -232,7 +235,7 @@ func Default() Config {
 			Azure: Azure{Gateway: Gateway{Health: "/healthz"}},
 		},
 		Tables:  []Table{{Name: "orders", Hash: KeyAttribute{Name: "id", Type: "S"}, Database: "proa"}},
-		Buckets: []Bucket{{Name: "attachments", Container: "attachments"}},
+		Buckets: []Bucket{{Name: "attachments", Container: "attachments", Notices: "proa-attachments"}},
 		Traffic: Traffic{
 			TTL: Duration(2 * time.Second), Interval: Duration(time.Second), Timeout: Duration(700 * time.Millisecond),
 			Recheck: Duration(50 * time.Millisecond), Fall: 3, Rise: 3,

@@ -51,12 +51,34 @@ func newDataSync(ctx context.Context, c Config, db *pebble.DB) (*datasync.Servic
 		if err != nil {
 			return nil, err
 		}
-		cfg.Buckets = append(cfg.Buckets, objects.Bucket{Name: b.Name, Sides: map[proa.Region]cloud.Bucket{proa.AWS: s3, proa.Azure: blob}})
+		bucket := objects.Bucket{Name: b.Name, Sides: map[proa.Region]cloud.Bucket{proa.AWS: s3, proa.Azure: blob}}
+		if bucket.Events, err = notices(ctx, a, z, b); err != nil {
+			return nil, err
+		}
+		cfg.Buckets = append(cfg.Buckets, bucket)
 	}
 	if err := sidecars(ctx, &cfg, c.Proa, a, z); err != nil {
 		return nil, err
 	}
 	return datasync.New(cfg)
+}
+
+// notices opens the queues of a bucket's notices; nil where it has none.
+func notices(
+	ctx context.Context, a aws.Config, z azure.Config, b config.Bucket,
+) (map[proa.Region]cloud.ObjectEvents, error) {
+	if b.Notices == "" {
+		return nil, nil //nolint:nilnil // no queues, and no failure
+	}
+	s3, err := aws.NewNotices(ctx, a, b.Name, b.Notices)
+	if err != nil {
+		return nil, err
+	}
+	blob, err := azure.NewNotices(z, b.Container, b.Notices)
+	if err != nil {
+		return nil, err
+	}
+	return map[proa.Region]cloud.ObjectEvents{proa.AWS: s3, proa.Azure: blob}, nil
 }
 
 // limits takes over what bounds data sync.

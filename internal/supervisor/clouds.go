@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/aws"
 	"github.com/proa-cloud/proa/aws/provision"
 	"github.com/proa-cloud/proa/azure"
 	azurelocal "github.com/proa-cloud/proa/azure/local"
@@ -35,8 +36,37 @@ func (s *Supervisor) provisionAWS(ctx context.Context, zip pack) error {
 		if err := provision.Apply(ctx, spec); err != nil {
 			return &proa.Error{Op: "provision", Region: proa.AWS, Err: err, Hint: "see logs/cloud-aws.log"}
 		}
+		if err := s.subscribe(ctx); err != nil {
+			return &proa.Error{Op: "provision", Region: proa.AWS, Err: err, Hint: "see logs/cloud-aws.log"}
+		}
 	}
 	return s.waitServing(ctx, proa.AWS)
+}
+
+// subscribe has the local S3 put its notices into queues.
+func (s *Supervisor) subscribe(ctx context.Context) error {
+	c := aws.Config{
+		Endpoint: "http://" + s.state.Addresses.AWS, Region: s.cfg.Proa.Regions.AWS.Region,
+		AccessKeyID:     s.state.Credentials.AWSAccessKeyID,
+		SecretAccessKey: proa.NewSecret(s.state.Credentials.AWSSecretAccessKey),
+	}
+	for _, b := range s.cfg.Proa.Buckets {
+		if b.Notices == "" {
+			continue
+		}
+		bucket, err := aws.NewBucket(ctx, c, b.Name)
+		if err != nil {
+			return err
+		}
+		notices, err := aws.NewNotices(ctx, c, b.Name, b.Notices)
+		if err != nil {
+			return err
+		}
+		if err := notices.Subscribe(ctx, bucket); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeAzureFile says what the local Azure holds; its management plane is that file.
@@ -71,6 +101,10 @@ func (s *Supervisor) writeAzureFile() error {
 	container(sidecar.Database, sidecar.Schema())
 	for _, b := range s.cfg.Proa.Buckets {
 		file.BlobContainers = append(file.BlobContainers, b.Container)
+		if b.Notices != "" {
+			file.EventSubscriptions = append(file.EventSubscriptions,
+				azurelocal.EventSubscription{Container: b.Container, Queue: b.Notices})
+		}
 	}
 	if err := file.Write(filepath.Join(cloudDir(s.cfg.Dir, proa.Azure), azurelocal.FileName)); err != nil {
 		return fmt.Errorf("write the local Azure's file: %w", err)

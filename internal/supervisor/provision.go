@@ -109,8 +109,10 @@ func (s *Supervisor) CosmosEndpoint() string { return "http://" + s.state.Addres
 
 // StorageConnection is the storage account's connection string for tools that reach it at addr.
 func (s State) StorageConnection(addr string) string {
-	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;BlobEndpoint=http://%s/%s;",
-		s.Credentials.StorageAccount, s.Credentials.StorageKey, addr, s.Credentials.StorageAccount)
+	account := s.Credentials.StorageAccount
+	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;"+
+		"BlobEndpoint=http://%s/%s;QueueEndpoint=http://%s/queue/%s;",
+		account, s.Credentials.StorageKey, addr, account, addr, account)
 }
 
 // writeConfigs writes the node's proa.yaml and the local Azure's file.
