@@ -29,7 +29,7 @@ func order(id, text string) proa.Item {
 // world is two fake clouds and a service between them.
 type world struct {
 	t        testing.TB
-	patience time.Duration // of until; 10 s when 0
+	patience time.Duration // of until; a minute when 0, as machines are slow at times
 	fs       *vfs.MemFS
 	db       *pebble.DB
 	aws, az  *fake.Table
@@ -109,7 +109,7 @@ func (w *world) shutdown() {
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
 	if w.patience == 0 {
-		w.patience = 10 * time.Second
+		w.patience = time.Minute
 	}
 	for end := time.Now().Add(w.patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if ok() {
