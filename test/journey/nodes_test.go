@@ -169,5 +169,6 @@ func TestAWipedNodeIsANewMember(t *testing.T) {
 func TestJourneyWithThreeNodes(t *testing.T) {
 	s := startNodes(t, 3)
 	t.Logf("proa up on an empty folder: %s", s.took.Round(time.Millisecond))
+	s.settled(t) // data sync begins once the nodes have met and named its owner
 	(&journey{system: s}).run(t)
 }
