@@ -34,7 +34,7 @@ func (w *world) apply(a *action) {
 	w.change(s, a)
 	// a tombstone image is nothing to delete
 	void := (a.kind == appDelete || a.kind == appExpire) && stored.img.Tombstone() &&
-		len(stored.img.Item) == 1
+		len(w.project(stored.img).Item) == 1
 	if len(s.events[k]) > before && !void && w.tells(&s.events[k][before]) {
 		o.event = before
 	}

@@ -72,6 +72,7 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 			n.states[key] = &resolve.State{Key: theKeys[key]}
 		}
 	}
+	n.unnamed(key, outs)
 	if v := st.Winner.Version; v != was.Version && !v.IsZero() {
 		if _, ok := w.ghosts[key][v]; !ok {
 			w.ghosts[key][v] = ghost // taken at its word, where nothing was known
@@ -164,9 +165,6 @@ func (n *node) clash(key int, o resolve.Clash) {
 	}
 	w.say("    conflict (%s): %s beats %s", o.Reason, o.Winner.Version, o.Loser.Version)
 	n.journal = append(n.journal, entry{key, o.Loser.Version})
-	if v := o.Loser.Version; o.Reason == resolve.ReasonUnknownAge && o.Loser.Item != nil {
-		w.ghosts[key][v] |= n.ghostOfContent(key, v)
-	}
 	w.inTime(key, o)
 	if o.Reason != resolve.ReasonConcurrent {
 		w.doubts[key][o.Loser.Version] = true
@@ -238,12 +236,20 @@ func (n *node) ghostOf(side, key int, img proa.Image) uint64 {
 	return 0
 }
 
+// unnamed keeps what the journal's losers know that were given no version: quarantined states.
+func (n *node) unnamed(key int, outs []resolve.Output) {
+	for _, o := range outs {
+		if c, ok := o.(resolve.Clash); ok && c.Loser.Item != nil {
+			if v := c.Loser.Version; n.w.ghosts[key][v] == 0 {
+				n.w.ghosts[key][v] = n.ghostOfContent(key, v)
+			}
+		}
+	}
+}
+
 // ghostOfContent is what the last write of a version's region knows that left its content: a quarantined
 // state has no version of its own.
 func (n *node) ghostOfContent(key int, v proa.Version) uint64 {
-	if _, given := n.w.ghosts[key][v]; given {
-		return 0
-	}
 	events := n.w.sites[resolve.Index(v.Region)].events[key]
 	for i := len(events) - 1; i >= 0; i-- {
 		if events[i].new.Exists() && n.w.hashOf(events[i].new.Item) == v.Hash {

@@ -105,6 +105,7 @@ func TestLateAnswerToAPurgeHidesNothing(t *testing.T) {
 			purge = w
 		}
 	}
+	b.put(proa.AWS, text("between"))
 	b.put(proa.AWS, nil)
 	answer := Applied{
 		Side: proa.AWS, Intent: purge.Intent, Outcome: Conflict, Row: b.row(proa.AWS),
