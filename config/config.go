@@ -244,7 +244,7 @@ func Default() Config {
 		Health: Health{WarnCertificate: Duration(14 * 24 * time.Hour)},
 		Objectives: Objectives{
 			RTO: Duration(10 * time.Second), RPO: Duration(5 * time.Second),
-			Lag: Duration(2 * time.Second), Dwell: Duration(3 * time.Second),
+			Lag: Duration(5 * time.Second), Dwell: Duration(3 * time.Second),
 		},
 		DataSync: defaultDataSync(),
 	}

@@ -23,7 +23,7 @@ type Bucket struct {
 	// while those of the markers come back within three times as long (30 s).
 	BeatEvery time.Duration
 	// Poll is the longest wait for notices in one request, and so the granularity of what is known of
-	// an idle side (1 s).
+	// an idle side, which is then known to be equal as of 0.5 to 1 s ago (500 ms).
 	Poll    time.Duration
 	Workers int // copies at a time, both sides together (32)
 	Page    int // objects of one listing (1,000)
@@ -58,7 +58,7 @@ func (b Bucket) withDefaults() Bucket {
 	set(&b.SweepMax, 800*time.Millisecond)
 	set(&b.SweepEvery, 10*time.Minute)
 	set(&b.BeatEvery, 30*time.Second)
-	set(&b.Poll, time.Second)
+	set(&b.Poll, 500*time.Millisecond)
 	set(&b.CopyTimeout, 10*time.Minute)
 	set(&b.CallTimeout, 5*time.Second)
 	set(&b.RetryMax, 2*time.Second)
