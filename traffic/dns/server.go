@@ -331,6 +331,8 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) zoneNames() []string {
+	s.publish.Lock() // a reload replaces the zones
+	defer s.publish.Unlock()
 	var names []string
 	for _, z := range s.cfg.Zones {
 		names = append(names, z.Origin)
