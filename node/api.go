@@ -12,12 +12,16 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/telemetry"
 )
 
 const (
 	maxBody     = 64 << 10
-	maxRequests = 256 // at once
+	maxRequests = 256 // at once, of people and of machines each
 )
+
+// announcePath is where functions announce acknowledged writes.
+const announcePath = "/v1/announce"
 
 // api is the node's control API: HTTP, JSON, every route behind a bearer token. The announcement route has a token of its own, which
 // functions hold and which opens nothing else.
@@ -60,7 +64,7 @@ func (n *node) listen() (*api, error) {
 		mux.Handle(pattern, requireToken(control, n.routed(pattern, serve(handle))))
 	}
 	n.picture.routes(mux, control, announce)
-	mux.Handle("POST /v1/announce", requireToken(announce, serve(a.announce)))
+	mux.Handle("POST "+announcePath, requireToken(announce, serve(a.announce)))
 	a.http = &http.Server{
 		Handler:           limitBodies(limitRequests(mux)),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -142,10 +146,16 @@ func requireToken(token proa.Secret, next http.Handler) http.Handler {
 	})
 }
 
-// limitRequests answers 503 past maxRequests at once.
+// limitRequests answers 503 past maxRequests at once. What functions and clouds send by the thousand, and
+// what people ask, have places of their own: a flood of writes must not keep an operator out.
 func limitRequests(next http.Handler) http.Handler {
-	slots := make(chan struct{}, maxRequests)
+	people, machines := make(chan struct{}, maxRequests), make(chan struct{}, maxRequests)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		slots := people
+		switch r.URL.Path {
+		case announcePath, telemetry.CountersPath, telemetry.TracesPath:
+			slots = machines
+		}
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()

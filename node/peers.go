@@ -100,7 +100,7 @@ func (n *node) call(ctx context.Context, target, method, uri string, body io.Rea
 func (n *node) peerHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token := n.cfg.Node.ControlToken
-		if r.URL.Path == "/v1/announce" {
+		if r.URL.Path == announcePath {
 			token = n.cfg.Node.AnnounceToken
 		}
 		r.Header.Set("Authorization", "Bearer "+token.Reveal())
