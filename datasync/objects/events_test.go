@@ -34,6 +34,19 @@ func (b *bucket) count(op string) int {
 	return b.calls[op]
 }
 
+// sent is how many bytes of objects were read in ranges.
+func (b *partBucket) sent() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ranges
+}
+
+func (b *bucket) described(name string) cloud.ObjectInfo {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.objects[name].info
+}
+
 // unhurried waits until notices are relied on at both sides.
 func (p *pair) unhurried() {
 	p.t.Helper()

@@ -49,13 +49,13 @@ func TestLargeObjectsCrossInParts(t *testing.T) {
 	p.start()
 	p.settled()
 	p.equal(map[string]string{"large": large, "back": large + "x"})
-	if blob.calls["part"] != 80 || s3.calls["part"] != 80 || blob.calls["put"]+s3.calls["put"] != 0 {
-		t.Errorf("%v, %v", s3.calls, blob.calls)
+	if blob.count("part") != 80 || s3.count("part") != 80 || blob.count("put")+s3.count("put") != 0 {
+		t.Error("not all parts crossed, or some as a whole")
 	}
 	if s3.open()+blob.open() != 0 {
 		t.Error("uploads are left open")
 	}
-	if info := blob.objects["large"].info; info.Metadata["k"] != "v" {
+	if info := blob.described("large"); info.Metadata["k"] != "v" {
 		t.Errorf("the description is lost: %+v", info)
 	}
 }
@@ -103,16 +103,16 @@ func TestACrashInTheMiddleOfATransferResumesIt(t *testing.T) {
 	wait(t, "30 parts", func() bool { blob.mu.Lock(); defer blob.mu.Unlock(); return blob.calls["part"] > 30 })
 	p.stop()
 	cut.Store(false)
-	sent := s3.ranges
+	sent := s3.sent()
 	p.start()
 	p.settled()
 	p.equal(map[string]string{"large": large})
 	// 30 parts of 4 bytes were stored; what was under way or not kept may be sent again
-	if again := s3.ranges - sent; again > int64(len(large))-30*4+3*4 {
+	if again := s3.sent() - sent; again > int64(len(large))-30*4+3*4 {
 		t.Errorf("%d of %d bytes were sent again", again, len(large))
 	}
-	if blob.calls["begin"] != 1 {
-		t.Errorf("%d uploads were begun", blob.calls["begin"])
+	if n := blob.count("begin"); n != 1 {
+		t.Errorf("%d uploads were begun", n)
 	}
 	if n, err := p.store.WalkObjects(p.r.uploads(proa.Azure), "", "", -1, func(string, []byte) error {
 		return errors.New("an upload is remembered")
