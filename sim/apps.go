@@ -60,7 +60,7 @@ func (w *world) change(s *site, a *action) {
 	}
 	switch a.kind {
 	case appPut:
-		item := content(k, attributes[:1+w.dice.n(3)], text)
+		item := content(k, attributes[:1+w.dice.N(3)], text)
 		put(proa.Image{Item: w.atHome(w.counted(k, stored.img.Item, item, a.op), text)})
 	case appUpdate:
 		w.update(s, k, text, bit, a.op)
@@ -77,12 +77,12 @@ func (w *world) change(s *site, a *action) {
 		}
 	case appPutBack:
 		if n := len(s.events[k]); n > 0 {
-			if old := s.events[k][w.dice.n(n)].new; old.Exists() {
+			if old := s.events[k][w.dice.N(n)].new; old.Exists() {
 				put(old)
 			}
 		}
 	case tablePut:
-		item := content(k, attributes[:1+w.dice.n(2)], text)
+		item := content(k, attributes[:1+w.dice.N(2)], text)
 		item = w.atHome(w.counted(k, stored.img.Item, item, a.op), text)
 		put(w.stamped(s, stored.img, item, false))
 	case twoStepDelete:
@@ -128,7 +128,7 @@ func (w *world) spoil(s *site, a *action, put func(proa.Image), text proa.Value)
 		return
 	}
 	item := content(a.key, attributes[:1], text)
-	if w.dice.one(2) {
+	if w.dice.One(2) {
 		put(proa.Image{Item: item, Malformed: "version \"?\""})
 		return
 	}
@@ -146,11 +146,11 @@ func (w *world) update(s *site, k int, text proa.Value, bit uint64, op int) {
 	if item == nil {
 		item = content(k, nil, text)
 	}
-	if w.cfg.resident && stored.img.Exists() && w.dice.one(3) {
+	if w.cfg.resident && stored.img.Exists() && w.dice.One(3) {
 		item[home] = text
 		w.reach(HomeUpdated)
 	} else {
-		item[attributes[w.dice.n(3)]] = text
+		item[attributes[w.dice.N(3)]] = text
 		item = w.counted(k, stored.img.Item, item, op)
 	}
 	img := proa.Image{Item: item, Envelope: stored.img.Envelope, Malformed: stored.img.Malformed}
@@ -159,8 +159,8 @@ func (w *world) update(s *site, k int, text proa.Value, bit uint64, op int) {
 
 // stamped is what function.Table stores: content and an envelope by the instance's own clock.
 func (w *world) stamped(s *site, was proa.Image, item proa.Item, tombstone bool) proa.Image {
-	skew := w.cfg.writers[sideOf(s)][w.dice.n(2)]
-	at := hlc.At(w.now.Add(skew)) + hlc.Timestamp(w.dice.n(1<<16)) //nolint:gosec // positive
+	skew := w.cfg.writers[sideOf(s)][w.dice.N(2)]
+	at := hlc.At(w.now.Add(skew)) + hlc.Timestamp(w.dice.N(1<<16)) //nolint:gosec // positive
 	var parent proa.Version
 	if was.Exists() {
 		parent = versionOf(w.project(was), s.region)

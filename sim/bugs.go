@@ -147,9 +147,9 @@ func (b Bug) input(n *node, in resolve.Input) (resolve.Input, bool) {
 		}
 	case !ok:
 	case b == BugChangeDropped:
-		return in, !n.w.dice.one(20)
+		return in, !n.w.dice.One(20)
 	case b == BugDeleteDropped:
-		return in, c.Change.New.Exists() || !n.w.dice.one(10)
+		return in, c.Change.New.Exists() || !n.w.dice.One(10)
 	case b == BugOldDropped && c.Change.Old != nil:
 		old := c.Change.New
 		c.Change.Old = &old
@@ -220,7 +220,7 @@ func (b Bug) state(st *resolve.State, in resolve.Input) {
 
 // misread spoils the order of a feed.
 func (w *world) misread(list []shown) []shown {
-	if w.bug == BugChildrenFirst && len(list) > 1 && w.dice.one(8) {
+	if w.bug == BugChildrenFirst && len(list) > 1 && w.dice.One(8) {
 		slices.Reverse(list)
 	}
 	return list

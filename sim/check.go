@@ -6,6 +6,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync/resolve"
+	"github.com/proa-cloud/proa/sim/internal/dice"
 )
 
 // Failure is a promise that a history broke.
@@ -22,7 +23,7 @@ const maxRounds = 400
 
 // end repairs everything, lets the world come to rest, and checks the promises.
 func (w *world) end() {
-	w.dice, w.quiet = dice{state: 1}, true
+	w.dice, w.quiet = dice.Dice{State: 1}, true
 	w.owner.stuck = time.Time{}
 	for len(w.old) > 0 {
 		w.thaw()

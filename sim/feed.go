@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/sim/internal/dice"
 )
 
 // retention is how long DynamoDB's stream keeps a change.
@@ -50,9 +51,9 @@ func (s *site) gap(c cursor) bool {
 
 // read returns some changes after the cursor: per key in order, some again, though none from before
 // the reader has begun, and no order between keys. all reports whether there are no more.
-func (s *site) read(from, begun cursor, d *dice, quiet bool) (list []shown, next cursor, all bool) {
+func (s *site) read(from, begun cursor, d *dice.Dice, quiet bool) (list []shown, next cursor, all bool) {
 	next, all = from, true
-	first := d.n(maxKeys)
+	first := d.N(maxKeys)
 	for i := range maxKeys {
 		k := (first + i) % maxKeys
 		n := len(s.events[k])
@@ -62,8 +63,8 @@ func (s *site) read(from, begun cursor, d *dice, quiet bool) (list []shown, next
 		end := n
 		start := from[k]
 		if !quiet {
-			end = min(n, from[k]+d.n(4))
-			start = max(s.trim[k], begun[k], from[k]-max(0, d.n(6)-3))
+			end = min(n, from[k]+d.N(4))
+			start = max(s.trim[k], begun[k], from[k]-max(0, d.N(6)-3))
 		}
 		if s.latest {
 			start = max(start, end-1)

@@ -164,7 +164,7 @@ func (n *node) capture(side int) {
 	}
 	n.cursors[side] = next
 	if len(changes) > 0 {
-		n.commit(w.dice.one(3))
+		n.commit(w.dice.One(3))
 	}
 	if all {
 		n.fresh[side] = began
@@ -204,7 +204,7 @@ func (n *node) fly() {
 	if len(n.flying) == 0 {
 		return
 	}
-	i := n.w.dice.n(len(n.flying))
+	i := n.w.dice.N(len(n.flying))
 	f := &n.flying[i]
 	if !f.done {
 		f.done = true
@@ -285,7 +285,7 @@ func (n *node) tick(key int) {
 // halfSent lets some of what was recorded reach its side, though nobody takes the answers.
 func (n *node) halfSent() {
 	for i := range n.flying {
-		if f := &n.flying[i]; !f.done && n.w.dice.one(2) {
+		if f := &n.flying[i]; !f.done && n.w.dice.One(2) {
 			f.done = true
 			n.perform(f)
 		}
@@ -301,7 +301,7 @@ func (n *node) crash() {
 		w.reach(CrashInFlight)
 	}
 	n.halfSent()
-	i := w.dice.n(len(n.saved))
+	i := w.dice.N(len(n.saved))
 	if i < len(n.saved)-1 {
 		w.reach(UnsyncedLost)
 	}

@@ -26,10 +26,10 @@ func (w *world) fate(s *site) fate {
 		return requestLost
 	case s.mute:
 		return answerLost
-	case w.quiet || w.cfg.faults == 0 || !w.dice.one(w.cfg.faults):
+	case w.quiet || w.cfg.faults == 0 || !w.dice.One(w.cfg.faults):
 		return arrives
 	}
-	return []fate{throttled, requestLost, answerLost, delayed, delayed, twice, echoed}[w.dice.n(7)]
+	return []fate{throttled, requestLost, answerLost, delayed, delayed, twice, echoed}[w.dice.N(7)]
 }
 
 // perform does what a flight asks for.

@@ -3,6 +3,8 @@ package sim
 import (
 	"fmt"
 	"time"
+
+	"github.com/proa-cloud/proa/sim/internal/dice"
 )
 
 // kind is what an action does.
@@ -96,15 +98,10 @@ type config struct {
 
 const second = time.Second
 
-// spread draws from -most to +most.
-func (d *dice) spread(most time.Duration) time.Duration {
-	return time.Duration(d.n(int(2*most/time.Millisecond)))*time.Millisecond - most
-}
-
 // Generate makes the history of a seed. Which faults a history may have, and how often, is drawn
 // first, so that the rare come together often enough (swarm testing).
 func Generate(seed uint64) Plan {
-	d := dice{state: seed * 0x2545f4914f6cdd1d}
+	d := dice.Dice{State: seed * 0x2545f4914f6cdd1d}
 	p := Plan{Seed: seed, cfg: generateConfig(&d)}
 	weights := swarm(&d)
 	if p.cfg.latest {
@@ -119,18 +116,18 @@ func Generate(seed uint64) Plan {
 	for _, w := range weights {
 		total += w
 	}
-	n := 24 + d.n(50)
-	if d.one(5) {
+	n := 24 + d.N(50)
+	if d.One(5) {
 		n += 60
 	}
 	ops := [maxKeys]int{}
 	rare := 0
 	for len(p.actions) < n {
-		a := action{op: -1, side: d.n(2), key: d.n(p.cfg.keys), arg: d.next()}
-		if p.cfg.keys > 1 && d.one(2) {
+		a := action{op: -1, side: d.N(2), key: d.N(p.cfg.keys), arg: d.Next()}
+		if p.cfg.keys > 1 && d.One(2) {
 			a.key = 0
 		}
-		for at := d.n(total); ; a.kind++ {
+		for at := d.N(total); ; a.kind++ {
 			if at < weights[a.kind] {
 				break
 			}
@@ -159,64 +156,64 @@ func (k kind) writes() bool {
 	return k <= twoStepDelete || k == appCAS || k == appExpire || k == appPoison || k == appUnfit
 }
 
-func pause(d *dice, tight bool) time.Duration {
-	switch n := d.n(20); {
+func pause(d *dice.Dice, tight bool) time.Duration {
+	switch n := d.N(20); {
 	case tight:
-		return time.Duration(d.n(40)) * time.Millisecond
+		return time.Duration(d.N(40)) * time.Millisecond
 	case n < 12:
-		return time.Duration(d.n(100)) * time.Millisecond
+		return time.Duration(d.N(100)) * time.Millisecond
 	case n < 19:
-		return time.Duration(d.n(1500)) * time.Millisecond
+		return time.Duration(d.N(1500)) * time.Millisecond
 	}
-	return time.Duration(d.n(8000)) * time.Millisecond
+	return time.Duration(d.N(8000)) * time.Millisecond
 }
 
-func generateConfig(d *dice) config {
+func generateConfig(d *dice.Dice) config {
 	c := config{keys: 1}
-	switch n := d.n(10); {
+	switch n := d.N(10); {
 	case n >= 9:
 		c.keys = 4
 	case n >= 6:
 		c.keys = 2
 	}
-	c.faults = []int{0, 3, 6, 12}[d.n(4)]
-	c.noOld, c.noETag, c.latest, c.tight = d.one(6), d.one(2), d.one(12), d.one(4)
+	c.faults = []int{0, 3, 6, 12}[d.N(4)]
+	c.noOld, c.noETag, c.latest, c.tight = d.One(6), d.One(2), d.One(12), d.One(4)
 	c.noETag = c.noETag && !c.latest
 	c.noOld = c.noOld && !c.latest
-	c.ignore[d.n(2)] = d.one(12)
-	c.resident = d.one(8)
-	if d.one(3) {
+	c.ignore[d.N(2)] = d.One(12)
+	c.resident = d.One(8)
+	if d.One(3) {
 		for k := range c.keys {
-			c.policies[k] = d.n(len(thePolicies))
+			c.policies[k] = d.N(len(thePolicies))
 		}
 	}
-	switch d.n(4) {
+	switch d.N(4) {
 	case 0: // none
 	case 1:
-		c.skew = [2]time.Duration{d.spread(15 * time.Minute), d.spread(15 * time.Minute)}
-		c.nodeSkew = d.spread(15 * time.Minute)
+		c.skew = [2]time.Duration{d.Spread(15 * time.Minute), d.Spread(15 * time.Minute)}
+		c.nodeSkew = d.Spread(15 * time.Minute)
 	default:
-		c.skew = [2]time.Duration{d.spread(2 * second), d.spread(2 * second)}
-		c.nodeSkew = d.spread(2 * second)
+		c.skew = [2]time.Duration{d.Spread(2 * second), d.Spread(2 * second)}
+		c.nodeSkew = d.Spread(2 * second)
 	}
 	for side := range c.writers {
-		if d.one(2) {
-			c.writers[side] = [2]time.Duration{d.spread(5 * time.Minute), d.spread(5 * time.Minute)}
+		if d.One(2) {
+			c.writers[side] = [2]time.Duration{d.Spread(5 * time.Minute), d.Spread(5 * time.Minute)}
 		} else {
-			c.writers[side] = [2]time.Duration{d.spread(second), d.spread(second)}
+			c.writers[side] = [2]time.Duration{d.Spread(second), d.Spread(second)}
 		}
 	}
 	return c
 }
 
 // swarm draws the weights of all actions.
-func swarm(d *dice) [kinds]int {
+func swarm(d *dice.Dice) [kinds]int {
 	w := [kinds]int{
 		appPut: 8, appUpdate: 5, appDelete: 5, capture: 45, dispatch: 40, fly: 55, land: 4, scan: 6,
 		tick: 1,
 	}
 	maybe := func(k kind, weight, odds int) {
-		if d.one(odds) {
+		if d.One(odds) {
 			w[k] = weight
 		}
 	}
@@ -226,7 +223,7 @@ func swarm(d *dice) [kinds]int {
 	maybe(tablePut, 10, 2)
 	maybe(tableDelete, 5, 3)
 	maybe(twoStepDelete, 5, 3)
-	if d.one(3) {
+	if d.One(3) {
 		w[appRead], w[appCAS] = 6, 6
 	}
 	maybe(appExpire, 5, 5)
@@ -234,13 +231,13 @@ func swarm(d *dice) [kinds]int {
 	maybe(appUnfit, 3, 20)
 	maybe(crash, 5, 2)
 	maybe(loseDisk, 2, 12)
-	if d.one(12) {
+	if d.One(12) {
 		w[freeze], w[thaw] = 2, 3
 	}
-	if d.one(4) || w[loseDisk]+w[freeze] > 0 && d.one(2) {
+	if d.One(4) || w[loseDisk]+w[freeze] > 0 && d.One(2) {
 		w[cut], w[mend] = 4, 5 // a side that a new owner cannot reach at first
 	}
-	if w[loseDisk]+w[freeze] > 0 && d.one(2) {
+	if w[loseDisk]+w[freeze] > 0 && d.One(2) {
 		w[capture], w[appDelete] = 12, 15 // much happens before a new owner reads
 	}
 	maybe(stepClock, 3, 8)

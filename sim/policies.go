@@ -128,7 +128,7 @@ func (w *world) settleHold(k int) {
 		return
 	}
 	chosen := st.Winner
-	if w.dice.one(2) {
+	if w.dice.One(2) {
 		chosen = st.Hold.Other
 	}
 	in := resolve.Settle{Region: chosen.Version.Region, Expect: st.Winner.Version}

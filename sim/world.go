@@ -8,6 +8,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync/resolve"
+	"github.com/proa-cloud/proa/sim/internal/dice"
 )
 
 var start = time.Unix(1_700_000_000, 0).UTC()
@@ -22,8 +23,8 @@ type world struct {
 	owner *node
 	old   []*node // frozen former owners
 	nodes int
-	dice  dice // of the action under way
-	quiet bool // all is repaired: no more faults
+	dice  dice.Dice // of the action under way
+	quiet bool      // all is repaired: no more faults
 
 	// What only the checkers know.
 	ghosts  [maxKeys]map[proa.Version]uint64    // what a version knows
@@ -115,7 +116,7 @@ func (w *world) play(actions []action) error {
 // act does one action.
 func (w *world) act(a *action) {
 	w.now = w.now.Add(a.pause)
-	w.dice = dice{state: a.arg}
+	w.dice = dice.Dice{State: a.arg}
 	n, s := w.owner, w.sites[a.side]
 	switch a.kind {
 	case capture:
@@ -130,7 +131,7 @@ func (w *world) act(a *action) {
 		n.tick(a.key)
 	case land:
 		if len(s.late) > 0 {
-			s.land(w.dice.n(len(s.late)))
+			s.land(w.dice.N(len(s.late)))
 		}
 	case crash:
 		n.crash()
@@ -141,7 +142,7 @@ func (w *world) act(a *action) {
 	case thaw:
 		w.thaw()
 	case cut:
-		switch w.dice.n(3) {
+		switch w.dice.N(3) {
 		case 0:
 			s.deaf, s.mute = true, true
 		case 1:
@@ -157,17 +158,17 @@ func (w *world) act(a *action) {
 	case stopClock:
 		w.stopClock(s)
 	case restore:
-		if w.dice.one(3) {
+		if w.dice.One(3) {
 			w.save(s)
 		} else {
 			w.restore(s)
 		}
 	case jump:
 		n.stuck = time.Time{}
-		w.now = w.now.Add(time.Duration(1+w.dice.n(2000)) * time.Minute)
+		w.now = w.now.Add(time.Duration(1+w.dice.N(2000)) * time.Minute)
 	case away:
 		n.stuck = time.Time{}
-		w.now = w.now.Add(time.Duration(1+w.dice.n(10)) * retention)
+		w.now = w.now.Add(time.Duration(1+w.dice.N(10)) * retention)
 	case settle:
 		w.settleHold(a.key)
 	case rescan:
@@ -181,20 +182,20 @@ func (w *world) act(a *action) {
 // node's by up to two minutes.
 func (w *world) stepClock(s *site) {
 	w.unclear = true
-	if w.dice.one(2) {
-		s.skew = w.dice.spread(15 * time.Minute)
+	if w.dice.One(2) {
+		s.skew = w.dice.Spread(15 * time.Minute)
 		w.say("%s's clock is off by %s", s.region, s.skew)
 		return
 	}
 	n := w.owner
-	n.skew = min(max(n.skew+w.dice.spread(2*time.Minute), -15*time.Minute), 15*time.Minute)
+	n.skew = min(max(n.skew+w.dice.Spread(2*time.Minute), -15*time.Minute), 15*time.Minute)
 	w.say("the node's clock is off by %s", n.skew)
 }
 
 // stopClock stops a clock, or lets it go on.
 func (w *world) stopClock(s *site) {
 	w.unclear = true
-	switch w.dice.n(3) {
+	switch w.dice.N(3) {
 	case 0:
 		if s.stuck.IsZero() {
 			s.stuck = s.clock()
@@ -284,7 +285,7 @@ func (w *world) thaw() {
 	w.say("the former owner thaws")
 	for side := range w.sites {
 		for k := range w.cfg.keys {
-			if w.dice.one(2) {
+			if w.dice.One(2) {
 				n.dispatch(side, k)
 			}
 		}

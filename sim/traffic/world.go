@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/sim/internal/dice"
 	"github.com/proa-cloud/proa/traffic"
 )
 
@@ -33,7 +34,7 @@ func index(r proa.Region) int {
 // world is one schedule under way. Times are since its start, by no node's clock.
 type world struct {
 	seed   uint64
-	dice   dice
+	dice   dice.Dice
 	cfg    traffic.Config
 	bug    Bug
 	now    time.Duration
@@ -95,7 +96,7 @@ type report struct {
 const never = time.Duration(1) << 62
 
 func newWorld(seed uint64, bug Bug) *world {
-	w := &world{seed: seed, dice: dice{seed}, bug: bug, up: [2]bool{true, true}, leader: -1}
+	w := &world{seed: seed, dice: dice.Dice{State: seed}, bug: bug, up: [2]bool{true, true}, leader: -1}
 	w.cfg = w.policy()
 	first, err := traffic.NewController(w.cfg, traffic.State{}, epoch)
 	if err != nil {
@@ -116,28 +117,28 @@ func newWorld(seed uint64, bug Bug) *world {
 func (w *world) policy() traffic.Config {
 	d := &w.dice
 	c := traffic.Default()
-	c.Preferred = regions[d.n(2)]
+	c.Preferred = regions[d.N(2)]
 	c.Vantages = []traffic.Vantage{
 		{Name: "node-1", Beside: proa.AWS}, {Name: "node-2", Beside: proa.Azure}, {Name: "node-3"},
 	}
 	c.StaleAfter, c.HoldDown, c.Dwell = 1500*time.Millisecond, 2*time.Second, time.Second
-	c.FlapBudget, c.FlapWindow = 1+d.n(4), 15*time.Second
-	c.StayPastBudget = d.one(4)
+	c.FlapBudget, c.FlapWindow = 1+d.N(4), 15*time.Second
+	c.StayPastBudget = d.One(4)
 	c.SwitchoverTimeout, c.StageTime = 4*time.Second, time.Second
 	c.Stages = []int{1, 10}
 	c.OwnerSilence, c.WriteLease = time.Second, 500*time.Millisecond
 	c.HistoryLimit = 2
-	c.Drain = time.Duration(d.n(2)) * time.Second
-	c.Spread = d.one(2)
-	switch d.n(6) {
+	c.Drain = time.Duration(d.N(2)) * time.Second
+	c.Spread = d.One(2)
+	switch d.N(6) {
 	case 0:
 		c.Failback = traffic.FailbackManual
 	case 1, 2:
 		c.Failback = traffic.FailbackGradual
 	default:
-		c.OneWriter = d.one(2)
+		c.OneWriter = d.One(2)
 	}
-	if d.one(3) {
+	if d.One(3) {
 		c.Rules = []traffic.Rule{traffic.MinBetween(8 * time.Second)}
 	}
 	return c
@@ -148,7 +149,7 @@ func (w *world) boot(n *node) {
 	saved := w.agreed[n.seq]
 	cfg := w.cfg
 	w.bug.configure(&cfg, n.id)
-	n.skew = time.Duration(w.dice.n(600)-300) * time.Millisecond
+	n.skew = time.Duration(w.dice.N(600)-300) * time.Millisecond
 	ctl, err := traffic.NewController(cfg, saved, w.clock(n))
 	if err != nil {
 		panic(fmt.Sprintf("seed %d: %v", w.seed, err))
@@ -207,7 +208,7 @@ func (w *world) elect() {
 	if w.now != 0 && w.now-w.vacant < electing {
 		return
 	}
-	for k, at := 0, w.dice.n(nodes); k < nodes; k++ {
+	for k, at := 0, w.dice.N(nodes); k < nodes; k++ {
 		if i := (at + k) % nodes; w.majority(i) {
 			if w.leader != i {
 				w.reach.count(reachElection)
@@ -251,8 +252,8 @@ func (w *world) catchUp(n *node) {
 // round is one turn of everything.
 func (w *world) round(faults bool) {
 	w.turn++
-	w.now += time.Duration(100+w.dice.n(300)) * time.Millisecond
-	d := dice{w.dice.next()}
+	w.now += time.Duration(100+w.dice.N(300)) * time.Millisecond
+	d := dice.Dice{State: w.dice.Next()}
 	if faults {
 		w.mishap(&d)
 	}
@@ -349,7 +350,7 @@ func (w *world) hearLinks(n *node) {
 }
 
 // replicate has changes happen and cross.
-func (w *world) replicate(d *dice) {
+func (w *world) replicate(d *dice.Dice) {
 	owned := false
 	for i := range w.nodes {
 		owned = owned || w.nodes[i].lease > w.now && !w.frozen(i)
@@ -364,11 +365,11 @@ func (w *world) replicate(d *dice) {
 		if w.cfg.OneWriter {
 			writes = w.grants[k] > w.now
 		}
-		if writes && w.up[k] && d.one(2) {
+		if writes && w.up[k] && d.One(2) {
 			if w.waits[k] == 0 {
 				w.oldest[k] = w.now
 			}
-			w.waits[k] += d.n(3)
+			w.waits[k] += d.N(3)
 		}
 	}
 }
@@ -411,7 +412,7 @@ func (w *world) lend() {
 
 // fenceHook reports that credentials were revoked.
 func (w *world) fenceHook(n *node) {
-	if f := w.agreed[n.seq].Writers; n.leads && f != nil && !f.Revoked && w.dice.one(3) {
+	if f := w.agreed[n.seq].Writers; n.leads && f != nil && !f.Revoked && w.dice.One(3) {
 		_ = w.step(n, traffic.Fenced{Seq: f.Seq})
 	}
 }
@@ -452,8 +453,8 @@ func (w *world) propose(n *node, s traffic.State) bool {
 		w.reach.count(reachRefused)
 		return false
 	}
-	lost := w.dice.one(12)
-	if lost && w.dice.one(2) {
+	lost := w.dice.One(12)
+	if lost && w.dice.One(2) {
 		w.reach.count(reachLost)
 		return false
 	}
