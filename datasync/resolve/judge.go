@@ -23,7 +23,7 @@ func (m *machine) captured(c proa.Change) {
 		m.unseated(c.Region, sd.Poison)
 	}
 	m.learn(c)
-	m.unsure = c.Old == nil && sd.pending()
+	m.unsure = c.Old == nil && sd.pending() && !m.continues(sd, c)
 	before := !m.same(sd, c) && m.precedes(sd, c)
 	m.overtaken(sd, c)
 	switch {
@@ -50,6 +50,21 @@ func (sd *Side) pending() bool {
 	return sd.Ahead != nil || slices.ContainsFunc(sd.Intents, func(in Intent) bool {
 		return !in.Echoed && !in.Refused && !in.Purge
 	})
+}
+
+// continues reports whether a change's envelope says that its writer has seen the feed's last state and
+// not a write of ours after it: as the parent that a proa writer has compared with, or as what another
+// one has read and stored again.
+func (m *machine) continues(sd *Side, c proa.Change) bool {
+	e := c.New.Envelope
+	switch {
+	case e == nil || !sd.Known || sd.Feed.Version.IsZero():
+		return false
+	case valid(c.New, proa.ContentHash(c.New.Item), m.Schema, m.s.Key):
+		return e.Version.Region == c.Region && e.Write == 0 && e.Parent == sd.Feed.Version &&
+			e.Version.Time > sd.LastAssigned
+	}
+	return sd.Feed.Stored != nil && e.Version == sd.Feed.Stored.Version
 }
 
 // learn takes from the previous image what the shadow index lacks: a body that was let go, or the
