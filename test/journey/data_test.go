@@ -176,7 +176,7 @@ func (d *dataJourney) restores(t *testing.T) {
 
 func (d *dataJourney) stays(t *testing.T) {
 	d.create(t, "data-4", `{"id":"data-4","note":"x","secret":"078-05-1120"}`)
-	if body := mustRequestOrNothing(t, d.azure+"/orders/data-4"); strings.Contains(body, "078") {
+	if body := mustRequestOrNothing(t, d.azure+"/orders/data-4"); strings.Contains(body, "078-05-1120") {
 		t.Errorf("it left its region: %s", body)
 	}
 	mustRequest(t, "PATCH", d.azure+"/orders/data-4", `{"note":"y"}`)
