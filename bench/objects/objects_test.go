@@ -154,7 +154,7 @@ func bareLarge(
 	slots chan struct{},
 ) error {
 	blob := to.NewBlockBlobClient(key)
-	g, ctx := errgroup.WithContext(ctx)
+	g, staging := errgroup.WithContext(ctx) // ends with Wait
 	var ids []string
 	for at := int64(0); at < size; at += part {
 		id := fmt.Sprintf("%08d", len(ids)) // base64 of six bytes
@@ -162,7 +162,7 @@ func bareLarge(
 		slots <- struct{}{}
 		g.Go(func() error {
 			defer func() { <-slots }()
-			out, err := from.GetObject(ctx, &s3.GetObjectInput{
+			out, err := from.GetObject(staging, &s3.GetObjectInput{
 				Bucket: sdk.String("source"), Key: &key,
 				Range: sdk.String(fmt.Sprintf("bytes=%d-%d", at, min(at+part, size)-1)),
 			})
@@ -174,7 +174,7 @@ func bareLarge(
 			if _, err := io.ReadFull(out.Body, body); err != nil {
 				return err
 			}
-			_, err = blob.StageBlock(ctx, id, streaming.NopCloser(bytes.NewReader(body)), nil)
+			_, err = blob.StageBlock(staging, id, streaming.NopCloser(bytes.NewReader(body)), nil)
 			return err
 		})
 	}
