@@ -6,7 +6,7 @@ PACKAGES := $(shell $(GO) list ./... 2>/dev/null | grep -v /test/)
 # Prints go test's own lines, then every skipped test with its reason.
 TESTSUM  := $(GO) tool -modfile=tools/go.mod gotestsum
 
-.PHONY: build test unit e2e lint vet fmt bench-system bench-console bench-detect bench-dns bench-objects soak-dns peers sim sim-bugs sim-reach sim-traffic screenshots clean
+.PHONY: build test test-large-object unit e2e lint vet fmt bench-system bench-console bench-detect bench-dns bench-objects soak-dns peers sim sim-bugs sim-reach sim-traffic screenshots clean
 
 build: ## build the binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/proa
@@ -20,6 +20,9 @@ unit: ## every package with the race detector
 
 e2e: build ## the end-to-end journey against the plain built binary
 	PROA_BIN=$(CURDIR)/$(BIN) $(TESTSUM) --format standard-verbose --jsonfile bin/e2e.json -- -count=1 -timeout 15m ./test/...
+
+test-large-object: build ## 5 GiB to Azure through a throttled pipe, with the node killed in the middle; needs 15 GiB of disk
+	PROA_BIN=$(CURDIR)/$(BIN) PROA_LARGE_MIB=5120 $(GO) test ./test/objects -run LargeObject -count=1 -v -timeout 1h
 
 peers: ## differential tests against the vendors' emulators and SDKs; installs them
 	eval "$$(./test/peers.sh)" && $(GO) test -count=1 ./aws/... ./azure/... ./traffic/... && $(MAKE) e2e
