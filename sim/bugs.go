@@ -48,6 +48,7 @@ const (
 	BugPoisonStopsAll
 	BugExpiryNotCrossed
 	BugBodyLost
+	BugDeletesUnmarked
 	bugs
 )
 
@@ -63,7 +64,7 @@ var bugNames = [bugs]string{
 	"a region forgets its last version", "deletes are bare", "a foreign write passes for an echo",
 	"an echo is known by its hash alone", "versions are the wall clock's", "a stamp is believed",
 	"a new item forgets its tombstone", "one key's poison stops all", "an expiry does not cross",
-	"a body is let go while it is needed",
+	"a body is let go while it is needed", "two owners give their deletes one version",
 }
 
 func (b Bug) is(o Bug) bool { return b == o }
@@ -214,6 +215,23 @@ func (b Bug) state(st *resolve.State, in resolve.Input) {
 		if sd.Feed.Version == st.Winner.Version {
 			sd.Feed.Version, sd.LastAssigned = v, v.Time
 			st.Winner.Version = v
+		}
+	}
+}
+
+// unmarked gives deletes the versions of their times alone.
+func (b Bug) unmarked(st *resolve.State, in resolve.Input, outs []resolve.Output) {
+	c, ok := in.(resolve.Captured)
+	w := &st.Winner
+	if b != BugDeletesUnmarked || !ok || c.Change.New.Exists() || !w.Tombstone {
+		return
+	}
+	sd := st.At(c.Change.Region)
+	for i, o := range outs {
+		if a, is := o.(resolve.Append); is && a.Version == w.Version && sd.Feed.Version == w.Version {
+			w.Version.Time = max(hlc.FromMS(w.Version.Time.MS()), a.Parent.Time.Next())
+			sd.Feed.Version, sd.LastAssigned, a.Version = w.Version, w.Version.Time, w.Version
+			outs[i] = a
 		}
 	}
 }

@@ -350,3 +350,25 @@ func TestResidentAttributeUnderAPartialUpdateStays(t *testing.T) {
 	}
 	s.journaled(0)
 }
+
+// A delete has no content that tells its version from another's: two owners can give the same one to two
+// deletes of one second, and who has seen the former would beat all that led to the latter.
+func TestHeirGivesItsDeleteAVersionOfItsOwn(t *testing.T) {
+	s := newScript(t, config{skew: [2]time.Duration{-100 * time.Millisecond, -100 * time.Millisecond}})
+	remove := func(*site) proa.Image { return proa.Image{} }
+	s.write(aws, "one")
+	s.apply(aws, remove)
+	s.do(aws, capture)
+	s.send(azure, false) // a tombstone image
+	s.do(azure, loseDisk)
+	s.do(aws, capture) // the successor's feeds begin here
+	s.do(azure, capture)
+	s.write(aws, "two")
+	s.apply(aws, remove)
+	s.do(aws, capture)
+	s.apply(azure, func(site *site) proa.Image {
+		return s.w.stamped(site, site.rows[0].img, written("three"), false)
+	})
+	s.ends(written("three"))
+	s.journaled(1) // the second delete, which has seen "two"
+}

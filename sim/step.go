@@ -36,6 +36,7 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 	}
 	outs := w.bug.outputs(w.rules[key].Step(st, now, in))
 	w.bug.state(st, in)
+	w.bug.unmarked(st, in, outs)
 	if st.Winner.Version.Compare(was.Version) < 0 {
 		w.fail("order", "key %d: the winner went back from %s to %s", key, was.Version,
 			st.Winner.Version)
@@ -132,6 +133,7 @@ func (n *node) appended(
 	}
 	if c, ok := in.(resolve.Captured); ok {
 		w.written[key][o.Version] = n.writtenAt(i, key, c.Change.Position)
+		w.deleted(key, o, c)
 	}
 	old, given := w.ghosts[key][o.Version]
 	switch {
@@ -149,6 +151,18 @@ func (n *node) appended(
 			w.reach(PutBackVerbatim)
 		}
 	}
+}
+
+// deleted checks that no two deletes of a side have one version, whoever gave it to them.
+func (w *world) deleted(key int, o resolve.Append, c resolve.Captured) {
+	if c.Change.New.Exists() || o.Image.Exists() {
+		return
+	}
+	this := string(o.Region) + " #" + string(c.Change.Position)
+	if other, given := w.deletes[key][o.Version]; given && other != this {
+		w.fail("content", "key %d: version %s is given to two deletes, %s and %s", key, o.Version, other, this)
+	}
+	w.deletes[key][o.Version] = this
 }
 
 // isRow reports whether an input is a row, which may be adopted at its envelope's word.

@@ -31,6 +31,7 @@ type world struct {
 	losers  [maxKeys]map[proa.Version]bool      // in a journal that is gone with its disk, or known to be safe
 	doubts  [maxKeys]map[proa.Version]bool      // losers whose age was not known
 	written [maxKeys]map[proa.Version]time.Time // when a version was really written
+	deletes [maxKeys]map[proa.Version]string    // which delete a version was given to
 	unclear bool                                // clocks were moved, or a node has lost what it knew
 	ops     [maxKeys][]op
 	seen    [2][maxKeys]*row // what a conditional writer has read
@@ -73,7 +74,7 @@ func newWorld(cfg config, bug Bug) *world {
 	}
 	for k := range cfg.keys {
 		w.ghosts[k], w.losers[k] = map[proa.Version]uint64{}, map[proa.Version]bool{}
-		w.doubts[k] = map[proa.Version]bool{}
+		w.doubts[k], w.deletes[k] = map[proa.Version]bool{}, map[proa.Version]string{}
 		w.written[k] = map[proa.Version]time.Time{}
 	}
 	w.owner = w.newNode()

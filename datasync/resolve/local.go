@@ -119,8 +119,28 @@ func (m *machine) assign(sd *Side, w *write) proa.Version {
 	v := proa.Version{Time: at, Region: w.region, Hash: w.held.Hash}
 	if w.tombstone() {
 		v.Hash = proa.Hash{}
+		if w.stamp == nil || w.stamp.Time != at {
+			v.Time = marked(at, sd.Position)
+		}
 	}
 	return v
+}
+
+// marked is the first time from t on whose logical part is drawn from a place in the feed. A delete has
+// no content that tells its version from another's: by its own time alone, two owners of which neither
+// knows what the other has judged could give one version to two deletes of the same second. What is read
+// again by another owner gets the same mark again.
+func marked(t hlc.Timestamp, at proa.Position) hlc.Timestamp {
+	sum := uint32(0x811c9dc5)
+	for _, c := range []byte(at) {
+		sum = (sum ^ uint32(c)) * 0x01000193
+	}
+	mark := uint16(sum>>16) ^ uint16(sum)
+	next := hlc.FromMS(t.MS()) | hlc.Timestamp(mark)
+	if next < t {
+		next = hlc.FromMS(t.MS()+1) | hlc.Timestamp(mark)
+	}
+	return max(next, t)
 }
 
 // offer lets a state compete with the winner and reports whether it has won. item is the content,
