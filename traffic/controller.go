@@ -10,7 +10,6 @@ package traffic
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -23,8 +22,9 @@ type Controller struct {
 	cfg     Config
 	now     time.Time
 	state   State
-	heard   map[ballot]heard
+	heard   [][2]heard // by vantage, as configured, and region
 	judged  map[proa.Region]Judgement
+	counted time.Time             // when votes were last counted and ages looked at; zero: votes have changed
 	links   map[proa.Region]*link // by the region that changes come from
 	pending *Pending
 	done    *Pending  // the planned move that the last plan ended, until that is agreed
@@ -47,7 +47,7 @@ func NewController(cfg Config, saved State, now time.Time) (*Controller, error) 
 	}
 	c := &Controller{
 		cfg: cfg, now: now, state: cloneState(saved),
-		heard:  map[ballot]heard{},
+		heard:  make([][2]heard, len(cfg.Vantages)),
 		judged: map[proa.Region]Judgement{},
 		links:  map[proa.Region]*link{},
 		lives:  map[string]life{}, decides: now, ownerNamed: now,
@@ -105,8 +105,11 @@ func (c *Controller) Step(now time.Time, in Input) []Output {
 		c.hearFence(in)
 	}
 	c.expireHold()
-	c.refreshJudgements()
-	c.refreshLinks()
+	if !c.counted.Equal(c.now) {
+		c.counted = c.now
+		c.refreshJudgements()
+		c.refreshLinks()
+	}
 	if cmd, ok := in.(Command); ok {
 		c.command(cmd)
 	}
@@ -116,14 +119,15 @@ func (c *Controller) Step(now time.Time, in Input) []Output {
 
 // observe notes a verdict of a configured vantage; others have no vote.
 func (c *Controller) observe(v proa.Verdict) {
-	known := slices.ContainsFunc(c.cfg.Vantages, func(o Vantage) bool { return o.Name == v.By })
-	if _, ok := c.judged[v.Region]; !known || !ok {
+	i := slices.IndexFunc(c.cfg.Vantages, func(o Vantage) bool { return o.Name == v.By })
+	if _, ok := c.judged[v.Region]; i < 0 || !ok {
 		return
 	}
 	if v.Health != proa.Healthy && v.Health != proa.Unhealthy {
 		v.Health = proa.Unknown
 	}
-	c.heard[ballot{v.By, v.Region}] = heard{verdict: v, at: c.now}
+	c.heard[i][place(v.Region)] = heard{verdict: v, at: c.now}
+	c.counted = time.Time{}
 }
 
 // decide makes at most one plan.
@@ -169,6 +173,10 @@ func (c *Controller) decideTraffic() {
 // failover leaves an unhealthy region for a healthy one, and otherwise says what holds it back. It
 // reports whether it made a plan.
 func (c *Controller) failover(from, to proa.Region) bool {
+	if h := c.judged[to].Health; h != proa.Healthy { // who says so is in Explain: it changes with time
+		c.wait(fmt.Sprintf("failover %s→%s waits: %s is %s too; the plan stands", from, to, to, h))
+		return false
+	}
 	if blocked := c.failoverWaits(from, to); len(blocked) > 0 {
 		c.wait(fmt.Sprintf("failover %s→%s waits: %s", from, to, blocked[0]))
 		return false
@@ -183,8 +191,8 @@ func (c *Controller) failover(from, to proa.Region) bool {
 // failoverWaits lists what is in the way of leaving an unhealthy region.
 func (c *Controller) failoverWaits(from, to proa.Region) []string {
 	var waits []string
-	if j := c.judgement(to); j.Health != proa.Healthy {
-		waits = append(waits, fmt.Sprintf("%s is %s too; the plan stands: %s", to, j.Health, j.Reason))
+	if h := c.judged[to].Health; h != proa.Healthy {
+		waits = append(waits, fmt.Sprintf("%s is %s too; the plan stands: %s", to, h, c.reason(to, h)))
 	}
 	if c.state.Held != nil {
 		waits = append(waits, c.heldText())
@@ -237,9 +245,13 @@ func (c *Controller) remember(e Evidence) PlanChanged {
 
 // verdicts lists what every vantage last said, in a fixed order.
 func (c *Controller) verdicts() []proa.Verdict {
-	list := make([]proa.Verdict, 0, len(c.heard))
-	for _, h := range c.heard {
-		list = append(list, h.verdict)
+	list := make([]proa.Verdict, 0, 2*len(c.heard))
+	for i := range c.heard {
+		for _, h := range c.heard[i] {
+			if !h.at.IsZero() {
+				list = append(list, h.verdict)
+			}
+		}
 	}
 	slices.SortFunc(list, func(a, b proa.Verdict) int {
 		return cmp.Or(cmp.Compare(a.Region, b.Region), cmp.Compare(a.By, b.By))
@@ -259,16 +271,27 @@ func (c *Controller) replicationView(from proa.Region) Replication {
 	return l.state
 }
 
+// verdictsHeard is what was heard of each vantage.
+func (c *Controller) verdictsHeard() map[string][2]heard {
+	m := make(map[string][2]heard, len(c.heard))
+	for i, v := range c.cfg.Vantages {
+		m[v.Name] = c.heard[i]
+	}
+	return m
+}
+
 func (c *Controller) reconfigure(cfg Config) {
 	if err := cfg.Validate(); err != nil {
 		c.refuse(err)
 		c.event(EventConfig, "", "policy refused, the last good one stays: "+err.Error())
 		return
 	}
-	c.cfg = cfg
-	maps.DeleteFunc(c.heard, func(b ballot, _ heard) bool {
-		return !slices.ContainsFunc(cfg.Vantages, func(v Vantage) bool { return v.Name == b.by })
-	})
+	was := c.verdictsHeard()
+	c.cfg, c.counted = cfg, time.Time{}
+	c.heard = make([][2]heard, len(cfg.Vantages))
+	for i, v := range cfg.Vantages {
+		c.heard[i] = was[v.Name]
+	}
 	c.event(EventConfig, "", "policy changed")
 }
 

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -370,6 +371,51 @@ func TestVantagesVote(t *testing.T) {
 		if got := r.ctl.Explain().Regions[proa.AWS].Health; got != c.want {
 			t.Errorf("beside %q, other %q, witness %q: %s, want %s", c.beside, c.other, c.witness, got, c.want)
 		}
+	}
+}
+
+// What vantages say changes with each probe ("no answer in 312 ms"): the log does not follow it.
+func TestAnObstacleIsToldOnce(t *testing.T) {
+	r := newRig(t, Default(), State{})
+	r.pass(5 * time.Second)
+	for i := range 20 {
+		r.now = r.now.Add(time.Second)
+		var verdicts []proa.Verdict
+		for _, region := range proa.Regions() {
+			verdicts = append(verdicts, proa.Verdict{
+				Region: region, Health: proa.Unhealthy, By: "node-1", Reason: fmt.Sprintf("no answer in %d ms", 300+i),
+			})
+		}
+		r.step(Observed{verdicts})
+	}
+	told := 0
+	for _, e := range r.events {
+		if e.Kind == EventWaiting {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("one obstacle was told %d times", told)
+	}
+	r.wantWaiting("no answer in 319 ms")
+}
+
+func TestVotesOutliveANewPolicy(t *testing.T) {
+	cfg := Default()
+	cfg.Vantages = []Vantage{{Name: "a"}, {Name: "b"}, {Name: "c"}}
+	r := newRig(t, cfg, State{})
+	r.step(Observed{[]proa.Verdict{
+		{Region: proa.AWS, Health: proa.Healthy, By: "b"}, {Region: proa.AWS, Health: proa.Healthy, By: "c"},
+	}})
+	cfg.Vantages = []Vantage{{Name: "c"}, {Name: "d"}, {Name: "b"}}
+	r.step(Reconfigured{cfg})
+	if got := r.ctl.Explain().Regions[proa.AWS].Health; got != proa.Healthy {
+		t.Errorf("two of three vantages stayed: %s", got)
+	}
+	cfg.Vantages = []Vantage{{Name: "c"}, {Name: "d"}, {Name: "e"}}
+	r.step(Reconfigured{cfg})
+	if got := r.ctl.Explain().Regions[proa.AWS].Health; got != proa.Unknown {
+		t.Errorf("one of three vantages stayed: %s", got)
 	}
 }
 

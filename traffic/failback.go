@@ -80,10 +80,10 @@ func (c *Controller) failbackWaits() []string {
 	if c.state.Held != nil {
 		waits = append(waits, c.heldText())
 	}
-	j := c.judgement(to)
+	j := c.judged[to]
 	switch healthy := c.now.Sub(j.Since); {
 	case j.Health != proa.Healthy:
-		waits = append(waits, fmt.Sprintf("%s is %s: %s", to, j.Health, j.Reason))
+		waits = append(waits, fmt.Sprintf("%s is %s: %s", to, j.Health, c.reason(to, j.Health)))
 	case healthy < c.cfg.HoldDown:
 		waits = append(waits, fmt.Sprintf("%s healthy for %s of the hold-down of %s",
 			to, seconds(healthy), seconds(c.cfg.HoldDown)))

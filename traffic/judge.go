@@ -19,6 +19,14 @@ type ballot struct {
 	region proa.Region
 }
 
+// place is a region's in a pair.
+func place(r proa.Region) int {
+	if r == proa.AWS {
+		return 0
+	}
+	return 1
+}
+
 // Judgement is what the vantages together say of one region.
 type Judgement struct {
 	Health proa.Health `json:"health"`
@@ -39,9 +47,9 @@ type VantageView struct {
 // votes lists each configured vantage's word on a region; silence and stale words are unknown.
 func (c *Controller) votes(r proa.Region) []VantageView {
 	views := make([]VantageView, 0, len(c.cfg.Vantages))
-	for _, v := range c.cfg.Vantages {
+	for i, v := range c.cfg.Vantages {
 		view := VantageView{Vantage: v, Region: r, Health: proa.Unknown, Reason: "has not reported yet"}
-		if h, ok := c.heard[ballot{v.Name, r}]; ok {
+		if h := &c.heard[i][place(r)]; !h.at.IsZero() {
 			view.Health, view.Reason = h.verdict.Health, h.verdict.Reason
 			view.Since, view.Heard = h.verdict.Since, h.at
 			if age := c.now.Sub(h.at); age > c.cfg.StaleAfter {
@@ -67,8 +75,8 @@ func (c *Controller) count(r proa.Region) count {
 	beside := 0 // of those who say "healthy"
 	for i := range c.cfg.Vantages {
 		v := &c.cfg.Vantages[i]
-		h, ok := c.heard[ballot{v.Name, r}]
-		if !ok || h.verdict.Health == proa.Unknown || c.now.Sub(h.at) > c.cfg.StaleAfter {
+		h := &c.heard[i][place(r)]
+		if h.at.IsZero() || h.verdict.Health == proa.Unknown || c.now.Sub(h.at) > c.cfg.StaleAfter {
 			continue
 		}
 		n.reporting++
@@ -193,6 +201,7 @@ func (c *Controller) hearReplication(s Replication) {
 		l.okSince = time.Time{}
 	}
 	l.state, l.at = s, c.now
+	c.refreshLinks()
 }
 
 // refreshLinks starts, keeps or breaks each direction's dwell.

@@ -61,13 +61,13 @@ func (r *Reach) cause(c traffic.Cause) {
 func Run(seed uint64, bug Bug, log func(string, ...any)) (Reach, error) {
 	w := newWorld(seed, bug)
 	w.log = log
-	for range rounds {
+	for range w.rounds {
 		w.round(true)
 		if w.check.failed != nil {
 			return w.reach, w.check.failed
 		}
 	}
-	if seed%8 == 0 {
+	if seed%16 == 0 {
 		w.settle()
 	}
 	if w.check.failed != nil {

@@ -9,7 +9,7 @@ import (
 
 // mishap breaks or heals something, most of the time nothing.
 func (w *world) mishap(d *dice.Dice) {
-	if d.N(3) != 0 {
+	if !d.One(w.calm) {
 		return
 	}
 	n := &w.nodes[d.N(nodes)]

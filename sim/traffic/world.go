@@ -12,7 +12,8 @@ import (
 
 const (
 	nodes     = 3
-	rounds    = 80
+	short     = 28                     // rounds of most schedules
+	long      = 80                     // of one in eight, and of more where traffic comes back by stages
 	lease     = 800 * time.Millisecond // of data sync's owner
 	tolerance = time.Second            // by which the nodes' clocks make times uncertain
 	electing  = 600 * time.Millisecond
@@ -35,6 +36,8 @@ func index(r proa.Region) int {
 type world struct {
 	seed   uint64
 	dice   dice.Dice
+	rounds int
+	calm   int // one round in so many has a mishap
 	cfg    traffic.Config
 	bug    Bug
 	now    time.Duration
@@ -98,6 +101,10 @@ const never = time.Duration(1) << 62
 func newWorld(seed uint64, bug Bug) *world {
 	w := &world{seed: seed, dice: dice.Dice{State: seed}, bug: bug, up: [2]bool{true, true}, leader: -1}
 	w.cfg = w.policy()
+	w.rounds, w.calm = short, 2+w.dice.N(3)
+	if w.dice.One(8) || w.cfg.Failback == traffic.FailbackGradual && w.dice.One(4) {
+		w.rounds = long
+	}
 	first, err := traffic.NewController(w.cfg, traffic.State{}, epoch)
 	if err != nil {
 		panic(fmt.Sprintf("seed %d: %v", seed, err)) // the simulator's own mistake
@@ -305,7 +312,7 @@ func (w *world) listen(n *node) {
 		if !w.hears(n, j) {
 			continue
 		}
-		if !n.leads && (w.turn+n.id)%2 == 0 { // to stand by, each other time is often enough
+		if !n.leads && (w.turn+n.id)%4 != 0 { // to stand by, now and then is often enough
 			continue
 		}
 		_ = w.step(n, traffic.NodeHeard{Node: w.name(j)})
