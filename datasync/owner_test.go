@@ -218,3 +218,33 @@ func TestAStandbyKeepsAnnouncementsUntilTheOwnerHasSeenThem(t *testing.T) {
 		t.Errorf("%v, %d announcements are left", err, announced())
 	}
 }
+
+// TestAWriteFromBeforeTheFeedIsNotMissedForEver: what was acknowledged before data sync first read a feed comes by the
+// scan, and no change in the feed will ever settle its announcement.
+func TestAWriteFromBeforeTheFeedIsNotMissedForEver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.join("node-1", vfs.NewMem())
+	content, at := order("k1", "x"), time.Now().Add(-time.Minute)
+	err := a.s.Announce(t.Context(), proa.Announcement{
+		Region: proa.AWS, Table: "orders", Key: schema.Attributes(key("k1")), At: at,
+		Version: proa.Version{Time: hlc.At(at), Region: proa.AWS, Hash: proa.ContentHash(content)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.s.Assign(Tenure{Owner: "node-1", Epoch: 1})
+	a.settle()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		n, _, err := a.s.store.Announced(proa.AWS, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d announcements are kept after everything was shown", n)
+		}
+	}
+}

@@ -46,12 +46,20 @@ func (s *Service) unheard(span Unheard) error {
 	})
 }
 
-// alive notes that the node is there, and forgets the spans that the feeds have filled since.
+// alive notes that the node is there, and forgets what the feeds have filled since: spans, and writes
+// announced before a feed began, which a scan has shown and no feed ever will.
 func (s *Service) alive(ctx context.Context) error {
 	for {
 		err := s.store.Lazy(func(tx *shadow.Tx) error {
 			for _, r := range proa.Regions() {
-				if err := tx.DropUnheard(r, s.shownThrough(r)); err != nil {
+				through := s.shownThrough(r)
+				if err := tx.DropUnheard(r, through); err != nil {
+					return err
+				}
+				if through.IsZero() {
+					continue
+				}
+				if _, err := tx.ShownBefore(r, through.Add(-followMargin)); err != nil {
 					return err
 				}
 			}

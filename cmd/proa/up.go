@@ -22,7 +22,7 @@ import (
 
 func (a *app) upCommand() *cobra.Command {
 	ports := supervisor.DefaultPorts()
-	nodes := 1
+	nodes := 3
 	var file, portMode string
 	cmd := &cobra.Command{
 		Use:     "up",
@@ -43,7 +43,7 @@ func (a *app) upCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&file, "config", "", "a proa.yaml; addresses and credentials of the local clouds are filled in")
-	f.IntVar(&nodes, "nodes", nodes, "1 alone, or 3 or 5 that decide together: one beside each cloud, the others elsewhere")
+	f.IntVar(&nodes, "nodes", nodes, "3 or 5 that decide together, one beside each cloud and the others elsewhere; or 1 alone")
 	f.StringVar(&portMode, "ports", "", "auto: any free ports, kept for the next start")
 	f.IntVar(&ports.Gateway, "gateway-port", ports.Gateway, "port of both gateways, on their two addresses")
 	f.IntVar(&ports.AWS, "aws-port", ports.AWS, "port of every AWS API")
@@ -61,7 +61,7 @@ func (a *app) up(ctx context.Context, cfg config.Config, ports supervisor.Ports,
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	fmt.Fprintln(a.stderr, "starting both clouds and the node …")
+	fmt.Fprintln(a.stderr, "starting both clouds and the nodes …")
 	err = s.Run(ctx, func() {
 		writeAddresses(a.stdout, s.State(), cfg, a.dir, time.Since(started))
 		a.writeConsole(ctx)

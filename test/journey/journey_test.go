@@ -27,17 +27,17 @@ func TestJourney(t *testing.T) {
 	(&journey{system: s}).run(t)
 }
 
-// TestJourneyWithANodeThatDies is the same while the node is killed ten times at random points: the end state must be the same.
-func TestJourneyWithANodeThatDies(t *testing.T) {
+// TestJourneyWithNodesThatDie is the same while one of the three nodes is killed, ten times at random points: the end state must be the same.
+func TestJourneyWithNodesThatDie(t *testing.T) {
 	s := start(t, binary(t), filepath.Join(t.TempDir(), "proa"))
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	j := &journey{system: s, killer: startKiller(s, seed, 10)}
 	j.run(t)
 	j.killer.finish()
-	t.Logf("the node was killed %d times", j.killer.count())
+	t.Logf("nodes were killed %d times", j.killer.count())
 	if j.killer.count() != 10 {
-		t.Errorf("the node was killed %d times, want 10", j.killer.count())
+		t.Errorf("nodes were killed %d times, want 10", j.killer.count())
 	}
 	j.endEqual(t)
 }
@@ -60,7 +60,7 @@ func TestUpAgain(t *testing.T) {
 	mustRequest(t, "GET", after.Regions["aws"].Gateway+"/orders/kept", "")
 }
 
-// killer SIGKILLs the node at random moments.
+// killer SIGKILLs a node at random moments.
 type killer struct {
 	stop chan struct{}
 	done sync.WaitGroup
@@ -80,7 +80,7 @@ func startKiller(s *system, seed uint64, times int) *killer {
 				time.Sleep(wait)
 			case <-time.After(wait):
 			}
-			if s.killNode() == nil {
+			if s.killNode(fmt.Sprintf("node-%d", 1+rng.IntN(3))) == nil {
 				k.mu.Lock()
 				k.n++
 				k.mu.Unlock()
@@ -103,7 +103,7 @@ func (k *killer) count() int {
 
 type journey struct {
 	*system
-	killer *killer // nil: the node lives
+	killer *killer // nil: the nodes live
 	v      vendors
 	aws    string // gateway URLs
 	azure  string

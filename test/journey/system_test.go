@@ -220,8 +220,8 @@ func (s *system) status() status {
 	return st
 }
 
-// nodePID asks for the node's process; 0 while there is none. It may be called from any goroutine.
-func (s *system) nodePID() int {
+// nodePID asks for a node's process; 0 while there is none. It may be called from any goroutine.
+func (s *system) nodePID(name string) int {
 	out, err := exec.Command(s.bin, "status", "--dir", s.dir, "-o", "json").Output()
 	if err != nil {
 		return 0
@@ -231,30 +231,30 @@ func (s *system) nodePID() int {
 		return 0
 	}
 	for _, p := range st.Processes {
-		if p.Name == "node-1" {
+		if p.Name == name {
 			return p.PID
 		}
 	}
 	return 0
 }
 
-// killNode SIGKILLs the node and waits until the supervisor has started another.
-func (s *system) killNode() error {
+// killNode SIGKILLs a node and waits until the supervisor has started another.
+func (s *system) killNode(name string) error {
 	old := 0
 	for deadline := time.Now().Add(20 * time.Second); old == 0; time.Sleep(10 * time.Millisecond) {
-		if old = s.nodePID(); old == 0 && time.Now().After(deadline) {
-			return errors.New("no node runs")
+		if old = s.nodePID(name); old == 0 && time.Now().After(deadline) {
+			return errors.New(name + " does not run")
 		}
 	}
 	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
 		return err
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if now := s.nodePID(); now != 0 && now != old {
+		if now := s.nodePID(name); now != 0 && now != old {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return errors.New("the node was not started again")
+			return errors.New(name + " was not started again")
 		}
 	}
 }
