@@ -83,6 +83,7 @@ func (c *Controller) Step(now time.Time, in Input) []Output {
 		c.now = now
 	}
 	c.out = nil
+	c.look() // first at what has grown old, or a node that was frozen would take its gap for health
 	switch in := in.(type) {
 	case Observed:
 		for _, v := range in.Verdicts {
@@ -105,16 +106,22 @@ func (c *Controller) Step(now time.Time, in Input) []Output {
 		c.hearFence(in)
 	}
 	c.expireHold()
-	if !c.counted.Equal(c.now) {
-		c.counted = c.now
-		c.refreshJudgements()
-		c.refreshLinks()
-	}
+	c.look()
 	if cmd, ok := in.(Command); ok {
 		c.command(cmd)
 	}
 	c.decide()
 	return c.out
+}
+
+// look counts votes and looks at ages, unless nothing can have changed.
+func (c *Controller) look() {
+	if c.counted.Equal(c.now) {
+		return
+	}
+	c.counted = c.now
+	c.refreshJudgements()
+	c.refreshLinks()
 }
 
 // observe notes a verdict of a configured vantage; others have no vote.

@@ -400,6 +400,25 @@ func TestAnObstacleIsToldOnce(t *testing.T) {
 	r.wantWaiting("no answer in 319 ms")
 }
 
+// A process that was stopped has seen nothing meanwhile: its hold-down begins again.
+func TestAFreezeBreaksTheHoldDown(t *testing.T) {
+	r := newRig(t, Default(), State{})
+	r.pass(5 * time.Second)
+	r.health[proa.AWS] = proa.Unhealthy
+	r.pass(5 * time.Second)
+	r.wantActive(proa.Azure, 2)
+	r.health[proa.AWS] = proa.Healthy
+	r.pass(20 * time.Second)
+	r.now = r.now.Add(time.Minute)
+	r.step(Observed{[]proa.Verdict{
+		{Region: proa.AWS, Health: proa.Healthy, By: "node-1"}, {Region: proa.Azure, Health: proa.Healthy, By: "node-1"},
+	}})
+	r.pass(25 * time.Second)
+	r.wantActive(proa.Azure, 2)
+	r.pass(10 * time.Second)
+	r.wantActive(proa.AWS, 3)
+}
+
 func TestVotesOutliveANewPolicy(t *testing.T) {
 	cfg := Default()
 	cfg.Vantages = []Vantage{{Name: "a"}, {Name: "b"}, {Name: "c"}}

@@ -179,7 +179,7 @@ func (w *world) frozen(i int) bool { return w.nodes[i].frozen > w.now }
 
 // reaches reports whether two nodes can talk both ways.
 func (w *world) reaches(i, j int) bool {
-	return i == j || !w.cut[i][j] && !w.cut[j][i] && !w.frozen(i) && !w.frozen(j)
+	return !w.frozen(i) && (i == j || !w.cut[i][j] && !w.cut[j][i] && !w.frozen(j))
 }
 
 // majority reports whether the node can talk to enough others.
@@ -292,6 +292,7 @@ func (w *world) round(faults bool) {
 // listen has a node hear its peers and itself.
 func (w *world) listen(n *node) {
 	n.batch = n.batch[:0]
+	w.check.listen(w, n) // what it was told has grown old
 	for j := range w.nodes {
 		hears := w.hears(n, j)
 		if !hears && !w.bug.oldVotes {
