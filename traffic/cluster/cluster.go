@@ -98,6 +98,8 @@ type hearing struct {
 	beat   Beat
 	at     time.Time
 	offset time.Duration // the least difference between our time and its, on this connection
+	// knew is the At of its last beat that was said with all that is agreed here; 0: none.
+	knew time.Duration
 }
 
 type inbound struct {
@@ -223,8 +225,8 @@ func (c *Cluster) Tell(change func(*News) (atOnce bool)) {
 	}
 }
 
-// Acknowledged returns when this node sent the last beat that who decides has heard: the other node
-// that leads, or a majority where this one does. It carries a monotonic reading, so a node that was
+// Acknowledged returns when this node sent the last beat that who decides has heard, and that was said
+// with all that is agreed: the other node that leads, or a majority where this one does. It carries a monotonic reading, so a node that was
 // frozen finds it old. The zero time: nobody has.
 func (c *Cluster) Acknowledged() time.Time {
 	v := c.view.Load()

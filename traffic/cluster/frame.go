@@ -37,8 +37,8 @@ type Beat struct {
 	Seq uint64 `json:"seq"`
 	// At is the sender's monotonic time. A beat that a healed link delivers late is told by it.
 	At time.Duration `json:"at"`
-	// Echo holds the At of the last beat heard of each node: who leads tells an owner so that its lease
-	// goes on.
+	// Echo holds, for each node, the At of the last beat heard of it that had all that the sender knows
+	// to be agreed: who leads tells an owner so that its lease goes on.
 	Echo map[string]time.Duration `json:"echo,omitempty"`
 	News
 }

@@ -110,6 +110,13 @@ func (c *Cluster) takeBeat(name string, body []byte, first bool) error {
 	}
 	fresh := offset-h.offset < staleBeat
 	if fresh {
+		if h.beat.ID != b.ID || b.At < h.beat.At { // another process: it never said what its predecessor did
+			h.knew = 0
+		}
+		// Whoever does not know what was agreed may take itself for data sync's owner, and is not told to go on.
+		if r := c.view.Load().Record; b.Generation == r.Generation && b.Seq >= r.Seq {
+			h.knew = b.At
+		}
 		h.beat, h.at = b, now
 	}
 	c.heard[name] = h
@@ -130,7 +137,9 @@ func (c *Cluster) beat() []byte {
 	c.mu.Lock()
 	b.News, b.Echo = c.news, map[string]time.Duration{}
 	for name, h := range c.heard {
-		b.Echo[name] = h.beat.At
+		if h.knew > 0 {
+			b.Echo[name] = h.knew
+		}
 	}
 	body, err := json.Marshal(b)
 	c.mu.Unlock()
