@@ -39,6 +39,10 @@ type Config struct {
 	Supervisor Supervisor
 	// Live tells what is so now. It is asked ten times a second and must not block.
 	Live func() Live
+	// Peers asks the other nodes for their audits, and names those that do not answer; nil where there are none.
+	Peers func(context.Context) ([]Entry, []string)
+	// Scenarios are the drills that a page may begin, through Supervisor.
+	Scenarios []Scenario
 	// Collector is where every process's telemetry comes together.
 	Collector *telemetry.Collector
 	// Dir keeps history, incidents and audit; bounded to about 10 MB.
@@ -49,6 +53,10 @@ type Config struct {
 
 // Server serves the console.
 type Server struct {
+	// Audit and Drills are kept here and also filled by the node's control API.
+	Audit  *Audit
+	Drills *Drills
+
 	cfg      Config
 	ln       net.Listener
 	http     *http.Server
@@ -56,7 +64,6 @@ type Server struct {
 	feed     *feed
 	watch    *watcher
 	history  *history
-	audit    *audit
 }
 
 // The server's bounds.
@@ -76,11 +83,14 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, sessions: newSessions(cfg.Token, cfg.Clock), feed: newFeed()}
 	var err error
-	if s.audit, err = openAudit(filepath.Join(cfg.Dir, "audit.log"), cfg.Clock); err != nil {
+	if s.Audit, err = OpenAudit(filepath.Join(cfg.Dir, "audit.log"), cfg.Clock); err != nil {
 		return nil, err
 	}
 	if s.history, err = openHistory(filepath.Join(cfg.Dir, "history")); err != nil {
-		return nil, errors.Join(err, s.audit.Close())
+		return nil, errors.Join(err, s.Audit.Close())
+	}
+	if s.Drills, err = openDrills(filepath.Join(cfg.Dir, "drills"), cfg.Clock); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	s.watch = openWatcher(filepath.Join(cfg.Dir, "incidents.json"), cfg.Logger)
 	if s.ln, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.Listen); err != nil {
@@ -96,7 +106,7 @@ func New(cfg Config) (*Server, error) {
 
 // Close releases what New opened. Run does so itself.
 func (s *Server) Close() error {
-	err := errors.Join(s.audit.Close(), s.history.Close())
+	err := errors.Join(s.Audit.Close(), s.history.Close())
 	if s.ln != nil {
 		s.ln.Close()
 	}
@@ -170,7 +180,7 @@ func (s *Server) observe(ctx context.Context) error {
 func (s *Server) frame(now time.Time, live Live) *Frame {
 	return &Frame{
 		At: now.UTC(), Live: live, Stats: s.cfg.Collector.Read(), Traces: s.cfg.Collector.Settled(maxFrameTraces),
-		Faults: s.feed.faults(),
+		Faults: s.feed.faults(), Drill: s.Drills.current(),
 	}
 }
 

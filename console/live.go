@@ -101,6 +101,7 @@ type Frame struct {
 	Traces   []telemetry.Trace          `json:"traces,omitempty"`
 	Faults   Faults                     `json:"faults"`
 	Incident *Incident                  `json:"incident"`
+	Drill    *Drill                     `json:"drill"` // the one under way, or that has just ended
 }
 
 const maxFrameTraces = 12

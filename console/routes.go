@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"fmt"
 	"html/template"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -36,14 +38,17 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("GET /v1/incidents", s.signedIn(func(w http.ResponseWriter, _ *http.Request, _ session) {
 		answer(w, map[string]any{"incidents": s.watch.all()}, nil)
 	}))
-	mux.Handle("GET /v1/audit", s.signedIn(func(w http.ResponseWriter, _ *http.Request, _ session) {
-		entries, err := s.audit.last(maxAuditPage)
-		answer(w, map[string]any{"entries": entries}, err)
-	}))
+	mux.Handle("GET /v1/audit", s.signedIn(s.orders))
 	mux.Handle("GET /v1/traces", s.signedIn(func(w http.ResponseWriter, r *http.Request, _ session) {
 		answer(w, map[string]any{"traces": s.cfg.Collector.Recent(r.FormValue("arrow"), 20)}, nil)
 	}))
 	mux.Handle("POST /v1/faults/{verb}/{target}", s.signedIn(s.fault))
+	mux.Handle("GET /v1/drills", s.signedIn(s.drills))
+	mux.Handle("GET /v1/drills/{id}", s.signedIn(s.drill))
+	mux.Handle("GET /v1/drills/{id}/report.html", s.signedIn(s.drillPage(".html", "text/html; charset=utf-8")))
+	mux.Handle("GET /v1/drills/{id}/report.json", s.signedIn(s.drillPage(".report.json", "application/json")))
+	mux.Handle("POST /v1/drills", s.signedIn(s.beginDrill))
+	mux.Handle("POST /v1/drills/stop", s.signedIn(s.stopDrill))
 	mux.Handle("/v1/node/{path...}", s.signedIn(s.node))
 	return s.guard(mux)
 }
@@ -62,6 +67,37 @@ func (s *Server) about(w http.ResponseWriter, _ *http.Request, who session) {
 	answer(w, Session{
 		CSRF: s.sessions.csrf(who), Until: who.until, Node: s.cfg.Live().Node, Faults: s.cfg.Supervisor.Address != "", Who: who.name(),
 	}, nil)
+}
+
+// Orders is GET /v1/audit: what operators have ordered, of every place that could be asked, the newest first.
+type Orders struct {
+	Entries []Entry  `json:"entries"`
+	Missing []string `json:"missing"` // places that did not answer
+}
+
+func (s *Server) orders(w http.ResponseWriter, r *http.Request, _ session) {
+	own, err := s.Audit.Last(maxAuditPage)
+	reply := Orders{Entries: own, Missing: []string{}}
+	node := s.cfg.Live().Node
+	for i := range own {
+		own[i].Place = node
+	}
+	if s.cfg.Peers != nil {
+		others, missing := s.cfg.Peers(r.Context())
+		reply.Entries, reply.Missing = append(reply.Entries, others...), append(reply.Missing, missing...)
+	}
+	if s.cfg.Supervisor.Address != "" {
+		ctx, cancel := context.WithTimeout(r.Context(), faultsTimeout)
+		defer cancel()
+		var made Orders
+		if _, err := s.cfg.Supervisor.call(ctx, http.MethodGet, "/v1/audit", nil, &made); err != nil {
+			reply.Missing = append(reply.Missing, "the supervisor")
+		}
+		reply.Entries = append(reply.Entries, made.Entries...)
+	}
+	slices.SortStableFunc(reply.Entries, func(a, b Entry) int { return b.At.Compare(a.At) })
+	reply.Entries = reply.Entries[:min(len(reply.Entries), maxAuditPage)]
+	answer(w, reply, err)
 }
 
 // home is the page, or the way in.
@@ -104,7 +140,7 @@ func (s *Server) loginByToken(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) enter(w http.ResponseWriter, r *http.Request, err error, how string) {
-	s.audit.note(Entry{Who: "login by " + how, From: r.RemoteAddr, What: "login", Result: resultOf(err)})
+	s.Audit.Note(Entry{Who: "login by " + how, From: r.RemoteAddr, What: "login", Result: resultOf(err)})
 	if err != nil {
 		page(w, http.StatusUnauthorized, "login.html", map[string]string{"Error": err.Error()})
 		return
@@ -173,7 +209,8 @@ func (s *Server) node(w http.ResponseWriter, r *http.Request, who session) {
 			return
 		}
 	}
-	out, err := http.NewRequestWithContext(r.Context(), r.Method, "/v1/"+name+"?"+r.URL.RawQuery, bytes.NewReader(body))
+	ctx := context.WithValue(r.Context(), noted{}, true)
+	out, err := http.NewRequestWithContext(ctx, r.Method, "/v1/"+name+"?"+r.URL.RawQuery, bytes.NewReader(body))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
@@ -184,42 +221,6 @@ func (s *Server) node(w http.ResponseWriter, r *http.Request, who session) {
 	reply := &recorder{ResponseWriter: w}
 	s.cfg.API.ServeHTTP(reply, out)
 	if r.Method == http.MethodPost && name != "verify" && !strings.HasSuffix(name, "/replay") && !strings.HasSuffix(name, "/show") {
-		s.audit.note(Entry{Who: who.name(), From: r.RemoteAddr, What: name + " " + brief(body), Result: reply.result()})
+		s.Audit.Note(Entry{Who: who.name(), From: r.RemoteAddr, What: name + " " + brief(body), Result: reply.result()})
 	}
-}
-
-// brief is the beginning of a body, for the audit.
-func brief(body []byte) string {
-	const most = 400
-	text := strings.Join(strings.Fields(string(body)), " ")
-	if len(text) > most {
-		text = text[:most] + " …"
-	}
-	return text
-}
-
-// recorder remembers an answer's status and what a refusal said.
-type recorder struct {
-	http.ResponseWriter
-	status int
-	text   []byte
-}
-
-func (r *recorder) WriteHeader(status int) {
-	r.status = status
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (r *recorder) Write(p []byte) (int, error) {
-	if r.status >= 400 && len(r.text) < 500 {
-		r.text = append(r.text, p[:min(len(p), 500)]...)
-	}
-	return r.ResponseWriter.Write(p)
-}
-
-func (r *recorder) result() string {
-	if r.status >= 400 {
-		return "refused: " + strings.TrimSpace(string(r.text))
-	}
-	return "ok"
 }

@@ -59,6 +59,7 @@ func (v Supervisor) call(ctx context.Context, method, path string, body []byte, 
 		return 0, fmt.Errorf("supervisor: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+v.Token.Reveal())
+	req.Header.Set(NotedHeader, "console")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, fmt.Errorf("the supervisor does not answer: %w", err)
@@ -109,7 +110,7 @@ func (s *Server) fault(w http.ResponseWriter, r *http.Request, who session) {
 		s.watch.expect(s.cfg.Clock(), target) // the moment of the order, not of the next look
 	}
 	_, err = s.cfg.Supervisor.call(ctx, http.MethodPost, "/v1/"+verb+"/"+target, body, nil)
-	s.audit.note(Entry{Who: who.name(), From: r.RemoteAddr, What: strings.TrimSpace(verb + " " + target + " " + brief(body)), Result: resultOf(err)})
+	s.Audit.Note(Entry{Who: who.name(), From: r.RemoteAddr, What: strings.TrimSpace(verb + " " + target + " " + brief(body)), Result: resultOf(err)})
 	if err != nil {
 		refuse(w, http.StatusConflict, err.Error())
 		return

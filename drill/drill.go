@@ -5,6 +5,7 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -33,6 +34,9 @@ type System interface {
 	// Verify compares both sides; inFlight keys are not yet settled.
 	Verify(ctx context.Context) (keys, differences, inFlight int64, err error)
 }
+
+// ErrNotHealed says that a drill which ended early could not end its faults.
+var ErrNotHealed = errors.New("what it had broken is not healed")
 
 // View is the traffic manager's account.
 type View struct {
@@ -141,7 +145,9 @@ func perform(ctx context.Context, cfg *Config, s *Scenario, seed uint64) (*Run, 
 	stopSampling()
 	<-sampled
 	if err != nil {
-		_ = cfg.System.Heal(context.WithoutCancel(ctx)) // the first error is what went wrong
+		if herr := cfg.System.Heal(context.WithoutCancel(ctx)); herr != nil {
+			err = fmt.Errorf("%w; %w: %w", err, ErrNotHealed, herr)
+		}
 		return nil, err
 	}
 	d.finish()
@@ -236,13 +242,16 @@ func (d *run) finish() {
 
 // until polls until done reports true, for at most the configured limit.
 func (d *run) until(ctx context.Context, what string, every time.Duration, done func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Limit)
+	limited, cancel := context.WithTimeout(ctx, d.cfg.Limit)
 	defer cancel()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for !done() {
 		select {
-		case <-ctx.Done():
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			return fmt.Errorf("waited %s for %s", d.cfg.Limit, what)
 		case <-tick.C:
 		}

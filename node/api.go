@@ -9,9 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/console"
 	"github.com/proa-cloud/proa/internal/telemetry"
 )
 
@@ -64,9 +66,10 @@ func (n *node) listen() (*api, error) {
 		mux.Handle(pattern, requireToken(control, n.routed(pattern, serve(handle))))
 	}
 	n.picture.routes(mux, control, announce)
+	n.auditRoutes(mux)
 	mux.Handle("POST "+announcePath, requireToken(announce, serve(a.announce)))
 	a.http = &http.Server{
-		Handler:           limitBodies(limitRequests(mux)),
+		Handler:           limitBodies(limitRequests(n.audited(mux))),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
@@ -79,8 +82,11 @@ func (n *node) listen() (*api, error) {
 func limitBodies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		most := int64(maxBody)
-		if r.URL.Path == "/v1/conflicts/settle" {
+		switch {
+		case r.URL.Path == "/v1/conflicts/settle":
 			most = maxDataBody
+		case strings.HasPrefix(r.URL.Path, "/v1/drills/"):
+			most = console.MaxDrill
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, most)
 		next.ServeHTTP(w, r)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/proa-cloud/proa/internal/supervisor"
 	"github.com/proa-cloud/proa/node"
 )
 
@@ -31,7 +30,7 @@ func (a *app) consoleCommand() *cobra.Command {
 
 func (a *app) consoleLink(ctx context.Context) (node.ConsoleLink, error) {
 	var link node.ConsoleLink
-	c, err := supervisor.Dial(a.dir)
+	c, err := a.dial()
 	if err != nil {
 		return link, err
 	}

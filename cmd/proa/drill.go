@@ -29,6 +29,7 @@ type drillFlags struct {
 	clients             []string
 	junit, html, config string
 	yes                 bool
+	by                  string
 }
 
 func (a *app) drillCommand() *cobra.Command {
@@ -66,6 +67,8 @@ func (a *app) drillCommand() *cobra.Command {
 	f.StringVar(&o.html, "html", "", "write an HTML report to the file")
 	f.StringVar(&o.config, "config", "", "drill the regions of a proa.yaml through its node")
 	f.BoolVar(&o.yes, "yes", false, "really drill the regions of --config")
+	f.StringVar(&o.by, "by", operator(), "who drills, for the record")
+	_ = f.MarkHidden("by") // there is such a flag
 	cmd.AddCommand(a.drillListCommand(), a.drillShowCommand())
 	return a.outputFlag(cmd)
 }
@@ -156,24 +159,20 @@ func (a *app) drill(cmd *cobra.Command, args []string, o drillFlags) error {
 	if !cmd.Flags().Changed("seed") {
 		o.seed = uint64(rand.Uint32())
 	}
-	perform := func(ctx context.Context, cfg drill.Config, err error) (*drill.Report, error) {
-		if err != nil {
-			return nil, err
-		}
-		cfg.Objectives = drill.Objectives{RTOMS: millis(o.rto), RPOMS: millis(o.rpo), ConvergeMS: millis(o.converge), SLO: o.slo}
-		cfg.Seed, cfg.Repeat = o.seed, o.repeat
-		cfg.Progress = func(s string) { fmt.Fprintln(a.stderr, s) }
-		return drill.Drill(ctx, cfg, list)
-	}
+	ctx, cancel := untilOrphaned(cmd.Context())
+	defer cancel()
 	var report *drill.Report
 	if o.config != "" {
 		cfg, cerr := remoteDrill(o.config)
-		report, err = perform(cmd.Context(), cfg, cerr)
+		report, err = a.perform(ctx, cfg, cerr, list, &o)
 	} else {
-		report, err = a.withSystem(cmd.Context(), func(ctx context.Context, c *supervisor.Client) (*drill.Report, error) {
+		report, err = a.withSystem(ctx, func(ctx context.Context, c *supervisor.Client) (*drill.Report, error) {
 			cfg, err := drillConfig(ctx, c)
-			return perform(ctx, cfg, err)
+			return a.perform(ctx, cfg, err, list, &o)
 		})
+	}
+	if errors.Is(err, context.Canceled) && !errors.Is(err, drill.ErrNotHealed) {
+		return errors.New("the drill was stopped; everything it had broken is healed")
 	}
 	if err != nil {
 		return err
@@ -185,6 +184,31 @@ func (a *app) drill(cmd *cobra.Command, args []string, o drillFlags) error {
 		return &exitCode{code: exitMissed}
 	}
 	return nil
+}
+
+// perform drills, and tells the nodes how it goes.
+func (a *app) perform(ctx context.Context, cfg drill.Config, err error, list []drill.Scenario, o *drillFlags) (*drill.Report, error) {
+	if err != nil {
+		return nil, err
+	}
+	system := cfg.System.(*drilled)
+	system.Operator = "drill by " + o.by
+	t := newDrillTeller(system.Client, o.by, list, o)
+	cfg.Objectives = drill.Objectives{RTOMS: millis(o.rto), RPOMS: millis(o.rpo), ConvergeMS: millis(o.converge), SLO: o.slo}
+	cfg.Seed, cfg.Repeat = o.seed, o.repeat
+	cfg.Progress = func(s string) {
+		fmt.Fprintln(a.stderr, s)
+		t.say(s)
+	}
+	telling, stop := context.WithCancel(ctx)
+	defer stop()
+	go t.run(telling)
+	sayReady()
+	report, err := drill.Drill(ctx, cfg, list)
+	stop()
+	<-t.done
+	t.end(ctx, report, err)
+	return report, err
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

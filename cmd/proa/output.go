@@ -129,7 +129,13 @@ func (a *app) progress(what string, do func() error) error {
 }
 
 // dial finds the running system.
-func (a *app) dial() (*supervisor.Client, error) { return supervisor.Dial(a.dir) }
+func (a *app) dial() (*supervisor.Client, error) {
+	c, err := supervisor.Dial(a.dir)
+	if err == nil {
+		c.Operator = operator()
+	}
+	return c, err
+}
 
 // orDash renders what may be unknown.
 func orDash[T any](v *T, suffix string) string {

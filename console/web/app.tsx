@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Conflicts } from "./conflicts";
 import { Data } from "./data";
 import { Dialogs } from "./dialog";
+import { DrillStrip } from "./drills";
 import { clock, regionName } from "./format";
 import { History } from "./history";
 import { Live } from "./live";
@@ -85,6 +86,7 @@ function App() {
     <>
       <a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>
       <Header view={chosen.id} />
+      <DrillStrip />
       <main id="main" tabIndex={-1}>{frame && session ? <chosen.view /> : <p class="empty" role="status">Waiting for the node …</p>}</main>
       <Announcer />
       <Dialogs />

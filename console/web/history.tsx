@@ -1,5 +1,6 @@
 // History: an hour by the second, a day by ten seconds, thirty days by five minutes.
 import { useState } from "preact/hooks";
+import { DrillHistory } from "./drills";
 import { ms } from "./format";
 import { historyOf, Plot } from "./plot";
 import { usePoll } from "./store";
@@ -26,6 +27,7 @@ export function History() {
       </div>
       {error ? <p class="error" role="alert">{error}</p> : null}
       <div class="columns plots">{plots.map((p) => <div class="panel" key={p.title + range}><Plot range={range} {...p} given={data} /></div>)}</div>
+      <DrillHistory />
     </section>
   );
 }

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { act, confirm } from "./dialog";
 import { ago, clock, day, other, regionName } from "./format";
+import { DrillPanel } from "./drills";
 import { dead, faultsOf } from "./model";
 import { Frame, post, usePoll, useStore } from "./store";
 
@@ -39,6 +40,7 @@ export function Operate() {
         <Switches frame={frame} />
         {session?.faults ? <GameDay frame={frame} /> : <div class="panel"><h3>Game day</h3><p class="muted">Faults are made by the supervisor of <code>proa up</code>. This node runs without one: break a real region with its own tools, and watch here.</p></div>}
       </div>
+      <DrillPanel />
       <Audit />
     </section>
   );
@@ -150,16 +152,30 @@ function Fields({ title, verb, region, fields, scopes, direction }: FieldProps) 
   );
 }
 
+/** plainly is an order without JSON's punctuation. */
+function plainly(what: string): string {
+  const at = what.indexOf("{");
+  if (at < 0) return what;
+  try {
+    const body = Object.entries(JSON.parse(what.slice(at))).filter(([k]) => k !== "by");
+    return what.slice(0, at) + body.map(([k, v]) => `${k} ${typeof v === "object" ? JSON.stringify(v) : v}`).join(", ");
+  } catch {
+    return what;
+  }
+}
+
 function Audit() {
-  const { data, error } = usePoll<{ entries: any[] }>("/v1/audit", 4000);
+  const { data, error } = usePoll<{ entries: any[]; missing: string[] }>("/v1/audit", 4000);
   return (
     <div class="panel" data-panel="audit">
-      <h3>What operators did here</h3>
+      <h3>What operators did</h3>
+      <p class="muted">On every node and the supervisor, from this page and from the command line.</p>
       {error ? <p class="error">{error}</p> : null}
+      {data?.missing?.length ? <p class="strip">Not heard: {data.missing.join(", ")}.</p> : null}
       <div class="scroll">
         <table>
-          <thead><tr><th scope="col">When</th><th scope="col">Who</th><th scope="col">What</th><th scope="col">Result</th></tr></thead>
-          <tbody>{(data?.entries ?? []).slice(0, 60).map((e, n) => <tr key={n}><td class="nowrap" title={day(e.at)}>{clock(e.at)}</td><td class="nowrap">{e.who}</td><td class="mono">{e.what}</td><td><span class={e.result === "ok" ? "muted" : "bad-text"}>{e.result}</span></td></tr>)}</tbody>
+          <thead><tr><th scope="col">When</th><th scope="col">Who</th><th scope="col">What</th><th scope="col">Result</th><th scope="col">Where</th></tr></thead>
+          <tbody>{(data?.entries ?? []).slice(0, 60).map((e, n) => <tr key={n}><td class="nowrap" title={day(e.at)}>{clock(e.at)}</td><td>{e.who}</td><td class="mono">{plainly(e.what)}</td><td><span class={e.result === "ok" ? "muted" : "bad-text"}>{e.result}</span></td><td class="nowrap muted">{e.place}</td></tr>)}</tbody>
         </table>
       </div>
     </div>

@@ -13,7 +13,7 @@ export type Incident = {
 };
 export type Span = { trace: string; id: string; parent?: string; arrow: string; process: string; start: string; ms: number; error?: string };
 export type Trace = { id: string; start: string; spans: Span[] };
-export type Frame = { id: number; at: string; live: any; stats: Record<string, Stats>; traces?: Trace[]; faults: any; incident: Incident | null };
+export type Frame = { id: number; at: string; live: any; stats: Record<string, Stats>; traces?: Trace[]; faults: any; incident: Incident | null; drill: any };
 export type Session = { csrf: string; node: string; faults: boolean; who: string; until: string };
 
 type State = { frame: Frame | null; connected: boolean; session: Session | null; heard: number };

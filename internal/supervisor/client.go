@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/console"
 	"github.com/proa-cloud/proa/node"
 )
 
@@ -21,7 +22,9 @@ const maxReply = 64 << 20
 type Client struct {
 	Dir   string
 	State State
-	http  *http.Client
+	// Operator is who gives orders, for the audit.
+	Operator string
+	http     *http.Client
 }
 
 // Dial reads DIR/supervisor.json. It connects to nothing yet.
@@ -124,6 +127,9 @@ func (c *Client) call(ctx context.Context, method, addr, token, path string, bod
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
+	if c.Operator != "" {
+		req.Header.Set(console.OperatorHeader, c.Operator)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		var u *url.Error

@@ -29,12 +29,13 @@ func (s *Supervisor) listenControl() (*controlServer, error) {
 		reply(w, s.Status(r.Context()), nil)
 	})
 	s.faultRoutes(mux)
+	s.drillRoutes(mux)
 	mux.HandleFunc("POST /v1/stop", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, struct{}{}, nil)
 		s.stopOnce.Do(func() { close(s.stop) })
 	})
 	return &controlServer{ln: ln, http: &http.Server{
-		Handler:           requireToken(s.state.Token, mux),
+		Handler:           requireToken(s.state.Token, s.audit.Watch(mux, ordered)),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		MaxHeaderBytes:    16 << 10,

@@ -19,6 +19,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/console"
 	"github.com/proa-cloud/proa/internal/netfault"
 )
 
@@ -49,6 +50,8 @@ type Supervisor struct {
 	node     *child   // the first one
 	nodes    []*child // all of them
 	links    []link   // between them
+	drill    *child   // the last one that was begun here
+	audit    *console.Audit
 	logs     []*logFile
 	proxies  map[proa.Region]*netfault.Proxy
 	faults   faultBook
@@ -84,7 +87,10 @@ func New(cfg Config) (*Supervisor, error) {
 		return nil, err
 	}
 	s := &Supervisor{cfg: cfg, lock: f, stop: make(chan struct{}), clouds: map[proa.Region]*child{}, proxies: map[proa.Region]*netfault.Proxy{}}
-	if err := s.prepare(); err != nil {
+	if s.audit, err = console.OpenAudit(filepath.Join(cfg.Dir, "audit.log"), time.Now); err == nil {
+		err = s.prepare()
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -125,6 +131,9 @@ func (s *Supervisor) prepare() error {
 			return err
 		}
 	}
+	if s.drill, err = s.child("drill", false); err != nil {
+		return err
+	}
 	return s.prepareNodes()
 }
 
@@ -142,6 +151,9 @@ func (s *Supervisor) Close() error {
 	var err error
 	for _, l := range s.logs {
 		err = errors.Join(err, l.Close())
+	}
+	if s.audit != nil {
+		err = errors.Join(err, s.audit.Close())
 	}
 	return errors.Join(err, s.lock.Close())
 }
@@ -223,6 +235,7 @@ func (s *Supervisor) startAll(ctx context.Context) error {
 }
 
 func (s *Supervisor) stopChildren() {
+	s.drill.stop()
 	s.stopNodes()
 	var g errgroup.Group
 	for _, c := range s.clouds {
