@@ -71,7 +71,7 @@ func (t *table) scanPage(ctx context.Context, sd *side, cp shadow.Checkpoint) (b
 	}
 	err = t.store.Lazy(func(tx *shadow.Tx) error {
 		for _, row := range rows {
-			in := resolve.Observed{Side: sd.region, Row: row, Began: began, Broken: cp.Broken}
+			in := resolve.Observed{Side: sd.region, Row: row, Began: began}
 			if _, err := t.step(tx, row.Key, t.clock.now(), in); err != nil {
 				return err
 			}

@@ -147,7 +147,7 @@ func (r *reader) take(batch cloud.Batch) error {
 					}
 					continue
 				}
-				if _, err := r.t.step(tx, c.Key, now, resolve.Captured{Change: c}); err != nil {
+				if _, err := r.t.step(tx, c.Key, now, resolve.Captured{Change: c, Resumed: r.resumed}); err != nil {
 					return err
 				}
 			}
@@ -209,7 +209,6 @@ func (r *reader) gap(ctx context.Context, cause error) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	scan.Broken = true
 	err = r.t.store.Commit(func(tx *shadow.Tx) error {
 		if err := tx.SetCheckpoint(r.t.scanName(sd.region), scan); err != nil {
 			return err

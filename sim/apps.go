@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/cloud"
 	"github.com/proa-cloud/proa/hlc"
 )
 
@@ -91,7 +92,7 @@ func (w *world) change(s *site, a *action) {
 		}
 	case tableDelete:
 		if stored.img.Exists() && !stored.img.Tombstone() {
-			s.purge(k, s.get(k), a.op, bit)
+			s.purge(k, cloud.Row{Key: theKeys[k], Image: stored.img, ETag: stored.etag}, a.op, bit)
 		}
 	case appCAS:
 		item := w.atHome(content(k, attributes[:1], text), text)

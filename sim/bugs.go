@@ -127,7 +127,8 @@ func (b Bug) outcome(o resolve.Write, in resolve.Applied) resolve.Applied {
 // condition spoils what a compare-and-set compares with.
 func (b Bug) condition(s *site, key int, o resolve.Write) cloud.Row {
 	if b == BugUnconditional && !o.Purge || b == BugPurgeUnconditional && o.Purge {
-		return s.get(key)
+		row, _ := s.joined(key, proa.Image{})
+		return row
 	}
 	return o.Seen
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync/resolve"
+	"github.com/proa-cloud/proa/hlc"
 	"github.com/proa-cloud/proa/sim/internal/dice"
 )
 
@@ -269,13 +270,17 @@ func (w *world) journaled(k, i int) bool {
 			bits |= 1 << j
 		}
 	}
+	at := proa.Version{Time: ^hlc.Timestamp(0)} // of what was put back and is taken at its envelope's word
+	if e := w.sites[o.side].events[k][o.event].new.Envelope; e != nil && o.back {
+		at = e.Version
+	}
 	for _, e := range w.owner.journal {
-		if e.key == k && (w.ghosts[k][e.version]&bits != 0 || e.version.Hash == hash) {
+		if e.key == k && (w.ghosts[k][e.version]&bits != 0 || e.version.Hash == hash || e.version == at) {
 			return true
 		}
 	}
 	for v := range w.losers[k] {
-		if w.ghosts[k][v]&bits != 0 || v.Hash == hash {
+		if w.ghosts[k][v]&bits != 0 || v.Hash == hash || v == at {
 			return true
 		}
 	}

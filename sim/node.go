@@ -37,7 +37,6 @@ type memory struct {
 // scanning is the checkpoint of a scan.
 type scanning struct {
 	due, sweep bool
-	broken     bool // the feed was
 	began      time.Time
 }
 
@@ -135,7 +134,7 @@ func (n *node) capture(side int) {
 		n.missed(side)
 		n.cursors[side] = s.end()
 		n.judged[side], n.begun[side], n.resumed[side] = n.cursors[side], n.cursors[side], began
-		n.scans[side] = scanning{due: true, sweep: !w.bug.is(BugNoSweep), broken: true, began: began}
+		n.scans[side] = scanning{due: true, sweep: !w.bug.is(BugNoSweep), began: began}
 		if w.bug.is(BugNoScanAfterGap) {
 			n.scans[side] = scanning{}
 		}
@@ -237,7 +236,7 @@ func (n *node) scan(side int) {
 		}
 		for k := range n.w.cfg.keys {
 			if r := s.get(k); r.Image.Exists() {
-				in := resolve.Observed{Side: s.region, Row: r, Began: p.began, Broken: sc.broken}
+				in := resolve.Observed{Side: s.region, Row: r, Began: p.began}
 				p.rows = append(p.rows, flight{key: k, result: in, ghost: s.rows[k].ghost})
 			}
 		}

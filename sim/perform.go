@@ -71,8 +71,8 @@ func (n *node) write(key int, o resolve.Write) resolve.Applied {
 			o.Seen = row
 		}
 	}
-	if s.cosmos && o.Seen.Image.Exists() && o.Seen.ETag == "" {
-		// the driver reads the row first, and compares the token
+	if s.cosmos && o.Seen.Image.Exists() && o.Seen.ETag == "" || w.cfg.resident {
+		// the driver reads the row first, and compares what it has read
 		switch row := s.get(key); {
 		case s.deaf || s.mute:
 			in.Outcome = resolve.Ambiguous
@@ -81,7 +81,7 @@ func (n *node) write(key int, o resolve.Write) resolve.Applied {
 			in.Outcome, in.Row = resolve.Conflict, row
 			return in
 		default:
-			o.Seen = row
+			o.Seen, o.Next = s.joined(key, o.Next)
 		}
 	}
 	do := func() (cloud.Row, bool) { return w.store(s, key, o) }
@@ -143,7 +143,7 @@ func (w *world) store(s *site, key int, o resolve.Write) (cloud.Row, bool) {
 	}
 	before := s.rows[key]
 	row, ok := s.swap(key, seen, o.Next)
-	if ok && !w.project(before.img).Item.Equal(seen.Image.Item) {
+	if ok && !w.project(before.img).Item.Equal(w.project(seen.Image).Item) {
 		w.reach(SlippedUnder)
 	}
 	return row, ok

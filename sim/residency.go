@@ -49,20 +49,14 @@ func (w *world) tells(e *event) bool {
 	return !w.cfg.resident || !e.new.Exists() || !same(w.project(e.old), w.project(e.new))
 }
 
-// joined is what the driver compares with and stores where something stays in the region: it reads the
-// row first, and refuses one whose projection is not what was seen.
-func (s *site) joined(stored row, seen cloud.Row, next proa.Image) (cloud.Row, proa.Image, bool) {
-	if !s.w.cfg.resident {
-		return seen, next, true
-	}
-	if !same(s.w.project(stored.img), seen.Image) {
-		return seen, next, false
-	}
-	seen.Image, seen.ETag = stored.img, stored.etag
-	if next.Exists() && !next.Tombstone() {
+// joined is the row as it is stored, and what is to take its place: a driver reads what stays in the
+// region before it writes.
+func (s *site) joined(key int, next proa.Image) (cloud.Row, proa.Image) {
+	stored := s.rows[key]
+	if s.w.cfg.resident && next.Exists() && !next.Tombstone() {
 		next.Item = theResidency.Join(stored.img.Item, next.Item)
 	}
-	return seen, next, true
+	return cloud.Row{Key: theKeys[key], Image: stored.img, ETag: stored.etag}, next
 }
 
 // stays checks that a write of a node has left alone what stays in the region.

@@ -129,11 +129,7 @@ func (s *site) get(key int) cloud.Row {
 // swap is a node's compare-and-set. It reports whether it took effect, and the row as it is then.
 func (s *site) swap(key int, seen cloud.Row, next proa.Image) (cloud.Row, bool) {
 	stored := s.rows[key]
-	seen, next, ok := s.joined(stored, seen, next)
-	img := next
-	if ok {
-		img, ok = s.swapped(stored, seen, next)
-	}
+	img, ok := s.swapped(stored, seen, next)
 	if !ok {
 		return s.get(key), false
 	}
@@ -191,16 +187,15 @@ func (s *site) swapped(stored row, seen cloud.Row, next proa.Image) (proa.Image,
 // purge removes a row that was seen.
 func (s *site) purge(key int, seen cloud.Row, op int, bit uint64) (cloud.Row, bool) {
 	stored := s.rows[key]
-	seen, _, fits := s.joined(stored, seen, proa.Image{})
-	ok := fits && stored.img.Exists() && sameEnvelope(stored.img, seen.Image)
+	ok := stored.img.Exists() && sameEnvelope(stored.img, seen.Image)
 	for name, v := range seen.Image.Item {
 		ok = ok && stored.img.Item[name].Equal(v)
 	}
 	switch {
 	case s.cosmos && seen.ETag != "":
-		ok = fits && stored.img.Exists() && stored.etag == seen.ETag
+		ok = stored.img.Exists() && stored.etag == seen.ETag
 	case s.cosmos:
-		ok = fits && stored.img.Exists() && same(stored.img, seen.Image)
+		ok = stored.img.Exists() && same(stored.img, seen.Image)
 	}
 	if ok {
 		s.set(key, proa.Image{}, stored.ghost|bit, op, false)

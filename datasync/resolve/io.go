@@ -55,9 +55,6 @@ type Observed struct {
 	Side  proa.Region
 	Row   cloud.Row
 	Began time.Time
-	// Broken says that the row was met by a scan that repairs a break of the feed, which may have hidden
-	// any number of changes.
-	Broken bool
 }
 
 // Restarted says that the process which sent what is in flight is no more.

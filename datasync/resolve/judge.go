@@ -77,7 +77,7 @@ func (m *machine) learn(c proa.Change) {
 	hash := proa.ContentHash(c.Old.Item)
 	sd := m.s.At(c.Region)
 	if !sd.Known {
-		sd.Feed = m.unjudged(c.Region, *c.Old, hash)
+		sd.Feed = m.unjudged(c, *c.Old, hash)
 	}
 	for i := range m.s.Sides {
 		if h := m.s.Sides[i].Current(); h.Exists && !h.Tombstone && h.Hash == hash {
@@ -141,13 +141,17 @@ func (m *machine) passed(sd *Side, c proa.Change) {
 	m.emit(NoteRepeated)
 }
 
-// unjudged is a stored state of unknown age: its version is its envelope's, or else one that is
-// before every real one.
-func (m *machine) unjudged(region proa.Region, img proa.Image, hash proa.Hash) Held {
-	h := m.physical(img, hash, "")
+// unjudged is a stored state of unknown age that a change took the place of: its version is its
+// envelope's, where that is a writer's own stamp within the bound of the change's time; or else one that
+// is before every real one.
+func (m *machine) unjudged(c proa.Change, img proa.Image, hash proa.Hash) Held {
+	h, region := m.physical(img, hash, ""), c.Region
 	switch {
 	case valid(img, hash, m.Schema, m.s.Key):
 		h.Version = img.Envelope.Version
+		if img.Envelope.Write == 0 && h.Version.Region == region {
+			h.Version.Time = min(h.Version.Time, hlc.At(c.Time.Add(time.Second+m.MaxSkew)))
+		}
 	case img.Envelope != nil:
 		h.Version = proa.Version{Time: img.Envelope.Version.Time.Next(), Region: region, Hash: hash}
 	default:

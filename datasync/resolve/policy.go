@@ -135,6 +135,9 @@ func (m *machine) decide(next Winner, item proa.Item, reason string) bool {
 	if same {
 		m.emit(NoteSameAgain)
 		if h := m.s.Hold; h != nil && h.Other.Version == next.Parent {
+			if reason == ReasonUnknownAge {
+				m.discarded(h.Other, d.Outcome.String())
+			}
 			m.s.Hold = nil // its writer has settled it: both sides hold the same
 		}
 	} else {

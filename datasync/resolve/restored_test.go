@@ -112,3 +112,36 @@ func TestChangeAfterABreakIsLaterThanARowReadBefore(t *testing.T) {
 	b.lose(proa.AWS)
 	b.ends(nil)
 }
+
+// What waits for an operator is not replaced by a delete at its side that may not have seen it.
+func TestHeldStateThatARestoreUndidIsInTheJournal(t *testing.T) {
+	b := newBench(t, "manual", nil)
+	b.put(proa.AWS, text("a"))
+	b.put(proa.Azure, text("z"))
+	b.read(proa.AWS)
+	b.read(proa.Azure)
+	b.put(proa.AWS, nil)
+	b.read(proa.AWS)
+	b.restore(proa.Azure, proa.Image{Item: text("yesterday")})
+	b.put(proa.Azure, nil)
+	b.read(proa.Azure)
+	for _, item := range b.losers() {
+		if item["x"].Str == "z" {
+			return
+		}
+	}
+	t.Errorf("not in the journal, which has %v", b.losers())
+}
+
+// A stamp that is known from a previous image alone is within the skew bound of what took its place.
+func TestStampOfAHiddenWriteIsBounded(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	far := proa.Version{
+		Time: hlc.At(b.now.Add(3 * time.Minute)), Region: proa.Azure, Hash: proa.ContentHash(text("ahead")),
+	}
+	b.stored[Index(proa.Azure)] = proa.Image{Item: text("ahead"), Envelope: &proa.Envelope{Version: far}}
+	b.put(proa.Azure, nil)
+	b.now = b.now.Add(time.Minute)
+	b.put(proa.AWS, text("later"))
+	b.ends(text("later"))
+}

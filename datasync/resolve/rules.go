@@ -110,7 +110,6 @@ type machine struct {
 	created bool   // the change says that nothing was there before
 	unsure  bool   // the change may have taken the place of a write of ours that no feed has shown
 	hole    bool   // the change took the place of a state that the feed has not shown
-	broken  bool   // the row that is being judged was read after a break of the feed
 }
 
 func (m *machine) emit(o Output) { m.out = append(m.out, o) }

@@ -25,7 +25,6 @@ func (m *machine) observed(in Observed) {
 		return
 	}
 	sd.Touched = m.now
-	m.broken = in.Broken
 	m.observe(in.Side, sd, in.Row, h)
 }
 

@@ -59,7 +59,7 @@ func TestRowReadBeforeAnAnswerWasTakenIsReadAgain(t *testing.T) {
 		Envelope: b.stored[0].Envelope,
 	}, false)
 	b.lose(proa.AWS)
-	b.step(Observed{Side: proa.AWS, Row: b.row(proa.AWS), Began: b.now, Broken: true})
+	b.step(Observed{Side: proa.AWS, Row: b.row(proa.AWS), Began: b.now})
 	b.step(answer)
 	for range 3 {
 		b.now = b.now.Add(10 * time.Second)
@@ -89,7 +89,7 @@ func TestRestoredRowDoesNotBeatWhatIsNewer(t *testing.T) {
 		b.settle()
 		b.stored[Index(proa.Azure)] = saved
 		b.now = b.now.Add(time.Hour)
-		b.step(Observed{Side: proa.Azure, Row: b.row(proa.Azure), Began: b.now, Broken: true})
+		b.step(Observed{Side: proa.Azure, Row: b.row(proa.Azure), Began: b.now})
 		b.ends(newer)
 	}
 }
@@ -103,7 +103,7 @@ func TestStateThatAnUnexplainedRowReplacesIsInTheJournal(t *testing.T) {
 	b.put(proa.Azure, text("two"))
 	b.lose(proa.Azure)
 	b.now = b.now.Add(time.Hour)
-	b.step(Observed{Side: proa.Azure, Row: b.row(proa.Azure), Began: b.now, Broken: true})
+	b.step(Observed{Side: proa.Azure, Row: b.row(proa.Azure), Began: b.now})
 	b.ends(text("two"))
 	if diff := cmp.Diff([]proa.Item{text("one")}, b.losers()); diff != "" {
 		t.Errorf("losers:\n%s", diff)

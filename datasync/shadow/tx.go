@@ -41,10 +41,8 @@ type Checkpoint struct {
 	ScanBegan time.Time `json:"scan_began,omitzero"`
 	Scanned   bool      `json:"scanned,omitempty"`
 	// the scan follows a gap: what it does not meet is missing
-	Sweep bool `json:"sweep,omitempty"`
-	// the feed was broken before it: rows may be of any age
-	Broken bool  `json:"broken,omitempty"`
-	Rows   int64 `json:"rows,omitempty"` // that it has met
+	Sweep bool  `json:"sweep,omitempty"`
+	Rows  int64 `json:"rows,omitempty"` // that it has met
 	// the scan waits until an operator resumes it
 	Paused bool  `json:"paused,omitempty"`
 	Order  int64 `json:"order,omitempty"` // rises with each scan that is ordered
