@@ -67,11 +67,26 @@ func (e *encoder) text(s string) { e.b = appendJSONString(e.b, s) }
 
 // appendJSONString writes what encoding/json reads back as s; s must be UTF-8.
 func appendJSONString(b []byte, s string) []byte {
+	if plain(s) {
+		b = append(b, '"')
+		b = append(b, s...)
+		return append(b, '"')
+	}
 	quoted, err := json.Marshal(s)
 	if err != nil { // strings always marshal
 		panic(err)
 	}
 	return append(b, quoted...)
+}
+
+// plain reports a string that JSON writes as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func (e *encoder) value(v proa.Value, path string) error {

@@ -128,32 +128,56 @@ func (t *table) dispatch(
 
 // send performs jobs as the gate lets it, until there are no more.
 func (t *table) send(ctx context.Context, sd *side, jobs <-chan job) {
-	var flying sync.WaitGroup
-	defer flying.Wait()
+	var workers sync.WaitGroup
+	ready := make(chan job)
+	defer workers.Wait()
+	defer close(ready)
+	started := 0 // workers stay: an SDK's call needs a deep stack, which a new goroutine grows anew
 	for j := range jobs {
-		for ctx.Err() == nil {
-			now := t.clock.now()
-			free, retry := sd.gate.Free(now)
-			if free > 0 {
-				break
-			}
-			pause := idle
-			if retry.After(now) {
-				pause = retry.Sub(now)
-			}
-			_ = sleep(ctx, pause, sd.room)
-		}
+		t.admit(ctx, sd)
 		t.afford(ctx)
 		sd.gate.Start(1)
-		flying.Go(func() {
-			r := t.perform(ctx, sd, j.key, j.out)
-			sd.ahead.Add(-1)
-			sd.aheadBytes.Add(-int64(j.size))
-			sd.gate.End(t.clock.now(), r.window)
-			poke(sd.room)
-			sd.results <- r
-		})
+		select {
+		case ready <- j:
+			continue
+		default:
+		}
+		if started < t.cfg.Workers {
+			started++
+			workers.Go(func() {
+				for j := range ready {
+					t.work(ctx, sd, j)
+				}
+			})
+		}
+		ready <- j
 	}
+}
+
+// admit waits until the gate lets one more write through.
+func (t *table) admit(ctx context.Context, sd *side) {
+	for ctx.Err() == nil {
+		now := t.clock.now()
+		free, retry := sd.gate.Free(now)
+		if free > 0 {
+			return
+		}
+		pause := idle
+		if retry.After(now) {
+			pause = retry.Sub(now)
+		}
+		_ = sleep(ctx, pause, sd.room)
+	}
+}
+
+// work performs one job.
+func (t *table) work(ctx context.Context, sd *side, j job) {
+	r := t.perform(ctx, sd, j.key, j.out)
+	sd.ahead.Add(-1)
+	sd.aheadBytes.Add(-int64(j.size))
+	sd.gate.End(t.clock.now(), r.window)
+	poke(sd.room)
+	sd.results <- r
 }
 
 // perform does one write, or one read of a row.

@@ -52,12 +52,18 @@ type node struct {
 	reload  *reloader
 }
 
+// shadowCache is how much of the change log and the shadow index stays in memory, so that a backlog of some ten thousand items
+// of 1 KiB is not read and decompressed once for each step.
+const shadowCache = 48 << 20
+
 // Run starts the node and returns when the context has ended and everything has stopped, in the reverse order of its start.
 func Run(ctx context.Context, c Config) (err error) {
 	if err := os.MkdirAll(c.Proa.Node.Dir, 0o700); err != nil {
 		return fmt.Errorf("node folder: %w", err)
 	}
-	db, err := store.Open(store.Options{Dir: filepath.Join(c.Proa.Node.Dir, "datasync"), Logger: c.Logger})
+	db, err := store.Open(store.Options{
+		Dir: filepath.Join(c.Proa.Node.Dir, "datasync"), Logger: c.Logger, Cache: shadowCache,
+	})
 	if err != nil {
 		return err
 	}

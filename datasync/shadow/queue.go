@@ -1,9 +1,11 @@
 package shadow
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -42,12 +44,14 @@ type queueName struct {
 // queue is what is known in memory of one side's queue of one table.
 type queue struct {
 	low     uint64 // no ready slot has a lower sequence
-	adds    uint64 // ready slots ever added
+	adds    uint64 // ready slots ever added anywhere but at the end
 	ready   int
 	delayed int
 	backlog int
 	parked  int
 	flying  int
+	// of those in flight, of which there are few: the sequences
+	sent map[uint64]bool
 }
 
 // Depth is how full one side's queue of one table is.
@@ -130,8 +134,8 @@ func (tx *Tx) move(r *Record, i int, to slot) error {
 	}
 	if to.kind != slotNone {
 		q.add(to, 1)
-		if to.kind == slotReady {
-			q.low = min(q.low, to.seq)
+		if to.kind == slotReady && (from.kind != slotNone || to.seq < q.low) {
+			q.low = min(q.low, to.seq) // a new one comes last
 			q.adds++
 		}
 		value := encoder{}
@@ -154,6 +158,14 @@ func (q *queue) add(s slot, n int) {
 		q.delayed += n
 	case slotInFlight:
 		q.flying += n
+		if q.sent == nil {
+			q.sent = map[uint64]bool{}
+		}
+		if n > 0 {
+			q.sent[s.seq] = true
+		} else {
+			delete(q.sent, s.seq)
+		}
 	case slotParked:
 		q.parked += n
 	}
@@ -277,8 +289,11 @@ func (s *Store) InFlight(table string, side proa.Region) ([]proa.Key, error) {
 func (s *Store) Queued(table string, side proa.Region, fn func(w Waiting, parked bool) bool) error {
 	more := true
 	for _, kind := range []slotKind{slotInFlight, slotReady, slotDelayed, slotParked} {
-		prefix := queueKey(kind, table, side)
-		err := s.scanQueue(prefix, prefix, func(_ []byte, w Waiting) bool {
+		lower, prefix, n := s.bounds(kind, table, side)
+		if n == 0 {
+			continue
+		}
+		err := s.scanQueue(lower, prefix, func(_ []byte, w Waiting) bool {
 			if w.Backlog {
 				more = fn(w, kind == slotParked)
 			}
@@ -296,13 +311,17 @@ func (s *Store) Queued(table string, side proa.Region, fn func(w Waiting, parked
 func (s *Store) Oldest(table string, side proa.Region) (time.Time, error) {
 	var oldest time.Time
 	for kind, limit := range map[slotKind]int{slotInFlight: 1024, slotReady: 64, slotDelayed: 256} {
-		prefix, n := queueKey(kind, table, side), 0
-		err := s.scanQueue(prefix, prefix, func(_ []byte, w Waiting) bool {
-			n++
+		lower, prefix, n := s.bounds(kind, table, side)
+		left := min(n, limit)
+		if left == 0 {
+			continue
+		}
+		err := s.scanQueue(lower, prefix, func(_ []byte, w Waiting) bool {
+			left--
 			if w.Backlog && (oldest.IsZero() || w.Origin.Before(oldest)) {
 				oldest = w.Origin
 			}
-			return n < limit
+			return left > 0
 		})
 		if err != nil {
 			return oldest, err
@@ -311,13 +330,38 @@ func (s *Store) Oldest(table string, side proa.Region) (time.Time, error) {
 	return oldest, nil
 }
 
+// bounds are where the keys of one kind begin, what they all start with, and how many there are: a walk that began among
+// what was removed, or went on after the last, would pass over a mark of each removal.
+func (s *Store) bounds(kind slotKind, table string, side proa.Region) (lower, prefix []byte, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.queue(table, side)
+	prefix = queueKey(kind, table, side)
+	var low uint64
+	switch kind {
+	case slotReady:
+		n, low = q.ready, q.low
+	case slotInFlight:
+		n, low = q.flying, math.MaxUint64
+		for seq := range q.sent {
+			low = min(low, seq)
+		}
+	case slotDelayed:
+		return prefix, prefix, q.delayed
+	case slotParked:
+		return prefix, prefix, q.parked
+	}
+	return binary.BigEndian.AppendUint64(bytes.Clone(prefix), low), prefix, n
+}
+
 func (s *Store) loadQueues() error {
 	for _, kind := range []slotKind{slotReady, slotDelayed, slotInFlight, slotParked} {
 		prefix := []byte{slotPrefix[kind]}
 		for i, side := range proa.Regions() {
 			p := append(prefix, byte('0'+i))
-			err := s.scanQueue(p, p, func(_ []byte, w Waiting) bool {
-				s.queue(w.Key.Table, side).add(slot{kind: kind, backlog: w.Backlog}, 1)
+			err := s.scanQueue(p, p, func(k []byte, w Waiting) bool {
+				seq := binary.BigEndian.Uint64(k[len(k)-8:])
+				s.queue(w.Key.Table, side).add(slot{kind: kind, backlog: w.Backlog, seq: seq}, 1)
 				return true
 			})
 			if err != nil {

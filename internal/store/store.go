@@ -5,6 +5,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +27,10 @@ type Options struct {
 	Dir    string
 	FS     vfs.FS       // vfs.Default when nil; tests pass a crashable one
 	Logger *slog.Logger // nil discards Pebble's own messages
+	Cache  int64        // bytes of blocks kept in memory; 0 is 16 MiB
 }
+
+const defaultCache = 16 << 20
 
 // Open opens or creates the database, folders included (mode 0700). Errors name the folder; a database that another process
 // holds is waited for, for five seconds, and then an error that says so.
@@ -46,7 +50,7 @@ func Open(o Options) (*pebble.DB, error) {
 	}
 	options := &pebble.Options{
 		FS:                          fs,
-		CacheSize:                   16 << 20,
+		CacheSize:                   cmp.Or(o.Cache, defaultCache),
 		MemTableSize:                8 << 20,
 		MemTableStopWritesThreshold: 4,
 		FormatMajorVersion:          pebble.FormatNewest,
