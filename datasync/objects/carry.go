@@ -14,7 +14,9 @@ import (
 // carry reads a small object whole in the place of asking for its description, and writes what it has
 // read to the other side if that is due: two requests a copy, and one durable batch of the shadow
 // index that holds the observation and the intent together. The caller has taken the name.
-func (r *Replicator) carry(ctx context.Context, region proa.Region, name string) error {
+func (r *Replicator) carry(
+	ctx context.Context, region proa.Region, name string,
+) (exists bool, err error) {
 	o := seen{began: r.now()}
 	info, content, err := r.read(ctx, region, name)
 	switch {
@@ -25,7 +27,7 @@ func (r *Replicator) carry(ctx context.Context, region proa.Region, name string)
 	}
 	winner, err := r.sumWinner(ctx, region, o)
 	if err != nil {
-		return err
+		return o.exists, err
 	}
 	to := region.Other()
 	var w *Writing
@@ -34,7 +36,8 @@ func (r *Replicator) carry(ctx context.Context, region proa.Region, name string)
 		st.summed(winner)
 		v := st.observe(region, o, r.now())
 		src, dst := st.at(region), st.at(to)
-		if o.exists && st.due(to, r.now()) && src.Version == st.Winner.Version && dst.Keep == nil {
+		if o.exists && st.due(to, r.now()) && src.Version == st.Winner.Version && dst.Keep == nil &&
+			r.recalled(to) {
 			intent := r.intent(st)
 			w, options = &intent, describe(src, dst)
 			r.intend(st, to, intent)
@@ -43,15 +46,15 @@ func (r *Replicator) carry(ctx context.Context, region proa.Region, name string)
 		return v, region, nil
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errStore, err)
+		return o.exists, fmt.Errorf("%w: %w", errStore, err)
 	}
 	if w == nil {
-		return nil
+		return o.exists, nil
 	}
 	if err := r.deliver(ctx, to, name, *w, content, options); err != nil {
-		return fmt.Errorf("%w: %w", errStore, err)
+		return o.exists, fmt.Errorf("%w: %w", errStore, err)
 	}
-	return nil
+	return o.exists, nil
 }
 
 // read reads a small object and verifies it. Its checksum is known then, whoever stored it.
@@ -97,6 +100,7 @@ func (r *Replicator) deliver(
 		return r.failed(ctx, name, to, w, err)
 	}
 	info.CRC64, info.HasCRC64 = w.Content.CRC64, true
+	r.setLame(to, false)
 	return r.change(name, false, func(st *State) (verdict, proa.Region, error) {
 		r.stored(st, to, w, info)
 		return verdict{}, "", nil

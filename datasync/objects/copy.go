@@ -18,14 +18,15 @@ import (
 
 // apply writes the winner to the sides that lack it. The caller has taken the name.
 func (r *Replicator) apply(ctx context.Context, name string) error {
+	var st *State
 	for range applyRounds {
 		wrote := false
 		for _, region := range proa.Regions() {
-			st, err := r.load(name)
-			if err != nil {
+			var err error
+			if st, err = r.load(name); err != nil {
 				return err
 			}
-			if ctx.Err() != nil || !st.due(region, r.now()) {
+			if ctx.Err() != nil || !st.due(region, r.now()) || !r.recalled(region) {
 				continue
 			}
 			wrote = true
@@ -42,7 +43,14 @@ func (r *Replicator) apply(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return nil
+	if st.Mark == nil {
+		return nil
+	}
+	st, err := r.load(name)
+	if err != nil {
+		return err
+	}
+	return r.unmark(ctx, st)
 }
 
 // applyRounds bounds the tries in a row at one object that keeps changing; the next sweep goes on.
@@ -51,7 +59,7 @@ const applyRounds = 3
 // write brings one side of an object to the winner. It fails only when the store does.
 func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) error {
 	if r.unseen(st, region) {
-		if err := r.observe(ctx, region, st.Name); err != nil {
+		if _, err := r.observe(ctx, region, st.Name); err != nil {
 			return r.failed(ctx, st.Name, region, r.intent(st), err)
 		}
 		return nil // the next round writes, if that still is due
@@ -79,6 +87,7 @@ func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) e
 	if err != nil {
 		return r.failed(ctx, st.Name, region, w, err)
 	}
+	r.setLame(region, false)
 	return r.change(st.Name, false, func(st *State) (verdict, proa.Region, error) {
 		r.stored(st, region, w, info)
 		return verdict{}, "", nil
@@ -139,6 +148,10 @@ func (r *Replicator) failed(
 	sure := errors.Is(cause, proa.ErrConflict) || errors.Is(cause, errSource)
 	never := errors.Is(cause, proa.ErrInvalid) || errors.Is(cause, proa.ErrTooLarge) ||
 		errors.Is(cause, proa.ErrUnsupported)
+	if !sure && !never && ctx.Err() == nil {
+		r.setLame(region, true)
+	}
+	var again time.Time
 	err := r.change(name, false, func(st *State) (verdict, proa.Region, error) {
 		sd := st.at(region)
 		if never && st.Winner.Version == w.Version {
@@ -148,9 +161,13 @@ func (r *Replicator) failed(
 		sd.Attempts++
 		if !sure || sd.Attempts > 1 {
 			sd.RetryAt = r.now().Add(capture.Backoff(sd.Attempts, 50*time.Millisecond, r.cfg.RetryMax, nil))
+			again = sd.RetryAt
 		}
 		return verdict{}, "", nil
 	})
+	if err == nil && !again.IsZero() && !never {
+		r.putOff(name, again)
+	}
 	if err != nil || !sure {
 		return err
 	}
@@ -158,7 +175,7 @@ func (r *Replicator) failed(
 	if errors.Is(cause, errSource) {
 		look = region.Other()
 	}
-	if err := r.observe(ctx, look, name); errors.Is(err, errStore) {
+	if _, err := r.observe(ctx, look, name); errors.Is(err, errStore) {
 		return err
 	}
 	r.enqueue(name)
@@ -302,6 +319,7 @@ func (r *Replicator) trim(ctx context.Context, region proa.Region) error {
 			if err := r.trimTombstones(); err != nil {
 				return err
 			}
+			r.miss() // kept deletes that could not be dropped
 		}
 	}
 }

@@ -172,7 +172,7 @@ func (r *Replicator) noticed(ctx context.Context, region proa.Region, e cloud.Ob
 	if err != nil {
 		return fmt.Errorf("%w: %w", errStore, err)
 	}
-	if !st.at(region).told(e) {
+	if !st.told(region, e) {
 		for end := r.now().Add(busyWait); !r.take(e.Name); sleep(ctx, 5*time.Millisecond, nil) {
 			if ctx.Err() != nil || r.now().After(end) {
 				return fmt.Errorf("%s: %w", e.Name, errBusy)
@@ -195,7 +195,7 @@ func (r *Replicator) noticed(ctx context.Context, region proa.Region, e cloud.Ob
 // caller has taken the name.
 func (r *Replicator) attend(ctx context.Context, region proa.Region, e cloud.ObjectEvent) error {
 	st, err := r.load(e.Name)
-	if err != nil || st.at(region).told(e) {
+	if err != nil || st.told(region, e) {
 		r.release(e.Name)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errStore, err)
@@ -214,9 +214,10 @@ const echoed = 2 * time.Second
 
 // told reports whether a notice says what is known of the side already, as those of proa's own writes
 // do. An ETag of S3 is one of the content: where only metadata was written anew, the time tells.
-func (sd *Side) told(e cloud.ObjectEvent) bool {
+func (st *State) told(region proa.Region, e cloud.ObjectEvent) bool {
+	sd := st.at(region)
 	if e.Deleted {
-		return sd.Known && !sd.Exists
+		return sd.Known && !sd.Exists && !st.lonely(region)
 	}
 	return sd.Exists && e.ETag == sd.ETag &&
 		(sd.Modified.IsZero() || e.Time.Sub(sd.Modified).Abs() < echoed)

@@ -272,3 +272,29 @@ func TestAHundredThousandObjectsAreSweptInBoundedMemory(t *testing.T) {
 		t.Errorf("%d calls beside listings", n)
 	}
 }
+
+// TestAFailedCopyIsTriedAgainWithoutASweep has notices relied on, so that no sweep comes for an hour, and more failures
+// than are remembered one by one.
+func TestAFailedCopyIsTriedAgainWithoutASweep(t *testing.T) {
+	p := newPair(t)
+	withNotices(p)
+	more := p.tune
+	p.tune = func(b *Bucket) { more(b); b.Small = 5 }
+	p.start()
+	p.unhurried()
+	p.blob.cut(true)
+	want := map[string]string{}
+	for i := range 200 {
+		name := fmt.Sprintf("o%03d", i)
+		want[name] = strings.Repeat("x", i%10+1) // some whole, some by themselves
+		p.s3.put(name, want[name], nil)
+	}
+	wait(t, "all to be seen", func() bool { return p.r.Direction(proa.AWS).Backlog == len(want) })
+	p.r.mu.Lock()
+	p.r.later = map[string]time.Time{} // as if they had been too many
+	p.r.missed = true
+	p.r.mu.Unlock()
+	p.blob.cut(false)
+	wait(t, "all to be copied", func() bool { return p.r.Direction(proa.AWS).Backlog == 0 })
+	p.equal(want)
+}

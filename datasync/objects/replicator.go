@@ -28,11 +28,14 @@ type Replicator struct {
 	work  chan string // names that may be due at a side
 	// buffers of parts, nil until their first use: as many parts are under way
 	buffers chan []byte
+	wake    chan struct{} // retries
 
 	mu      sync.Mutex
 	busy    map[string]bool // names that are being observed or written
 	queued  map[string]bool // names in work
 	refused map[string]struct{}
+	later   map[string]time.Time // names whose next try is put off, until when
+	missed  bool                 // the shadow index knows of more than the workers were told
 	sides   [2]sideStatus
 	objects int64
 }
@@ -47,10 +50,13 @@ type sideStatus struct {
 	backlog int                  // objects of this region that the other one lacks
 	oldest  map[string]time.Time // origins of some of them
 	sweep   chan struct{}        // sweep now
+
+	lame     bool // its last write failed in a way that the next one may
+	recalled bool // its kept deletes have been read
 }
 
 // oldestKept bounds sideStatus.oldest; workKept the names that wait for a worker. What is beyond is
-// found by the next sweep.
+// found in the shadow index.
 const (
 	oldestKept = 10_000
 	workKept   = 10_000
@@ -68,7 +74,7 @@ func New(
 	r := &Replicator{
 		cfg: b.withDefaults(), store: store, now: now, log: log.With("bucket", b.Name),
 		work: make(chan string, workKept), busy: map[string]bool{}, queued: map[string]bool{},
-		refused: map[string]struct{}{},
+		refused: map[string]struct{}{}, later: map[string]time.Time{}, wake: make(chan struct{}, 1),
 	}
 	r.buffers = make(chan []byte, r.cfg.PartBuffers)
 	for range r.cfg.PartBuffers {
@@ -113,6 +119,7 @@ func (r *Replicator) Name() string { return r.cfg.Name }
 func (r *Replicator) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, region := range proa.Regions() {
+		g.Go(func() error { return r.recall(ctx, region) })
 		g.Go(func() error { return r.sweeps(ctx, region) })
 		g.Go(func() error { return r.trim(ctx, region) })
 		if queue := r.cfg.Events[region]; queue != nil {
@@ -120,6 +127,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 			g.Go(func() error { return r.beat(ctx, region) })
 		}
 	}
+	g.Go(func() error { return r.retries(ctx) })
 	for range r.cfg.Workers {
 		g.Go(func() error { return r.worker(ctx) })
 	}
@@ -165,7 +173,7 @@ func (r *Replicator) release(name string) {
 	delete(r.busy, name)
 }
 
-// enqueue has a worker look at a name; when too many wait, the next sweep does.
+// enqueue has a worker look at a name; when too many wait, the shadow index is asked later.
 func (r *Replicator) enqueue(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -176,6 +184,7 @@ func (r *Replicator) enqueue(name string) {
 	case r.work <- name:
 		r.queued[name] = true
 	default:
+		r.missed = true
 	}
 }
 

@@ -17,6 +17,8 @@ type State struct {
 	Name   string  `json:"name"`
 	Winner Winner  `json:"winner"`
 	Sides  [2]Side `json:"sides"` // by resolve.Index
+	// the delete, if it is kept in a bucket
+	Mark *Mark `json:"mark,omitempty"`
 }
 
 // Winner is the state that both sides must come to hold.
@@ -308,7 +310,7 @@ func (st *State) candidate(w Winner, keep bool) Candidate {
 // collectable reports whether a delete need not be remembered any more: both sides were seen
 // without the object after it.
 func (st *State) collectable(now time.Time, grace time.Duration) bool {
-	quiet := st.Winner.Tombstone || st.Winner.Version.IsZero()
+	quiet := (st.Winner.Tombstone || st.Winner.Version.IsZero()) && st.Mark == nil
 	for i := range st.Sides {
 		sd := &st.Sides[i]
 		quiet = quiet && sd.Known && !sd.Exists && len(sd.Writing) == 0

@@ -257,7 +257,7 @@ func (r *Replicator) differing(
 				look = append(look, sight{name, page[next].Size})
 			}
 			next++
-		} else if sd.Exists || !sd.Known && st.Winner.Tombstone {
+		} else if sd.Exists || !sd.Known && st.Winner.Tombstone || st.lonely(region) {
 			look = append(look, sight{name, gone})
 		}
 		if st.due(proa.AWS, now) || st.due(proa.Azure, now) {
@@ -326,44 +326,54 @@ const refusedKept = 1000
 // visit observes one object, and copies it at once where it is small. The caller has taken the name;
 // visit releases it.
 func (r *Replicator) visit(ctx context.Context, region proa.Region, s sight) error {
-	var err error
+	look := r.observe
 	if s.size >= 0 && s.size <= r.cfg.Small {
-		err = r.carry(ctx, region, s.name)
-	} else {
-		err = r.observe(ctx, region, s.name)
+		look = r.carry
 	}
+	exists, err := look(ctx, region, s.name)
+	if err == nil && !exists {
+		err = r.settle(ctx, region, s.name)
+	}
+	st, loadErr := r.load(s.name)
 	r.release(s.name)
-	r.enqueue(s.name)
+	if loadErr != nil {
+		return fmt.Errorf("%w: %w", errStore, loadErr)
+	}
+	if _, due := st.next(); due || s.size > r.cfg.Small || !exists {
+		r.enqueue(s.name) // also to give up an upload that nothing goes on with
+	}
 	return err
 }
 
 // observe asks a side for an object and judges the answer. The caller has taken the name.
-func (r *Replicator) observe(ctx context.Context, region proa.Region, name string) error {
+func (r *Replicator) observe(
+	ctx context.Context, region proa.Region, name string,
+) (exists bool, err error) {
 	began := r.now()
 	callCtx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
 	defer cancel()
 	info, err := r.cfg.Sides[region].Head(callCtx, name)
 	o := seen{exists: err == nil, info: info, began: began}
 	if err != nil && !errors.Is(err, proa.ErrNotFound) {
-		return err
+		return false, err
 	}
 	if o.exists && !info.HasCRC64 {
 		if err := r.sumWhereNeeded(ctx, region, &o.info); err != nil {
-			return err
+			return true, err
 		}
 	}
 	winner, err := r.sumWinner(ctx, region, o)
 	if err != nil {
-		return err
+		return o.exists, err
 	}
 	err = r.change(name, false, func(st *State) (verdict, proa.Region, error) {
 		st.summed(winner)
 		return st.observe(region, o, r.now()), region, nil
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errStore, err)
+		return o.exists, fmt.Errorf("%w: %w", errStore, err)
 	}
-	return nil
+	return o.exists, nil
 }
 
 // sum is what was computed of a version that had been stored without a CRC-64.

@@ -149,8 +149,8 @@ func (t *transfer) parts(ctx context.Context) error {
 	return g.Wait()
 }
 
-// part copies one part and keeps that it is stored. That need not be durable: a part that is
-// forgotten is sent again.
+// part copies one part and keeps that it is stored, durably: what is written lazily stays in memory
+// until 32 KiB of it have come together, which are the records of more than a GiB of parts.
 func (t *transfer) part(ctx context.Context, number int, buffer *[]byte) error {
 	offset := int64(number-1) * t.upload.Part
 	src := &source{
@@ -186,7 +186,7 @@ func (t *transfer) part(ctx context.Context, number int, buffer *[]byte) error {
 	t.mu.Lock()
 	t.done[number-1] = stored
 	t.mu.Unlock()
-	return t.r.store.Lazy(func(tx *shadow.Tx) error {
+	return t.r.store.Commit(func(tx *shadow.Tx) error {
 		return tx.SetObject(t.r.uploads(t.side), partName(t.name, number), record)
 	})
 }
