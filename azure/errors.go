@@ -80,8 +80,10 @@ func kindOf(r *azcore.ResponseError) (error, string) {
 	switch r.ErrorCode {
 	case "BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "UnauthorizedBlobOverwrite", "BlobOverwritten":
 		return proa.ErrConflict, ""
-	case "ContainerBeingDeleted", "ServerBusy", "OperationTimedOut":
+	case "ContainerBeingDeleted", "OperationTimedOut":
 		return proa.ErrUnavailable, ""
+	case "ServerBusy": // 503, past the account's or the blob's rate
+		return proa.ErrThrottled, ""
 	case "Crc64Mismatch", "Md5Mismatch": // spoilt on the way
 		return proa.ErrUnavailable, ""
 	case "InvalidBlockList": // blocks that are not there any more

@@ -1,7 +1,9 @@
 package azure_test
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -68,7 +70,48 @@ func TestWithoutAKeyTheMachinesIdentitySignsIn(t *testing.T) {
 	}
 }
 
+// TestNoticesAreFoundByTheirQueuesName has the machine's identity ask the queues' host of the account.
+func TestNoticesAreFoundByTheirQueuesName(t *testing.T) {
+	s := &tenant{}
+	server := httptest.NewTLSServer(s)
+	defer server.Close()
+	for name, value := range map[string]string{
+		"IDENTITY_ENDPOINT": server.URL + "/msi/token", "IDENTITY_HEADER": "header",
+		"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
+	} {
+		t.Setenv(name, value)
+	}
+	hosts := make(chan string, 10)
+	transport := server.Client().Transport.(*http.Transport).Clone()
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		hosts <- address
+		return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
+	}
+	transport.TLSClientConfig.ServerName = "example.com"
+	notices, err := azure.NewNotices(azure.Config{
+		StorageEndpoint: "https://orders.blob.core.windows.net/", HTTPClient: &http.Client{Transport: transport},
+	}, "receipts", "changed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := notices.Receive(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "not found") {
+		t.Errorf("got %v", err)
+	}
+	close(hosts)
+	asked := ""
+	for host := range hosts {
+		asked += host + " "
+	}
+	if !strings.Contains(asked, "orders.queue.core.windows.net:443") {
+		t.Errorf("asked %q", asked)
+	}
+}
+
 func TestABucketNeedsAnAddress(t *testing.T) {
+	if _, err := azure.NewNotices(azure.Config{}, "receipts", "q"); err == nil ||
+		!strings.Contains(err.Error(), "storage endpoint") {
+		t.Errorf("got %v", err)
+	}
 	if _, err := azure.NewBucket(azure.Config{}, "receipts"); err == nil || !strings.Contains(err.Error(), "storage endpoint") {
 		t.Errorf("got %v", err)
 	}

@@ -32,22 +32,37 @@ var _ cloud.ObjectEvents = (*Notices)(nil)
 
 const maxReceive = 32 // messages of one request
 
-// NewNotices opens a queue: of the account of StorageConnection by its name, or with Credential by its
-// URL. It makes no call.
+// NewNotices opens a queue by its name in the account of StorageConnection, or of StorageEndpoint with an
+// identity, or by its URL. It makes no call.
 func NewNotices(c Config, container, queue string) (*Notices, error) {
-	o := &azqueue.ClientOptions{ClientOptions: c.options()}
-	var client *azqueue.QueueClient
-	var err error
-	if c.StorageConnection.IsZero() {
-		client, err = azqueue.NewQueueClient(queue, c.Credential, o)
-	} else if client, err = azqueue.NewQueueClientFromConnectionString(
-		c.StorageConnection.Reveal(), queue, o); err != nil {
-		err = errors.New("malformed storage connection string") // the SDK's error may quote it
-	}
+	client, err := c.queue(queue)
 	if err != nil {
 		return nil, badConfig(err)
 	}
 	return &Notices{container, queue, c, client}, nil
+}
+
+func (c Config) queue(name string) (*azqueue.QueueClient, error) {
+	o := &azqueue.ClientOptions{ClientOptions: c.options()}
+	if !c.StorageConnection.IsZero() {
+		client, err := azqueue.NewQueueClientFromConnectionString(c.StorageConnection.Reveal(), name, o)
+		if err != nil {
+			err = errors.New("malformed storage connection string") // the SDK's error may quote it
+		}
+		return client, err
+	}
+	if !strings.Contains(name, "://") {
+		host := strings.TrimSuffix(strings.Replace(c.StorageEndpoint, ".blob.", ".queue.", 1), "/")
+		if host == "" {
+			return nil, errors.New("neither a storage connection nor a storage endpoint is given")
+		}
+		name = host + "/" + name
+	}
+	identity, err := c.identity()
+	if err != nil {
+		return nil, err
+	}
+	return azqueue.NewQueueClient(name, identity, o)
 }
 
 // pollEvery is the least time between two looks at an empty queue, which cannot be waited for.

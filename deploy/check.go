@@ -131,4 +131,8 @@ func (k *checker) bucket(path string, b config.Bucket) {
 		k.add(path+".container", fmt.Sprintf("%q is no name of a Blob container", name),
 			"use 3 to 63 lower-case letters, digits and single -")
 	}
+	if n := b.Notices; n != "" && (len(n) < 3 || len(n) > 63 || !containerRule.MatchString(n)) {
+		k.add(path+".notices", fmt.Sprintf("%q is no name of a storage queue", n),
+			"use 3 to 63 lower-case letters, digits and single -")
+	}
 }

@@ -59,6 +59,7 @@ type variables struct {
 	Zone                string            `json:"zone"`
 	Tables              map[string]table  `json:"tables"`
 	Buckets             map[string]string `json:"buckets"`
+	Notices             map[string]string `json:"notices"`
 	FunctionZip         string            `json:"function_zip"`
 	HealthPath          string            `json:"health_path"`
 	AnnounceURL         string            `json:"announce_url,omitempty"`
@@ -125,7 +126,7 @@ func cutDir(path, dir string) (rel string, ok bool) {
 
 func variablesOf(c config.Config, s Settings) variables {
 	v := variables{
-		Name: s.Name, Zone: c.Zone, Tables: map[string]table{}, Buckets: map[string]string{},
+		Name: s.Name, Zone: c.Zone, Tables: map[string]table{}, Buckets: map[string]string{}, Notices: map[string]string{},
 		FunctionZip: s.FunctionZip, HealthPath: c.Regions.AWS.Gateway.Health, AnnounceURL: s.AnnounceURL,
 		AWSRegion: c.Regions.AWS.Region, AWSCertificateARN: s.AWSCertificate,
 		AzureSubscriptionID: s.AzureSubscription, AzureLocation: s.AzureLocation,
@@ -146,6 +147,9 @@ func variablesOf(c config.Config, s Settings) variables {
 	}
 	for _, b := range c.Buckets {
 		v.Buckets[b.Name] = container(b)
+		if b.Notices != "" {
+			v.Notices[b.Name] = b.Notices
+		}
 	}
 	return v
 }

@@ -33,7 +33,7 @@ func TestTheVariablesSayWhatTheConfigurationSays(t *testing.T) {
 		Name: "carts", Database: "proa", Hash: config.KeyAttribute{Name: "user", Type: "S"},
 		Range: config.KeyAttribute{Name: "at", Type: "N"}, TTL: config.TTL{Attribute: "expires"},
 	})
-	c.Buckets = []config.Bucket{{Name: "receipts"}, {Name: "photos", Container: "pictures"}}
+	c.Buckets = []config.Bucket{{Name: "receipts", Notices: "receipts-notices"}, {Name: "photos", Container: "pictures"}}
 	dir := t.TempDir()
 	if _, err := deploy.Render(dir, c, s); err != nil {
 		t.Fatal(err)
@@ -46,6 +46,7 @@ func TestTheVariablesSayWhatTheConfigurationSays(t *testing.T) {
 		Zone    string
 		Tables  map[string]map[string]any
 		Buckets map[string]string
+		Notices map[string]string
 	}
 	if err := json.Unmarshal(b, &got); err != nil {
 		t.Fatal(err)
@@ -57,6 +58,9 @@ func TestTheVariablesSayWhatTheConfigurationSays(t *testing.T) {
 	}
 	if got.Buckets["receipts"] != "receipts" || got.Buckets["photos"] != "pictures" {
 		t.Errorf("buckets %v", got.Buckets)
+	}
+	if len(got.Notices) != 1 || got.Notices["receipts"] != "receipts-notices" {
+		t.Errorf("notices %v", got.Notices)
 	}
 }
 

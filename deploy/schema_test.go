@@ -29,14 +29,21 @@ func schemas(t *testing.T) map[string]*tfjson.Schema {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all tfjson.ProviderSchemas
-	if err := all.UnmarshalJSON(b); err != nil {
+	// Of the queues there are no schemas in it: theirs are written from the providers' documentation.
+	more, err := os.ReadFile("testdata/schema.json")
+	if err != nil {
 		t.Fatal(err)
 	}
 	resources := map[string]*tfjson.Schema{}
-	for _, p := range all.Schemas {
-		for name, s := range p.ResourceSchemas {
-			resources[name] = s
+	for _, b := range [][]byte{b, more} {
+		var all tfjson.ProviderSchemas
+		if err := all.UnmarshalJSON(b); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range all.Schemas {
+			for name, s := range p.ResourceSchemas {
+				resources[name] = s
+			}
 		}
 	}
 	return resources

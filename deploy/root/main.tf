@@ -6,6 +6,7 @@ module "aws" {
   zone               = var.zone
   tables             = var.tables
   buckets            = var.buckets
+  notices            = var.notices
   function_zip       = var.function_zip
   health_path        = var.health_path
   announce_url       = var.announce_url
@@ -22,6 +23,7 @@ module "azure" {
   zone               = var.zone
   tables             = var.tables
   buckets            = var.buckets
+  notices            = var.notices
   function_zip       = var.function_zip
   announce_url       = var.announce_url
   announce_token     = var.announce_token

@@ -30,6 +30,11 @@ variable "buckets" {
   type        = map(string)
 }
 
+variable "notices" {
+  description = "Queues of what changed, by S3 bucket: the SQS queue and the storage queue have one name."
+  type        = map(string)
+}
+
 variable "function_zip" {
   description = "The one package that both clouds run: bootstrap, host.json, api/function.json."
   type        = string

@@ -64,8 +64,41 @@ resource "aws_s3_bucket_versioning" "replicated" {
   }
 }
 
+# What changed, for data sync alone, which deletes what it has dealt with. An outage of two weeks loses none.
+resource "aws_sqs_queue" "notices" {
+  for_each                   = var.notices
+  name                       = each.value
+  message_retention_seconds  = 1209600
+  visibility_timeout_seconds = 60
+  sqs_managed_sse_enabled    = true
+}
+
+resource "aws_sqs_queue_policy" "notices" {
+  for_each  = var.notices
+  queue_url = aws_sqs_queue.notices[each.key].id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sqs:SendMessage"
+      Resource  = aws_sqs_queue.notices[each.key].arn
+      Principal = { Service = "s3.amazonaws.com" }
+      Condition = { ArnEquals = { "aws:SourceArn" = aws_s3_bucket.replicated[each.key].arn } }
+    }]
+  })
+}
+
 resource "aws_s3_bucket_notification" "replicated" {
   for_each    = var.buckets
   bucket      = aws_s3_bucket.replicated[each.key].id
   eventbridge = true
+  depends_on  = [aws_sqs_queue_policy.notices]
+
+  dynamic "queue" {
+    for_each = contains(keys(var.notices), each.key) ? [each.key] : []
+    content {
+      queue_arn = aws_sqs_queue.notices[queue.value].arn
+      events    = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
+    }
+  }
 }

@@ -23,7 +23,13 @@ resource "aws_iam_role_policy" "node" {
   role = aws_iam_role.node.name
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat(length(var.notices) == 0 ? [] : [
+      {
+        Effect   = "Allow"
+        Action   = ["sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage"]
+        Resource = [for q in aws_sqs_queue.notices : q.arn]
+      }
+      ], [
       {
         Effect = "Allow"
         Action = [
@@ -56,6 +62,6 @@ resource "aws_iam_role_policy" "node" {
         Action   = ["cloudwatch:DescribeAlarms"]
         Resource = "*"
       }
-    ]
+    ])
   })
 }

@@ -10,6 +10,7 @@ variable "tables" {
   }))
 }
 variable "buckets" { type = map(string) }
+variable "notices" { type = map(string) }
 variable "function_zip" { type = string }
 variable "health_path" { type = string }
 variable "announce_url" { type = string }

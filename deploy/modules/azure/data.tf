@@ -94,3 +94,54 @@ resource "azurerm_storage_container" "replicated" {
   storage_account_id    = azurerm_storage_account.data.id
   container_access_type = "private"
 }
+
+# What changed, for data sync alone, which deletes what it has dealt with.
+resource "azurerm_storage_queue" "notices" {
+  for_each           = var.notices
+  name               = each.value
+  storage_account_id = azurerm_storage_account.data.id
+}
+
+resource "azurerm_eventgrid_system_topic" "objects" {
+  count               = length(var.notices) == 0 ? 0 : 1
+  name                = "${var.name}-objects"
+  resource_group_name = azurerm_resource_group.all.name
+  location            = azurerm_resource_group.all.location
+  source_resource_id  = azurerm_storage_account.data.id
+  topic_type          = "Microsoft.Storage.StorageAccounts"
+
+  identity {
+    type = "SystemAssigned"
+  }
+}
+
+resource "azurerm_role_assignment" "notices" {
+  count                = length(var.notices) == 0 ? 0 : 1
+  scope                = azurerm_storage_account.data.id
+  role_definition_name = "Storage Queue Data Message Sender"
+  principal_id         = azurerm_eventgrid_system_topic.objects[0].identity[0].principal_id
+  principal_type       = "ServicePrincipal"
+}
+
+resource "azurerm_eventgrid_system_topic_event_subscription" "notices" {
+  for_each              = var.notices
+  name                  = each.value
+  system_topic          = azurerm_eventgrid_system_topic.objects[0].name
+  resource_group_name   = azurerm_resource_group.all.name
+  event_delivery_schema = "CloudEventSchemaV1_0"
+  included_event_types  = ["Microsoft.Storage.BlobCreated", "Microsoft.Storage.BlobDeleted"]
+  depends_on            = [azurerm_role_assignment.notices]
+
+  subject_filter {
+    subject_begins_with = "/blobServices/default/containers/${azurerm_storage_container.replicated[each.key].name}/"
+    case_sensitive      = true
+  }
+  storage_queue_endpoint {
+    storage_account_id                    = azurerm_storage_account.data.id
+    queue_name                            = azurerm_storage_queue.notices[each.key].name
+    queue_message_time_to_live_in_seconds = 1209600
+  }
+  delivery_identity {
+    type = "SystemAssigned"
+  }
+}

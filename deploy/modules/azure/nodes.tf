@@ -30,6 +30,14 @@ resource "azurerm_role_assignment" "node_objects" {
   principal_type       = "ServicePrincipal"
 }
 
+resource "azurerm_role_assignment" "node_notices" {
+  count                = length(var.notices) == 0 ? 0 : 1
+  scope                = azurerm_storage_account.data.id
+  role_definition_name = "Storage Queue Data Message Processor"
+  principal_id         = azurerm_user_assigned_identity.node.principal_id
+  principal_type       = "ServicePrincipal"
+}
+
 resource "azurerm_role_assignment" "node_monitor" {
   scope                = azurerm_resource_group.all.id
   role_definition_name = "Monitoring Reader"

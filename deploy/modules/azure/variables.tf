@@ -9,6 +9,7 @@ variable "tables" {
   }))
 }
 variable "buckets" { type = map(string) }
+variable "notices" { type = map(string) }
 variable "function_zip" { type = string }
 variable "announce_url" { type = string }
 variable "announce_token" {
