@@ -74,7 +74,13 @@ func (s *Service) Restore(id uint64, from proa.Region) (Restored, error) {
 	if err != nil {
 		return Restored{}, fmt.Errorf("restore: %w", err)
 	}
-	t := s.table(c.Table)
+	return s.RestoreEntry(c, from)
+}
+
+// RestoreEntry is Restore of an entry that may come from another node's journal; its ID is in errors
+// and in the log.
+func (s *Service) RestoreEntry(c journal.Conflict, from proa.Region) (Restored, error) {
+	id, t := c.ID, s.table(c.Table)
 	if t == nil {
 		return Restored{}, fmt.Errorf("restore conflict %d: it is not of a replicated table: %w", id,
 			proa.ErrInvalid)

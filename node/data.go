@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/config"
 	"github.com/proa-cloud/proa/datasync"
 	"github.com/proa-cloud/proa/datasync/bus"
-	"github.com/proa-cloud/proa/datasync/policy"
-	"github.com/proa-cloud/proa/datasync/resolve/journal"
 )
 
 // maxDataBody bounds a request that carries an item.
@@ -87,63 +84,6 @@ func keyValue(name string, kind proa.Kind, text string) (proa.Value, error) {
 	return proa.String(text), nil
 }
 
-func pathID(r *http.Request) (uint64, error) {
-	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("id %.40q: want a number: %w", r.PathValue("id"), proa.ErrInvalid)
-	}
-	return id, nil
-}
-
-// conflictQuery reads table, hash, range, since, until and policy.
-func (a *api) conflictQuery(r *http.Request) (journal.Query, error) {
-	q := journal.Query{Table: r.FormValue("table"), Policy: r.FormValue("policy")}
-	for name, into := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
-		s := r.FormValue(name)
-		if s == "" {
-			continue
-		}
-		at, err := time.Parse(time.RFC3339Nano, s)
-		if err != nil {
-			return q, fmt.Errorf("%s: want a time such as 2026-01-02T15:04:05Z: %w", name, proa.ErrInvalid)
-		}
-		*into = at
-	}
-	if hash := r.FormValue("hash"); hash != "" {
-		k, err := a.node.key(KeyRequest{Table: q.Table, Hash: hash, Range: r.FormValue("range")})
-		if err != nil {
-			return q, err
-		}
-		q.KeyID = k.ID()
-	}
-	return q, nil
-}
-
-func (a *api) conflict(r *http.Request) (any, error) {
-	id, err := pathID(r)
-	if err != nil {
-		return nil, err
-	}
-	return a.node.sync.Conflict(id)
-}
-
-// RestoreRequest is the body of POST /v1/conflicts/{id}/restore: the loser when From is empty.
-type RestoreRequest struct {
-	From proa.Region `json:"from,omitempty"`
-}
-
-func (a *api) restore(r *http.Request) (any, error) {
-	id, err := pathID(r)
-	if err != nil {
-		return nil, err
-	}
-	var req RestoreRequest
-	if err := decode(r, &req); err != nil {
-		return nil, err
-	}
-	return a.node.sync.Restore(id, req.From)
-}
-
 // SettleRequest is the body of POST /v1/conflicts/settle: one of Take, Item and Drop.
 type SettleRequest struct {
 	KeyRequest
@@ -162,68 +102,6 @@ func (a *api) settle(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return a.node.sync.Settle(key, datasync.Settlement{Take: req.Take, Item: req.Item, Drop: req.Drop})
-}
-
-// ReplayRequest is the body of POST /v1/conflicts/replay: policies as Parse reads them.
-type ReplayRequest struct {
-	Policy     string            `json:"policy"`
-	Attributes map[string]string `json:"attributes,omitempty"`
-	Table      string            `json:"table,omitempty"`
-	Since      time.Time         `json:"since,omitzero"`
-	Limit      int               `json:"limit,omitempty"`
-}
-
-// ReplayReply says what another policy would have decided, the newest first.
-type ReplayReply struct {
-	Policy    string            `json:"policy"`
-	Conflicts int               `json:"conflicts"`
-	Different int               `json:"different"`
-	Replayed  []datasync.Replay `json:"replayed"`
-}
-
-func (a *api) replay(r *http.Request) (any, error) {
-	var req ReplayRequest
-	if err := decode(r, &req); err != nil {
-		return nil, err
-	}
-	rule, err := policy.Parse(req.Policy)
-	if err != nil {
-		return nil, err
-	}
-	attributes := map[string]policy.Rule{}
-	for name, text := range req.Attributes {
-		if attributes[name], err = policy.Parse(text); err != nil {
-			return nil, fmt.Errorf("attribute %s: %w", name, err)
-		}
-	}
-	reply := ReplayReply{Policy: rule.String(), Replayed: []datasync.Replay{}}
-	q := journal.Query{Table: req.Table, Since: req.Since, Limit: req.Limit}
-	list, err := a.node.sync.Replay(q, rule, attributes)
-	if err != nil {
-		return nil, err
-	}
-	for _, one := range list {
-		if !one.Same {
-			reply.Different++
-		}
-	}
-	reply.Conflicts, reply.Replayed = len(list), append(reply.Replayed, list...)
-	return reply, nil
-}
-
-// QuarantineReply is GET /v1/quarantine.
-type QuarantineReply struct {
-	Total       int                    `json:"total"`
-	Quarantined []datasync.Quarantined `json:"quarantined"`
-}
-
-func (a *api) quarantine(r *http.Request) (any, error) {
-	limit, err := number(r, "limit", 1000, 100000)
-	if err != nil {
-		return nil, err
-	}
-	list, total, err := a.node.sync.Quarantine(limit)
-	return QuarantineReply{Total: total, Quarantined: append([]datasync.Quarantined{}, list...)}, err
 }
 
 func (a *api) quarantined(r *http.Request) (any, error) {
@@ -260,19 +138,6 @@ func (a *api) retry(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return Count{1}, a.node.sync.Retry(key)
-}
-
-// DropRequest is the body of POST /v1/quarantine/drop: an unreadable change of a feed.
-type DropRequest struct {
-	ID uint64 `json:"id"`
-}
-
-func (a *api) drop(r *http.Request) (any, error) {
-	var req DropRequest
-	if err := decode(r, &req); err != nil {
-		return nil, err
-	}
-	return Count{1}, a.node.sync.DropMalformed(req.ID)
 }
 
 // ScansReply is GET /v1/backfill.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync"
-	"github.com/proa-cloud/proa/datasync/resolve/journal"
 	"github.com/proa-cloud/proa/datasync/verify"
 	"github.com/proa-cloud/proa/traffic"
 	"github.com/proa-cloud/proa/traffic/cluster"
@@ -65,11 +64,6 @@ type DiffReply struct {
 	// Incomplete lists the spans in which the node could not be told of writes: those that were
 	// acknowledged then and have not been captured are missing from the list.
 	Incomplete []datasync.Unheard `json:"incomplete"`
-}
-
-// ConflictsReply is GET /v1/conflicts?table=&since=&limit=: the newest first.
-type ConflictsReply struct {
-	Conflicts []journal.Conflict `json:"conflicts"`
 }
 
 // VerifyReply is POST /v1/verify: keys counts items and objects.
@@ -156,34 +150,6 @@ func (a *api) diff(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return DiffReply{Region: region, Total: total, Unreplicated: list, Incomplete: append([]datasync.Unheard{}, unheard...)}, nil
-}
-
-// page is the most that the journal gives at once.
-const page = 1000
-
-func (a *api) conflicts(r *http.Request) (any, error) {
-	limit, err := number(r, "limit", 100, 100000)
-	if err != nil {
-		return nil, err
-	}
-	q, err := a.conflictQuery(r)
-	if err != nil {
-		return nil, err
-	}
-	reply := ConflictsReply{Conflicts: []journal.Conflict{}}
-	for len(reply.Conflicts) < limit {
-		q.Limit = min(page, limit-len(reply.Conflicts))
-		found, err := a.node.sync.Conflicts(q)
-		if err != nil {
-			return nil, err
-		}
-		reply.Conflicts = append(reply.Conflicts, found...)
-		if len(found) < q.Limit {
-			break
-		}
-		q.Before = found[len(found)-1].ID
-	}
-	return reply, nil
 }
 
 func number(r *http.Request, name string, otherwise, most int) (int, error) {

@@ -83,7 +83,7 @@ func (a *app) conflictCommand() *cobra.Command {
 		Example: "  proa conflicts show 7",
 		Args:    oneID,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var c journal.Conflict
+			var c node.Conflict
 			path := "/v1/conflicts/" + strings.TrimPrefix(args[0], "#")
 			if err := a.node(cmd, http.MethodGet, path, nil, &c); err != nil {
 				return err
@@ -94,7 +94,7 @@ func (a *app) conflictCommand() *cobra.Command {
 	return a.outputFlag(cmd)
 }
 
-func writeConflict(w io.Writer, c *journal.Conflict) {
+func writeConflict(w io.Writer, c *node.Conflict) {
 	fmt.Fprintf(w, "#%d  %s  %s\n", c.ID, c.Time.Local().Format("2006-01-02 15:04:05.000"),
 		keyText(c.Table, c.Key, c.Bucket, c.Object))
 	fmt.Fprintf(w, "%s, decided by %s", c.Reason, c.Policy)
@@ -104,6 +104,9 @@ func writeConflict(w io.Writer, c *journal.Conflict) {
 	fmt.Fprintln(w)
 	if c.Note != "" {
 		fmt.Fprintf(w, "note: %s\n", c.Note)
+	}
+	if c.Node != "" {
+		fmt.Fprintf(w, "in the journal of %s\n", c.Node)
 	}
 	if len(c.Redacted) > 0 {
 		fmt.Fprintf(w, "never logged: %s\n", strings.Join(c.Redacted, ", "))
@@ -219,6 +222,7 @@ func replayRequest(req *node.ReplayRequest, attributes []string, since string) e
 }
 
 func writeReplay(w io.Writer, r *node.ReplayReply) {
+	writeSilent(w, r.Silent)
 	fmt.Fprintf(w, "%s would have decided %d of %d conflicts differently\n", r.Policy, r.Different, r.Conflicts)
 	if r.Different == 0 {
 		return
@@ -296,7 +300,15 @@ func keyRequest(args []string) node.KeyRequest {
 	return r
 }
 
+// writeSilent says which nodes could not be asked, so that nobody takes a list for the whole.
+func writeSilent(w io.Writer, silent []node.Silence) {
+	for _, s := range silent {
+		fmt.Fprintf(w, "warning: %s did not answer, so what it alone has is missing here: %s\n", s.Node, s.Why)
+	}
+}
+
 func writeConflicts(w io.Writer, list node.ConflictsReply) {
+	writeSilent(w, list.Silent)
 	if len(list.Conflicts) == 0 {
 		fmt.Fprintln(w, "no conflicts")
 		return

@@ -42,6 +42,7 @@ func (a *app) quarantineCommand() *cobra.Command {
 }
 
 func writeQuarantine(w io.Writer, r *node.QuarantineReply) {
+	writeSilent(w, r.Silent)
 	fmt.Fprintf(w, "%d in quarantine\n", r.Total)
 	if len(r.Quarantined) == 0 {
 		return
