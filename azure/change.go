@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -59,6 +60,38 @@ func (f *Feed) change(text []byte) (proa.Change, error) {
 		c.Old = &proa.Image{}
 	}
 	return c, nil
+}
+
+// unreadable is a change that must not hold back the feed: a document at no key of the schema, or none at all. It is told as
+// what it is, with what it holds and without a key.
+func (f *Feed) unreadable(text []byte, cause error) proa.Change {
+	c := proa.Change{
+		Region: proa.Azure, Key: proa.Key{Table: f.schema.Table},
+		New: proa.Image{Malformed: fail("read change feed", f.schema.Table, cause).Error()},
+	}
+	var w wireChange
+	if json.Unmarshal(text, &w) != nil {
+		return c
+	}
+	whole, ts := w.Current, int64(0)
+	if w.Metadata == nil || w.Metadata.Operation == "" {
+		whole, w.Metadata = text, &wireMetadata{}
+	}
+	raw, err := rawObject(whole)
+	if err != nil || raw == nil {
+		raw, err = rawObject(w.Previous)
+	}
+	if err == nil && raw != nil {
+		c.New.Item = decoder{}.value(raw, "").Map
+		if n, ok := raw["_ts"].(json.Number); ok {
+			ts, _ = n.Int64()
+		}
+		if n, ok := raw["_lsn"].(json.Number); ok {
+			w.Metadata.LSN = cmp.Or(w.Metadata.LSN, n)
+		}
+	}
+	c.Time, c.Position = unixTime(w.Metadata.CRTS, ts), proa.Position(w.Metadata.LSN)
+	return c
 }
 
 func (f *Feed) latest(text []byte) (proa.Change, error) {

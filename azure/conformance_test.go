@@ -181,5 +181,3 @@ func TestFeedConformance(t *testing.T) {
 		}
 	}
 }
-
-func partition(key string) azcosmos.PartitionKey { return azcosmos.NewPartitionKeyString(key) }

@@ -1,14 +1,16 @@
 package azure
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/azure/local/cosmos"
@@ -17,8 +19,6 @@ import (
 )
 
 var orders = proa.Schema{Table: "orders", HashName: "id", HashKind: proa.KindS}
-
-func orderKey(id string) proa.Key { return proa.Key{Table: "orders", Hash: proa.String(id)} }
 
 // intercepted is a local Cosmos DB behind answer, which may answer a request itself.
 func intercepted(t *testing.T, answer func(w http.ResponseWriter, r *http.Request) bool) Config {
@@ -97,149 +97,68 @@ func TestAPlaceThatIsNoLongerRetainedIsAGap(t *testing.T) {
 	}
 }
 
-func TestForeignDocumentsAtNoKeyAreLeftOutAndCounted(t *testing.T) {
+func TestForeignDocumentsAtNoKeyAreToldAsWhatTheyAre(t *testing.T) {
 	c := intercepted(t, func(http.ResponseWriter, *http.Request) bool { return false })
-	feed := openFeed(t, c, orders)
-	cursor, err := feed.Now(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	container, err := cosmosClient(t, c).NewContainer("proa", "orders")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{"a~x41", "fine"} { // nobody escapes an A
-		doc := fmt.Appendf(nil, `{"id":%q}`, id)
-		if _, err := container.CreateItem(t.Context(), partition(id), doc, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	batch, err := feed.Read(t.Context(), cursor)
-	if err != nil || len(batch.Changes) != 1 || batch.Changes[0].Key.Hash.Str != "fine" || feed.Skipped() != 1 {
-		t.Errorf("feed: %+v, %v, skipped %d", batch, err, feed.Skipped())
-	}
-	rows, _, err := openTable(t, c, orders).Scan(t.Context(), "", 10)
-	if err != nil || len(rows) != 1 {
-		t.Errorf("scan: %+v, %v", rows, err)
-	}
-}
-
-func TestVendorStatusesBecomeSentinels(t *testing.T) {
-	status := 0
-	c := intercepted(t, func(w http.ResponseWriter, r *http.Request) bool {
-		if status == 0 || !strings.Contains(r.URL.Path, "/docs/") {
-			return false
-		}
-		w.Header().Set("X-Ms-Substatus", "1003")
-		refuseWith(w, status, "Code")
-		return true
-	})
-	c.Attempts = 1
-	table := openTable(t, c, orders)
-	for code, want := range map[int]error{
-		400: proa.ErrInvalid, 401: proa.ErrUnauthorized, 404: proa.ErrNotFound, 413: proa.ErrTooLarge, 429: proa.ErrThrottled,
-		449: proa.ErrConflict, 500: proa.ErrUnavailable, 503: proa.ErrUnavailable,
+	numbered := proa.Schema{Table: "parts", HashName: "shop", HashKind: proa.KindS, RangeName: "no", RangeKind: proa.KindN}
+	createTable(t, c, numbered)
+	for _, tt := range []struct {
+		name   string
+		schema proa.Schema
+		doc    string
+		fine   string
+	}{
+		{"an id that nobody escapes so", orders, `{"id":"a~x41","text":"x"}`, `{"id":"fine"}`},
+		{"a range key that is no number", numbered, `{"id":"Sabc","shop":"s","text":"x"}`, ""},
+		{"a key attribute of another type", numbered, `{"id":"x","shop":7,"text":"x"}`, ""},
 	} {
-		status = code
-		_, err := table.Get(t.Context(), orderKey("1"))
-		var typed *proa.Error
-		if !errors.Is(err, want) || !errors.As(err, &typed) || typed.Key != "orders/1" || typed.Region != proa.Azure {
-			t.Errorf("%d: got %v, want %v", code, err, want)
-		}
-		if err != nil && strings.Contains(err.Error(), "\n") {
-			t.Errorf("%d: more than a line: %v", code, err)
-		}
-	}
-}
-
-func TestADeadCloudIsUnavailableWithinTheTimeout(t *testing.T) {
-	server := httptest.NewServer(nil)
-	server.Close()
-	c := Config{Timeout: time.Second, CosmosEndpoint: server.URL, CosmosKey: proa.NewSecret(testKey)}
-	began := time.Now()
-	_, err := openTable(t, c, orders).Get(t.Context(), orderKey("1"))
-	if !errors.Is(err, proa.ErrUnavailable) || time.Since(began) > 3*time.Second {
-		t.Errorf("table after %v: %v", time.Since(began), err)
-	}
-	release := make(chan struct{})
-	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
-	defer hanging.Close()
-	defer close(release)
-	c.Timeout = 200 * time.Millisecond
-	c.CosmosEndpoint = hanging.URL
-	began = time.Now()
-	_, err = openTable(t, c, orders).Get(t.Context(), orderKey("1"))
-	if !errors.Is(err, proa.ErrUnavailable) || time.Since(began) > 2*time.Second {
-		t.Errorf("hanging, after %v: %v", time.Since(began), err)
-	}
-}
-
-func TestATableComesBackAfterAnOutage(t *testing.T) {
-	var down atomic.Bool
-	c := intercepted(t, func(w http.ResponseWriter, r *http.Request) bool {
-		if down.Load() {
-			conn, _, err := w.(http.Hijacker).Hijack()
-			if err == nil {
-				_ = conn.Close()
+		t.Run(tt.name, func(t *testing.T) {
+			feed := openFeed(t, c, tt.schema)
+			cursor, err := feed.Now(t.Context())
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		return down.Load()
-	})
-	c.Timeout = time.Second
-	table := openTable(t, c, orders)
-	if _, err := table.Get(t.Context(), orderKey("1")); err != nil {
+			put(t, c, tt.schema, tt.doc)
+			if tt.fine != "" {
+				put(t, c, tt.schema, tt.fine)
+			}
+			batch, err := feed.Read(t.Context(), cursor)
+			if err != nil || len(batch.Changes) == 0 {
+				t.Fatalf("feed: %+v, %v", batch, err)
+			}
+			if got := batch.Changes[0]; got.New.Malformed == "" || got.New.Item["text"].Str != "x" || got.Position == "" ||
+				got.Key.Hash.Kind != proa.KindNone || got.Time.IsZero() {
+				t.Errorf("change %+v", got)
+			}
+			if tt.fine != "" && (len(batch.Changes) != 2 || batch.Changes[1].Key.Hash.Str != "fine") {
+				t.Errorf("changes %+v", batch.Changes)
+			}
+			rows, _, err := openTable(t, c, tt.schema).Scan(t.Context(), "", 10)
+			if err != nil || len(rows) != len(batch.Changes)-1 {
+				t.Errorf("scan: %+v, %v", rows, err)
+			}
+		})
+	}
+}
+
+// put writes a document as it stands.
+func put(t *testing.T, c Config, s proa.Schema, doc string) {
+	t.Helper()
+	container, err := cosmosClient(t, c).NewContainer("proa", s.Table)
+	if err != nil {
 		t.Fatal(err)
 	}
-	down.Store(true)
-	if _, err := table.Get(t.Context(), orderKey("1")); !errors.Is(err, proa.ErrUnavailable) {
-		t.Fatalf("got %v", err)
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(doc), &fields); err != nil {
+		t.Fatal(err)
 	}
-	down.Store(false)
-	began := time.Now()
-	if _, err := table.Get(t.Context(), orderKey("1")); err != nil || time.Since(began) > 2*time.Second {
-		t.Errorf("after %v: %v", time.Since(began), err)
+	pk := azcosmos.NewPartitionKeyString("")
+	switch v := fields[PartitionKeyPath(s)[1:]].(type) {
+	case string:
+		pk = azcosmos.NewPartitionKeyString(v)
+	case float64:
+		pk = azcosmos.NewPartitionKeyNumber(v)
 	}
-}
-
-func TestACloudThatWasDownAtOurStartIsReachedOnceItIsUp(t *testing.T) {
-	var down atomic.Bool
-	c := intercepted(t, func(w http.ResponseWriter, r *http.Request) bool {
-		if down.Load() {
-			conn, _, err := w.(http.Hijacker).Hijack()
-			if err == nil {
-				_ = conn.Close()
-			}
-		}
-		return down.Load()
-	})
-	c.Timeout = time.Second
-	table, feed := openTable(t, c, orders), openFeed(t, c, orders)
-	down.Store(true)
-	if _, err := table.Get(t.Context(), orderKey("1")); !errors.Is(err, proa.ErrUnavailable) {
-		t.Fatalf("got %v", err)
-	}
-	if _, err := feed.Now(t.Context()); !errors.Is(err, proa.ErrUnavailable) {
-		t.Fatalf("got %v", err)
-	}
-	down.Store(false)
-	if _, err := table.Get(t.Context(), orderKey("1")); err != nil {
-		t.Errorf("table: %v", err)
-	}
-	if _, err := feed.Now(t.Context()); err != nil {
-		t.Errorf("feed: %v", err)
-	}
-}
-
-func TestConfigErrorsDoNotQuoteSecrets(t *testing.T) {
-	c := Config{StorageConnection: proa.NewSecret("AccountKey=hunter2"), CosmosKey: proa.NewSecret("hunter2 is no base64")}
-	_, err1 := NewBucket(c, "b")
-	_, err2 := NewTable(c, orders)
-	for _, err := range []error{err1, err2} {
-		if !errors.Is(err, proa.ErrInvalidConfig) || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("got %v", err)
-		}
-	}
-	if text := fmt.Sprintf("%v %+v %#v", c, c, c); strings.Contains(text, "hunter2") {
-		t.Errorf("leaks: %s", text)
+	if _, err := container.CreateItem(t.Context(), pk, []byte(doc), nil); err != nil {
+		t.Fatal(err)
 	}
 }

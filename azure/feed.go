@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
@@ -23,7 +22,6 @@ type Feed struct {
 	schema    proa.Schema
 	config    Config
 	container *containerClient
-	skipped   atomic.Uint64
 }
 
 var _ cloud.Feed = (*Feed)(nil)
@@ -69,9 +67,6 @@ func (f *Feed) Warning(cursor string) string {
 	return "the account gives only the latest-version change feed: deletes by other writers and intermediate versions are " +
 		"not seen; enable continuous backup for the all-versions-and-deletes feed"
 }
-
-// Skipped counts the changes that were left out because their documents are at no key of the schema.
-func (f *Feed) Skipped() uint64 { return f.skipped.Load() }
 
 func parseFeedCursor(cursor string) (feedCursor, error) {
 	var c feedCursor
@@ -155,9 +150,7 @@ func (f *Feed) Read(ctx context.Context, cursor string) (cloud.Batch, error) {
 	for _, text := range out.Items {
 		change, err := f.change(text)
 		if err != nil {
-			f.skipped.Add(1)
-			f.config.logger().Warn("a change was left out", "table", f.schema.Table, "error", err)
-			continue
+			change = f.unreadable(text, err)
 		}
 		batch.Changes = append(batch.Changes, change)
 	}

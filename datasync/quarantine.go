@@ -224,7 +224,7 @@ const maxPosition = 128
 // trusted is quarantined by key (package resolve).
 func (t *table) unreadable(c *proa.Change) string {
 	switch {
-	case !c.New.Exists() && c.New.Malformed != "":
+	case c.New.Malformed != "" && (!c.New.Exists() || c.Key.Hash.Kind == proa.KindNone):
 		return c.New.Malformed
 	case c.Key.Table != t.schema.Table:
 		return fmt.Sprintf("it is of table %.80q", c.Key.Table)

@@ -211,6 +211,7 @@ func TestMalformedChangesAreSetAsideAndHoldNothingUp(t *testing.T) {
 		{Region: proa.AWS, Key: proa.Key{Table: "orders", Hash: number(1)}, Position: "5"},
 		{Region: proa.AWS, Key: key("e"), Position: proa.Position(strings.Repeat("9", 500))},
 		{Region: proa.AWS, Key: key("f"), Position: "7", New: proa.Image{Malformed: "a type that is not known"}},
+		{Region: proa.AWS, Key: proa.Key{Table: "orders"}, New: proa.Image{Item: order("h", "x"), Malformed: "at no key"}},
 	}}
 	sides := w.cfg.Tables[0].Sides
 	sides[proa.AWS] = TableSide{Table: w.aws, Feed: feed}
@@ -218,11 +219,11 @@ func TestMalformedChangesAreSetAsideAndHoldNothingUp(t *testing.T) {
 	w.aws.Put(order("good", "x"), 0)
 	w.until("the good one crosses", func() bool { return w.az.Item(key("good")) != nil })
 	list, total, err := w.s.Quarantine(100)
-	if err != nil || total != 7 || len(list) != 7 {
+	if err != nil || total != 8 || len(list) != 8 {
 		t.Fatalf("%d %+v, %v", total, list, err)
 	}
 	for _, q := range list {
-		if q.Kind != QuarantineFeed || q.Reason == "" {
+		if q.Kind != QuarantineFeed || q.Reason == "" || strings.Contains(q.Reason, "at no key") && q.Sides[proa.AWS].Item == nil {
 			t.Errorf("%+v", q)
 		}
 	}
