@@ -6,7 +6,7 @@ PACKAGES := $(shell $(GO) list ./... 2>/dev/null | grep -v /test/)
 # Prints go test's own lines, then every skipped test with its reason.
 TESTSUM  := $(GO) tool -modfile=tools/go.mod gotestsum
 
-.PHONY: build test test-large-object unit e2e lint vet fmt bench-system bench-console bench-detect bench-dns bench-objects soak-dns peers sim sim-bugs sim-reach sim-traffic screenshots clean
+.PHONY: build test test-large-object unit e2e lint vet fmt bench-system bench-console bench-detect bench-dns bench-objects soak-dns fuzz peers sim sim-bugs sim-reach sim-traffic screenshots clean
 
 build: ## build the binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/proa
@@ -54,6 +54,13 @@ bench-dns: ## the name server beside gdnsd and NSD (Debian packages)
 
 soak-dns: ## 10,000,000 malformed datagrams at the live socket
 	PROA_DNS_SOAK=10000000 $(GO) test ./traffic/dns -run Malformed -count=1 -timeout 2h -v
+
+FUZZTIME ?= 5000x
+FUZZ     := traffic/dns:FuzzDecode traffic/dns:FuzzHeaderGuard traffic/dns:FuzzParseZone traffic/dns:FuzzHandler \
+            traffic/cluster:FuzzReadFrame traffic/cluster:FuzzPeer
+
+fuzz: ## what comes from the network: FUZZTIME=5000x inputs each, or 60s
+	@for f in $(FUZZ); do $(GO) test ./$${f%:*} -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x || exit 1; done
 
 fmt: ## format as CI wants it
 	$(GO) tool -modfile=tools/go.mod golangci-lint fmt ./...

@@ -82,7 +82,8 @@ type Cluster struct {
 	began  time.Time
 	ln     net.Listener
 	inbox  chan inbound
-	orders chan any // proposal, forceOrder
+	queued atomic.Int64 // bytes in inbox
+	orders chan any     // proposal, forceOrder
 	gone   chan string
 	core   core
 

@@ -107,16 +107,31 @@ func (c *Cluster) loop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			k.tick(time.Now())
+			k.do(func() { k.tick(time.Now()) })
 		case in := <-c.inbox:
-			k.hear(in)
+			c.queued.Add(-int64(len(in.message)))
+			k.do(func() { k.hear(in) })
 		case o := <-c.orders:
-			k.order(o)
+			k.do(func() { k.order(o) })
 		case name := <-c.gone:
-			k.peerGone(name)
+			k.do(func() { k.peerGone(name) })
 		}
-		k.settle()
 	}
+}
+
+// do works and carries out what comes of it. The library panics where a member's message contradicts
+// what this node has (its log was damaged, or another's): then this node decides nothing any more,
+// and what it serves goes on.
+func (k *core) do(work func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			k.fail(fmt.Errorf("the log is broken: %v: %w", p, proa.ErrInvalid))
+			k.tell()
+			k.c.show()
+		}
+	}()
+	work()
+	k.settle()
 }
 
 // settle carries out what raft asks for and tells what came of it.
@@ -178,7 +193,8 @@ func (k *core) hear(in inbound) {
 		return
 	}
 	m := &raftpb.Message{}
-	if proto.Unmarshal(in.message, m) != nil || m.GetTo() != k.c.disk.id {
+	if crowded(in.message) || proto.Unmarshal(in.message, m) != nil || m.GetTo() != k.c.disk.id ||
+		m.GetTerm() > maxTerm || k.nameOf(m.GetFrom()) != in.from { // nobody speaks for another
 		return
 	}
 	_ = k.raft.Step(m) // a message of another time is not for us to complain about

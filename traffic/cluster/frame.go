@@ -6,6 +6,8 @@ import (
 	"io"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/traffic"
 )
@@ -21,8 +23,18 @@ const (
 	frameRecheck = 'c' // a region's name
 )
 
-// maxFrame bounds a frame: a snapshot holds the record, whose history and audit are bounded.
-const maxFrame = 4 << 20
+// Bounds of what a peer can send: it may be of another version, broken, or not what it says it is.
+const (
+	// A snapshot holds the record, whose history and audit are bounded
+	maxFrame = 4 << 20
+	maxBeat  = 64 << 10
+	// What waits for the log, in bytes; raft sends again what is dropped
+	maxQueued = 4 * maxFrame
+	// Entries of one message: decoded, an empty one is a hundred times what it was
+	maxEntries = 4096
+	// An election a microsecond for nine years; a term once taken stays, and the last one ends the log
+	maxTerm = 1 << 48
+)
 
 // Beat is what each node tells all others five times a second, and at once when it changes.
 type Beat struct {
@@ -57,6 +69,9 @@ type News struct {
 	Unfit string `json:"unfit,omitempty"`
 }
 
+// raftEntries is the number of raftpb.Message's field of entries.
+const raftEntries = 7
+
 // writeFrame sends one frame.
 func writeFrame(w io.Writer, kind byte, body []byte) error {
 	if len(body) > maxFrame {
@@ -79,11 +94,28 @@ func readFrame(r io.Reader) (kind byte, body []byte, err error) {
 	if size > maxFrame {
 		return 0, nil, fmt.Errorf("frame of %d bytes: %w", size, proa.ErrTooLarge)
 	}
-	body = make([]byte, size)
-	if _, err := io.ReadFull(r, body); err != nil {
-		return 0, nil, err
+	// Memory follows what has come, not what is announced.
+	body, err = io.ReadAll(io.LimitReader(r, int64(size)))
+	if err == nil && len(body) < int(size) {
+		err = io.ErrUnexpectedEOF
 	}
-	return head[4], body, nil
+	return head[4], body, err
+}
+
+// crowded reports whether a raft message holds more entries than any of ours, or is none.
+func crowded(message []byte) bool {
+	entries := 0
+	for len(message) > 0 {
+		number, _, n := protowire.ConsumeField(message)
+		if n < 0 {
+			return true
+		}
+		if number == raftEntries {
+			entries++
+		}
+		message = message[n:]
+	}
+	return entries > maxEntries
 }
 
 // raftFrame is a message with the cluster that it belongs to.

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -54,31 +56,32 @@ func (c *Cluster) receive(conn *tls.Conn, names []string) {
 	if err != nil {
 		return
 	}
-	in := bufio.NewReaderSize(conn, 32<<10)
-	first := true
-	for {
-		if err := conn.SetReadDeadline(time.Now().Add(readTimeout)); err != nil {
-			return
+	alive := func() error { return conn.SetReadDeadline(time.Now().Add(readTimeout)) }
+	err = c.frames(bufio.NewReaderSize(conn, 32<<10), name, alive)
+	if errors.Is(err, proa.ErrInvalid) || errors.Is(err, proa.ErrTooLarge) {
+		c.cfg.Logger.Warn("node not understood", "peer", name, "err", err)
+	}
+}
+
+// frames takes a peer's frames until they end or make no sense; alive is called before each.
+func (c *Cluster) frames(in io.Reader, name string, alive func() error) error {
+	for first := true; ; {
+		if err := alive(); err != nil {
+			return err
 		}
 		kind, body, err := readFrame(in)
 		if err != nil {
-			return
+			return err
 		}
 		switch kind {
 		case frameBeat:
 			if err := c.takeBeat(name, body, first); err != nil {
-				c.cfg.Logger.Warn("node not understood", "peer", name, "err", err)
-				return
+				return err
 			}
 			first = false
 		case frameRaft:
-			cluster, generation, message, err := splitRaftFrame(body)
-			if err != nil {
-				return
-			}
-			select {
-			case c.inbox <- inbound{name, cluster, generation, message}:
-			default: // raft sends again
+			if err := c.takeRaft(name, body); err != nil {
+				return err
 			}
 		case frameRecheck:
 			if r, err := proa.ParseRegion(string(body)); err == nil {
@@ -88,9 +91,31 @@ func (c *Cluster) receive(conn *tls.Conn, names []string) {
 	}
 }
 
+// takeRaft queues a message for the log. What there is no room for is dropped: raft sends again.
+func (c *Cluster) takeRaft(name string, body []byte) error {
+	cluster, generation, message, err := splitRaftFrame(body)
+	if err != nil {
+		return err
+	}
+	size := int64(len(message))
+	if c.queued.Add(size) > maxQueued {
+		c.queued.Add(-size)
+		return nil
+	}
+	select {
+	case c.inbox <- inbound{name, cluster, generation, message}:
+	default:
+		c.queued.Add(-size)
+	}
+	return nil
+}
+
 // takeBeat notes a peer's beat, unless it is old news that a healed link delivers late. Times are the
 // nodes' monotonic ones: a wrong clock changes nothing.
 func (c *Cluster) takeBeat(name string, body []byte, first bool) error {
+	if len(body) > maxBeat {
+		return fmt.Errorf("beat of %d bytes: %w", len(body), proa.ErrTooLarge)
+	}
 	var b Beat
 	if err := json.Unmarshal(body, &b); err != nil {
 		return fmt.Errorf("beat: %w: %w", proa.ErrInvalid, err)
