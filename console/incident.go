@@ -386,10 +386,10 @@ func (w *watcher) traffic(now time.Time, stats map[string]telemetry.Stats) {
 	}
 	if i.has(StepTTL, "") && !i.lastOld.IsZero() && now.Sub(i.lastOld) > drainAfter && !i.drained {
 		i.drained = true
-		i.add(StepDrained, i.lastOld, "", "last request at "+string(i.Region)+"'s gateway")
+		i.add(StepDrained, i.lastOld, "", "last request sent to "+string(i.Region)+"'s gateway")
 	}
 	if i.has(StepServing, "") && !i.errorsSeen.IsZero() && now.Sub(i.errorsSeen) > drainAfter && !i.has(StepErrors, "") {
-		i.add(StepErrors, i.errorsSeen, "", "the gateways' errors are back to zero")
+		i.add(StepErrors, i.errorsSeen, "", "no request fails any more, of those that gateways took and clients reported")
 	}
 }
 

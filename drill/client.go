@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -36,35 +37,49 @@ func Models() []Model { return []Model{HonoursTTL, Floor60, Pinned} }
 
 const floor = time.Minute
 
-// resolver answers a name's first IPv4 address from one name server and keeps it as its model does.
+// resolver answers a name's first IPv4 address from the first name server that answers, and keeps it as its model does.
 type resolver struct {
-	server, name string
-	model        Model
-	client       dns.Client
+	servers []string
+	name    string
+	model   Model
+	client  dns.Client
+	good    atomic.Int32 // the server that answered last
 
 	mu      sync.Mutex
 	addr    string
 	expires time.Time
 }
 
-func newResolver(server, name string, model Model) *resolver {
-	return &resolver{server: server, name: dns.Fqdn(name), model: model, client: dns.Client{Timeout: time.Second}}
+func newResolver(servers []string, name string, model Model) *resolver {
+	return &resolver{servers: servers, name: dns.Fqdn(name), model: model, client: dns.Client{Timeout: time.Second}}
 }
 
-// fresh asks the name server, whatever is kept.
+// fresh asks the name servers, whatever is kept, beginning with the one that answered last.
 func (r *resolver) fresh(ctx context.Context) (addr string, ttl time.Duration, err error) {
+	first := int(r.good.Load())
+	for i := range r.servers {
+		at := (first + i) % len(r.servers)
+		if addr, ttl, err = r.ask(ctx, r.servers[at]); err == nil {
+			r.good.Store(int32(at))
+			return addr, ttl, nil
+		}
+	}
+	return addr, ttl, err
+}
+
+func (r *resolver) ask(ctx context.Context, server string) (addr string, ttl time.Duration, err error) {
 	q := new(dns.Msg)
 	q.SetQuestion(r.name, dns.TypeA)
-	in, _, err := r.client.ExchangeContext(ctx, q, r.server)
+	in, _, err := r.client.ExchangeContext(ctx, q, server)
 	if err != nil {
-		return "", 0, fmt.Errorf("ask %s for %s: %w", r.server, r.name, err)
+		return "", 0, fmt.Errorf("ask %s for %s: %w", server, r.name, err)
 	}
 	for _, rr := range in.Answer {
 		if a, ok := rr.(*dns.A); ok {
 			return a.A.String(), time.Duration(a.Hdr.Ttl) * time.Second, nil
 		}
 	}
-	return "", 0, fmt.Errorf("ask %s for %s: no address in the answer (%s)", r.server, r.name, dns.RcodeToString[in.Rcode])
+	return "", 0, fmt.Errorf("ask %s for %s: no address in the answer (%s)", server, r.name, dns.RcodeToString[in.Rcode])
 }
 
 // resolve gives the kept address or asks. When the server does not answer, the last address stands.

@@ -21,6 +21,8 @@ import (
 type System interface {
 	// Make puts the fault in force in the region, and returns once it is.
 	Make(ctx context.Context, f Fault, r proa.Region) error
+	// Node is the name of the node that leads or owns, or of the one so named.
+	Node(ctx context.Context, role string) (string, error)
 	// Heal ends every fault, and returns once both regions serve again.
 	Heal(ctx context.Context) error
 	// View says where traffic is and how regions are judged.
@@ -47,8 +49,11 @@ type View struct {
 // Config says what to drill and what was promised.
 type Config struct {
 	System System
-	// DNS is the name server, Zone the application's name, Port the gateways' port.
-	DNS, Zone, Port string
+	// DNS are the name servers, Zone is the application's name, Port the gateways' port.
+	DNS        []string
+	Zone, Port string
+	// Nodes is how many nodes the system has; 0 where that is not known.
+	Nodes int
 	// Scheme is http, the default, or https.
 	Scheme string
 	// Gateways are the regions' addresses, as the zone answers them.
@@ -63,6 +68,8 @@ type Config struct {
 	Repeat int
 	// Limit bounds each wait for the system.
 	Limit time.Duration
+	// Observe is told of every write, from several goroutines. It may be nil.
+	Observe func(Write)
 	// Progress is told what happens, for people. It may be nil.
 	Progress func(string)
 }
@@ -79,6 +86,11 @@ const (
 func Drill(ctx context.Context, cfg Config, scenarios []Scenario) (*Report, error) {
 	if cfg.Progress == nil {
 		cfg.Progress = func(string) {}
+	}
+	for i := range scenarios {
+		if s := &scenarios[i]; s.Nodes > cfg.Nodes {
+			return nil, fmt.Errorf("scenario %s needs %d nodes, and there are %d: %w", s.Name, s.Nodes, cfg.Nodes, proa.ErrInvalid)
+		}
 	}
 	began := time.Now()
 	report := &Report{Schema: Schema, Started: began.UTC(), Seed: cfg.Seed, Objectives: cfg.Objectives, Scenarios: []ScenarioReport{}}
@@ -145,7 +157,7 @@ func perform(ctx context.Context, cfg *Config, s *Scenario, seed uint64) (*Run, 
 	stopSampling()
 	<-sampled
 	if err != nil {
-		if herr := cfg.System.Heal(context.WithoutCancel(ctx)); herr != nil {
+		if herr := cfg.heal(context.WithoutCancel(ctx)); herr != nil {
 			err = fmt.Errorf("%w; %w: %w", err, ErrNotHealed, herr)
 		}
 		return nil, err
@@ -156,11 +168,11 @@ func perform(ctx context.Context, cfg *Config, s *Scenario, seed uint64) (*Run, 
 
 // settle waits until the system is in order: traffic where it belongs, both sides equal.
 func (d *run) settle(ctx context.Context) error {
-	if err := d.cfg.System.Heal(ctx); err != nil {
+	if err := d.cfg.heal(ctx); err != nil {
 		return fmt.Errorf("make everything well first: %w", err)
 	}
 	primary := d.cfg.Preferred
-	if err := d.until(ctx, "DNS to answer "+string(primary), 100*time.Millisecond, func() bool { return d.answers(ctx, primary) }); err != nil {
+	if err := d.until(ctx, "DNS to answer "+string(primary), 100*time.Millisecond, func(ctx context.Context) bool { return d.answers(ctx, primary) }); err != nil {
 		return &proa.Error{
 			Op: "begin with everything in order", Region: primary, Err: err,
 			Hint: "`proa explain` says what traffic waits for; `proa failback` gives it back after a switchover",
@@ -241,12 +253,12 @@ func (d *run) finish() {
 }
 
 // until polls until done reports true, for at most the configured limit.
-func (d *run) until(ctx context.Context, what string, every time.Duration, done func() bool) error {
+func (d *run) until(ctx context.Context, what string, every time.Duration, done func(context.Context) bool) error {
 	limited, cancel := context.WithTimeout(ctx, d.cfg.Limit)
 	defer cancel()
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for !done() {
+	for !done(limited) {
 		select {
 		case <-limited.Done():
 			if ctx.Err() != nil {
@@ -257,6 +269,13 @@ func (d *run) until(ctx context.Context, what string, every time.Duration, done 
 		}
 	}
 	return nil
+}
+
+// heal makes everything well, within the configured limit.
+func (c *Config) heal(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Limit)
+	defer cancel()
+	return c.System.Heal(ctx)
 }
 
 // answers reports whether the name server's answer is the region now.
@@ -313,7 +332,7 @@ func (d *run) read(ctx context.Context, r proa.Region, id string) (status int, e
 // untilEqual waits until both sides hold the same, nothing in flight.
 func (d *run) untilEqual(ctx context.Context) error {
 	var verr error
-	err := d.until(ctx, "both sides to be equal", 200*time.Millisecond, func() bool {
+	err := d.until(ctx, "both sides to be equal", 200*time.Millisecond, func(ctx context.Context) bool {
 		keys, differences, inFlight, err := d.cfg.System.Verify(ctx)
 		d.out.Keys, d.out.Differences, verr = keys, differences, err
 		return err == nil && differences == 0 && inFlight == 0

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -67,6 +68,34 @@ func TestADrillMeasuresALoss(t *testing.T) {
 		if !kinds[k] {
 			t.Errorf("no mark for %s", k)
 		}
+	}
+}
+
+func TestADrillStrikesANode(t *testing.T) {
+	t.Parallel()
+	f, cfg := newFake(t)
+	var told atomic.Int64
+	cfg.Observe = func(Write) { told.Add(1) }
+	text := quick + "nodes: 3\nphases: [{faults: [{kill: leader}], traffic: stays, hold: 200ms}]"
+	r, err := Drill(t.Context(), cfg, []Scenario{scenario(t, text)})
+	if err != nil || !r.Passed {
+		t.Fatalf("%v %+v", err, r)
+	}
+	run := r.Scenarios[0].Runs[0]
+	if got := run.Phases[0].Faults; len(got) != 1 || got[0] != "kill leader (node-2)" || len(f.struck) != 1 {
+		t.Errorf("%q, struck %q", got, f.struck)
+	}
+	if int(told.Load()) != run.Requests {
+		t.Errorf("told of %d of %d writes", told.Load(), run.Requests)
+	}
+	cfg.Nodes = 1
+	if _, err := Drill(t.Context(), cfg, []Scenario{scenario(t, text)}); err == nil || !strings.Contains(err.Error(), "needs 3 nodes") {
+		t.Errorf("with one node: %v", err)
+	}
+	cfg.Nodes = 3
+	owner := scenario(t, strings.ReplaceAll(text, "leader", "owner"))
+	if _, err := Drill(t.Context(), cfg, []Scenario{owner}); err == nil || !strings.Contains(err.Error(), "nobody owns") {
+		t.Errorf("without an owner: %v", err)
 	}
 }
 

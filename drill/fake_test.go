@@ -30,6 +30,7 @@ type fake struct {
 	active  proa.Region
 	journal []Conflict
 	patched map[string]proa.Region
+	struck  []string // nodes
 
 	forgets, hidesUnreplicated, hidesConflicts, differs, stays bool
 }
@@ -64,7 +65,7 @@ func newFake(t *testing.T) (*fake, Config) {
 	go func() { _ = server.ActivateAndServe() }()
 	t.Cleanup(func() { _ = server.Shutdown() })
 	return f, Config{
-		System: f, DNS: packet.LocalAddr().String(), Zone: "app.test", Port: f.port, Gateways: fakeAddresses, Preferred: proa.AWS,
+		System: f, DNS: []string{"127.0.0.1:1", packet.LocalAddr().String()}, Nodes: 3, Zone: "app.test", Port: f.port, Gateways: fakeAddresses, Preferred: proa.AWS,
 		Objectives: Objectives{RTOMS: 5000, RPOMS: 5000, ConvergeMS: 5000, SLO: 0.999}, Seed: 1, Repeat: 1, Limit: 3 * time.Second,
 	}
 }
@@ -118,6 +119,8 @@ func (f *fake) Make(_ context.Context, fault Fault, r proa.Region) error {
 	switch {
 	case fault.Partition != nil:
 		f.cut = true
+	case r == "node-2":
+		f.struck = append(f.struck, string(r))
 	case fault.Kill != "":
 		f.dead[r] = true
 		if r == proa.AWS && !f.stays {
@@ -131,6 +134,13 @@ func (f *fake) Make(_ context.Context, fault Fault, r proa.Region) error {
 		return errors.New("no such fault here")
 	}
 	return nil
+}
+
+func (f *fake) Node(_ context.Context, role string) (string, error) {
+	if role == "owner" {
+		return "", errors.New("nobody owns")
+	}
+	return "node-2", nil
 }
 
 func (f *fake) Heal(context.Context) error {

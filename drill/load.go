@@ -25,6 +25,9 @@ type Write struct {
 	Region proa.Region `json:"region"` // that answered; "" when none did
 	Acked  bool        `json:"acked"`  // 201 was received: the order must not be lost
 	Err    string      `json:"err,omitempty"`
+	// Target is the address that it was sent to, Unanswered says that nothing came back: no gateway knows of its failure.
+	Target     string `json:"-"`
+	Unanswered bool   `json:"-"`
 }
 
 // load sends new orders at a steady rate until stopped, from clients of each model in turn.
@@ -33,6 +36,7 @@ type load struct {
 	rate    int
 	run     string // prefix of the orders' ids
 	dice    *rand.Rand
+	observe func(Write)
 
 	mu      sync.Mutex
 	writes  []Write
@@ -46,7 +50,7 @@ type user struct {
 }
 
 func newLoad(cfg *Config, s *Scenario, run string, seed uint64) *load {
-	l := &load{rate: s.Rate, run: run, dice: rand.New(rand.NewPCG(seed, 1))}
+	l := &load{rate: s.Rate, run: run, dice: rand.New(rand.NewPCG(seed, 1)), observe: cfg.Observe}
 	for _, m := range s.Clients {
 		l.clients = append(l.clients, &user{newClient(cfg), newResolver(cfg.DNS, cfg.Zone, m)})
 	}
@@ -108,6 +112,7 @@ func (l *load) send(ctx context.Context, n, quantity int) Write {
 		var status int
 		order := map[string]any{"id": w.ID, "item": "paddle", "quantity": quantity}
 		status, w.Region, _, err = u.do(ctx, http.MethodPost, addr, "/orders", order)
+		w.Target, w.Unanswered = addr, err != nil
 		if err != nil {
 			u.broke(addr)
 		}
@@ -135,6 +140,9 @@ func cause(err error) string {
 }
 
 func (l *load) record(w Write) {
+	if l.observe != nil {
+		l.observe(w)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writes = append(l.writes, w)

@@ -64,11 +64,10 @@ func (d *run) strike(ctx context.Context, p *Phase, out *PhaseRun) error {
 		if err := sleep(ctx, f.After.D()); err != nil {
 			return err
 		}
-		r, err := f.Region(d.cfg.Preferred)
+		r, text, err := d.target(ctx, f)
 		if err != nil {
 			return err
 		}
-		text := f.Text(d.cfg.Preferred)
 		d.cfg.Progress("fault: " + text)
 		// A killed process is dead before kill returns: the moment before is when users begin to feel it.
 		out.FaultAt = time.Now()
@@ -81,13 +80,31 @@ func (d *run) strike(ctx context.Context, p *Phase, out *PhaseRun) error {
 	return nil
 }
 
+// target is the region or the node that a fault strikes, and the fault in words.
+func (d *run) target(ctx context.Context, f *Fault) (proa.Region, string, error) {
+	text := f.Text(d.cfg.Preferred)
+	role := f.Node()
+	if role == "" {
+		r, err := f.Region(d.cfg.Preferred)
+		return r, text, err
+	}
+	name, err := d.cfg.System.Node(ctx, role)
+	if err != nil {
+		return "", "", fmt.Errorf("find the node to strike: %w", err)
+	}
+	if name != role {
+		text += " (" + name + ")"
+	}
+	return proa.Region(name), text, nil
+}
+
 // watch waits until traffic has moved where it should, and takes the RTO's first parts.
 func (d *run) watch(ctx context.Context, p *Phase, out *PhaseRun) error {
 	if p.Traffic != Moves {
 		return nil
 	}
 	other := d.cfg.Preferred.Other()
-	seen := d.until(ctx, "DNS to answer "+string(other), pollEvery, func() bool { return d.answers(ctx, other) }) == nil
+	seen := d.until(ctx, "DNS to answer "+string(other), pollEvery, func(ctx context.Context) bool { return d.answers(ctx, other) }) == nil
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -99,7 +116,7 @@ func (d *run) watch(ctx context.Context, p *Phase, out *PhaseRun) error {
 	d.cfg.Progress(fmt.Sprintf("failover: DNS answers %s after %.0f ms", other, ms(flipped.Sub(out.FaultAt))))
 	d.moved(ctx, out, flipped)
 	// The clients' part ends with their service; how long is measured later, from what they sent.
-	_ = d.until(ctx, "clients to be served", pollEvery*5, func() bool {
+	_ = d.until(ctx, "clients to be served", pollEvery*5, func(context.Context) bool {
 		_, back, _ := outage(d.load.snapshot(), d.judged(), out.FaultAt, time.Now())
 		return back
 	})
@@ -223,7 +240,7 @@ func (d *run) findUnreplicated(ctx context.Context, out *PhaseRun) error {
 func (d *run) recover(ctx context.Context, out *PhaseRun) error {
 	healed := time.Now()
 	d.line.mark(healed, "heal", "everything is healed")
-	if err := d.cfg.System.Heal(ctx); err != nil {
+	if err := d.cfg.heal(ctx); err != nil {
 		return err
 	}
 	err := d.untilEqual(ctx)
@@ -240,7 +257,7 @@ func (d *run) recover(ctx context.Context, out *PhaseRun) error {
 	if !out.Moved {
 		return nil
 	}
-	err = d.until(ctx, "failback to "+string(d.cfg.Preferred), pollEvery, func() bool { return d.answers(ctx, d.cfg.Preferred) })
+	err = d.until(ctx, "failback to "+string(d.cfg.Preferred), pollEvery, func(ctx context.Context) bool { return d.answers(ctx, d.cfg.Preferred) })
 	if err != nil {
 		return err
 	}
@@ -263,7 +280,7 @@ func (d *run) prepareContention(ctx context.Context, p *Phase) ([]string, error)
 		return keys, nil
 	}
 	other := d.cfg.Preferred.Other()
-	return keys, d.until(ctx, "contended keys to be in "+string(other), 100*time.Millisecond, func() bool {
+	return keys, d.until(ctx, "contended keys to be in "+string(other), 100*time.Millisecond, func(ctx context.Context) bool {
 		status, err := d.read(ctx, other, keys[len(keys)-1])
 		return err == nil && status == http.StatusOK && d.quiet(ctx)
 	})

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,8 @@ type Scenario struct {
 	Rate int `yaml:"rate,omitempty"`
 	// Warm is the load before the first fault.
 	Warm config.Duration `yaml:"warm,omitempty"`
+	// Nodes is how many nodes the system must have, at least; faults of nodes need three to go unnoticed.
+	Nodes int `yaml:"nodes,omitempty"`
 	// Phases follow each other; each begins with everything in order.
 	Phases []Phase `yaml:"phases"`
 }
@@ -46,12 +49,13 @@ type Phase struct {
 	Contend int `yaml:"contend,omitempty"`
 }
 
-// Fault is exactly one fault. Regions are primary, secondary, aws or azure.
+// Fault is exactly one fault. Regions are primary, secondary, aws or azure; kill and freeze also take a node: leader, which
+// decides, owner, which runs data sync, or node-1 and so on.
 type Fault struct {
 	// After lies between the fault before, or the phase's begin, and this one.
 	After config.Duration `yaml:"after,omitempty"`
 
-	// Kill and Freeze name the region whose processes are killed or stopped.
+	// Kill and Freeze name the region or the node whose processes are killed or stopped.
 	Kill   string `yaml:"kill,omitempty"`
 	Freeze string `yaml:"freeze,omitempty"`
 	// Switchover names the region that an operator moves traffic to.
@@ -216,6 +220,8 @@ func (s *Scenario) check(f *strictyaml.File) error {
 		return f.Errorf("rate", fmt.Sprintf("from 1 to %d", maxRate), "%d is out of range", s.Rate)
 	case s.Warm.D() < 0 || s.Warm.D() > time.Hour:
 		return f.Errorf("warm", "up to 1h", "%s is out of range", s.Warm)
+	case s.Nodes < 0 || s.Nodes > 5:
+		return f.Errorf("nodes", "up to 5", "%d is out of range", s.Nodes)
 	case len(s.Phases) == 0 || len(s.Phases) > maxPhases:
 		return f.Errorf("phases", fmt.Sprintf("from 1 to %d", maxPhases), "there are %d", len(s.Phases))
 	}
@@ -263,10 +269,21 @@ func (f *Fault) check() error {
 	if n != 1 {
 		return errors.New("want exactly one of kill, freeze, switchover, brownout, partition, skew and throttle")
 	}
-	if _, err := f.Region(proa.AWS); err != nil {
-		return err
+	if f.Node() != "" {
+		return nil
 	}
-	return nil
+	_, err := f.Region(proa.AWS)
+	return err
+}
+
+var nodeName = regexp.MustCompile(`^(leader|owner|node-[1-9][0-9]?)$`)
+
+// Node is the node that the fault strikes, as the scenario names it; "" where it strikes a region.
+func (f *Fault) Node() string {
+	if word := f.Kill + f.Freeze; nodeName.MatchString(word) {
+		return word
+	}
+	return ""
 }
 
 // Region is where the fault is made, given which region is the primary.
@@ -280,7 +297,7 @@ func (f *Fault) Region(primary proa.Region) (proa.Region, error) {
 	}
 	r, err := proa.ParseRegion(word)
 	if err != nil {
-		return "", fmt.Errorf("region %q: want primary, secondary, aws or azure", word)
+		return "", fmt.Errorf("region %q: want primary, secondary, aws or azure (kill and freeze: also leader, owner or a node)", word)
 	}
 	return r, nil
 }
@@ -306,6 +323,9 @@ func (f *Fault) word() string {
 // Text says what the fault is, for people.
 func (f *Fault) Text(primary proa.Region) string {
 	r, _ := f.Region(primary) // checked when the scenario was read
+	if n := f.Node(); n != "" {
+		r = proa.Region(n)
+	}
 	switch {
 	case f.Kill != "":
 		return "kill " + string(r)
@@ -345,6 +365,13 @@ func or(s, otherwise string) string {
 		return otherwise
 	}
 	return s
+}
+
+// OnlyMoves reports whether the scenario breaks nothing: it moves traffic as an operator would.
+func (s *Scenario) OnlyMoves() bool {
+	return !slices.ContainsFunc(s.Phases, func(p Phase) bool {
+		return slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Switchover == "" })
+	})
 }
 
 // splits reports whether the phase keeps each region's writes from the other, so that writes of one key in both are

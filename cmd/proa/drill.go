@@ -30,6 +30,7 @@ type drillFlags struct {
 	junit, html, config string
 	yes                 bool
 	by                  string
+	all                 bool // every scenario that can be carried out
 }
 
 func (a *app) drillCommand() *cobra.Command {
@@ -152,6 +153,7 @@ func (a *app) drill(cmd *cobra.Command, args []string, o drillFlags) error {
 	if err := o.check(cmd); err != nil {
 		return usage(err)
 	}
+	o.all = slices.Equal(args, []string{"all"})
 	list, err := o.scenarios(args)
 	if err != nil {
 		return err
@@ -186,6 +188,23 @@ func (a *app) drill(cmd *cobra.Command, args []string, o drillFlags) error {
 	return nil
 }
 
+// possible leaves out, of all scenarios, those that this system is too small for or that nothing here may carry out.
+func (a *app) possible(list []drill.Scenario, cfg *drill.Config, local bool) []drill.Scenario {
+	return slices.DeleteFunc(list, func(s drill.Scenario) bool {
+		why := ""
+		switch {
+		case !local && !s.OnlyMoves():
+			why = "faults cannot be made in regions that are not on this machine"
+		case s.Nodes > cfg.Nodes && cfg.Nodes > 0:
+			why = fmt.Sprintf("it needs %d nodes, and there are %d", s.Nodes, cfg.Nodes)
+		}
+		if why != "" {
+			fmt.Fprintf(a.stderr, "%s is left out: %s\n", s.Name, why)
+		}
+		return why != ""
+	})
+}
+
 // perform drills, and tells the nodes how it goes.
 func (a *app) perform(ctx context.Context, cfg drill.Config, err error, list []drill.Scenario, o *drillFlags) (*drill.Report, error) {
 	if err != nil {
@@ -200,6 +219,11 @@ func (a *app) perform(ctx context.Context, cfg drill.Config, err error, list []d
 		fmt.Fprintln(a.stderr, s)
 		t.say(s)
 	}
+	if o.all {
+		list = a.possible(list, &cfg, system.local)
+	}
+	var unreported func()
+	cfg.Observe, unreported = reportFailures(ctx, system.State, cfg.Gateways)
 	telling, stop := context.WithCancel(ctx)
 	defer stop()
 	go t.run(telling)
@@ -207,6 +231,7 @@ func (a *app) perform(ctx context.Context, cfg drill.Config, err error, list []d
 	report, err := drill.Drill(ctx, cfg, list)
 	stop()
 	<-t.done
+	unreported()
 	t.end(ctx, report, err)
 	return report, err
 }
@@ -310,13 +335,17 @@ func (a *app) withSystem(ctx context.Context, run func(context.Context, *supervi
 		return nil, err
 	}
 	defer func() { _ = s.Close() }() // what ran in it has reported
-	ctx, cancel := context.WithCancel(ctx)
+	// A drill that is stopped heals before its system ends.
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	up, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- s.Run(ctx, func() { close(up) }) }()
+	go func() { ended <- s.Run(running, func() { close(up) }) }()
 	select {
 	case err := <-ended:
 		cancel()
 		return nil, err
+	case <-ctx.Done():
+		cancel()
+		return nil, errors.Join(ctx.Err(), <-ended)
 	case <-up:
 	}
 	c, err := supervisor.Dial(dir)

@@ -13,6 +13,7 @@ import (
 	"github.com/proa-cloud/proa/config"
 	"github.com/proa-cloud/proa/drill"
 	"github.com/proa-cloud/proa/internal/supervisor"
+	"github.com/proa-cloud/proa/internal/telemetry"
 	"github.com/proa-cloud/proa/node"
 	"github.com/proa-cloud/proa/traffic"
 )
@@ -50,13 +51,46 @@ func drillConfig(ctx context.Context, c *supervisor.Client) (drill.Config, error
 	}
 	return drill.Config{
 		System:    &drilled{Client: c, local: true},
-		DNS:       addr.DNS,
+		DNS:       nameServers(addr),
+		Nodes:     len(addr.Nodes),
 		Zone:      status.Zone,
 		Port:      port,
 		Gateways:  map[proa.Region]string{proa.AWS: awsHost, proa.Azure: azureHost},
 		Preferred: e.Preferred,
 		Limit:     drillLimit,
 	}, nil
+}
+
+// reportFailures gives what counts the requests that no gateway answered, on the arrow that they were to cross, and tells the nodes:
+// only clients know of them. The returned function ends it.
+func reportFailures(ctx context.Context, s supervisor.State, gateways map[proa.Region]string) (observe func(drill.Write), stop func()) {
+	urls := s.Addresses.NodeURLs()
+	if len(urls) == 0 {
+		urls = []string{"http://" + s.Addresses.Node}
+	}
+	r := telemetry.New("drill", time.Now)
+	e := &telemetry.Exporter{Recorder: r, URLs: urls, Token: proa.NewSecret(s.Credentials.AnnounceToken)}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = e.Run(ctx) // always nil
+	}()
+	ways := map[string]telemetry.Arrow{gateways[proa.AWS]: telemetry.PrimaryGateway, gateways[proa.Azure]: telemetry.FailoverGateway}
+	observe = func(w drill.Write) {
+		if w.Unanswered && ways[w.Target] != "" {
+			r.Observe(ways[w.Target], w.Done.Sub(w.Sent), errors.New("a client had no answer: "+w.Err))
+		}
+	}
+	return observe, func() { cancel(); <-done }
+}
+
+func nameServers(a supervisor.Addresses) []string {
+	var list []string
+	for _, n := range a.Nodes {
+		list = append(list, n.DNS)
+	}
+	return list
 }
 
 // remoteDrill describes the regions of a proa.yaml to a drill.
@@ -83,9 +117,11 @@ func remoteDrill(file string) (drill.Config, error) {
 			port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 		}
 	}
+	c := supervisor.Remote(cfg.Node.Control, cfg.Node.ControlToken.Reveal())
+	c.State.Credentials.AnnounceToken = cfg.Node.AnnounceToken.Reveal()
 	return drill.Config{
-		System: &drilled{Client: supervisor.Remote(cfg.Node.Control, cfg.Node.ControlToken.Reveal())},
-		DNS:    cfg.Node.DNS[0], Zone: cfg.Zone, Port: port, Scheme: scheme, Gateways: gateways, Preferred: cfg.Primary, Limit: drillLimit,
+		System: &drilled{Client: c},
+		DNS:    cfg.Node.DNS, Zone: cfg.Zone, Port: port, Scheme: scheme, Gateways: gateways, Preferred: cfg.Primary, Limit: drillLimit,
 	}, nil
 }
 
@@ -100,7 +136,7 @@ type drilled struct {
 func (d *drilled) Make(ctx context.Context, f drill.Fault, r proa.Region) error {
 	if f.Switchover != "" {
 		d.switched = true
-		return d.Node(ctx, http.MethodPost, "/v1/traffic", traffic.Command{Action: traffic.Switchover, To: r, By: operator(), Reason: "a drill"}, nil)
+		return d.Client.Node(ctx, http.MethodPost, "/v1/traffic", traffic.Command{Action: traffic.Switchover, To: r, By: operator(), Reason: "a drill"}, nil)
 	}
 	if !d.local {
 		return &proa.Error{
@@ -127,6 +163,31 @@ func (d *drilled) Make(ctx context.Context, f drill.Fault, r proa.Region) error 
 	}, b.Scope)
 }
 
+// Node is the node that leads or owns; one that is alone does both.
+func (d *drilled) Node(ctx context.Context, role string) (string, error) {
+	if role != "leader" && role != "owner" {
+		return role, nil
+	}
+	if nodes := d.State.Addresses.Nodes; len(nodes) == 1 {
+		return nodes[0].Name, nil
+	}
+	var s node.Status
+	if err := d.Client.Node(ctx, http.MethodGet, "/v1/status", nil, &s); err != nil {
+		return "", err
+	}
+	name := ""
+	if s.Cluster != nil {
+		name = s.Cluster.Leader
+		if role == "owner" {
+			name = s.Cluster.Owner
+		}
+	}
+	if name == "" {
+		return "", fmt.Errorf("no node is %s now: %w", role, proa.ErrUnavailable)
+	}
+	return name, nil
+}
+
 // Heal ends every fault, and gives traffic back where a switchover of ours took it.
 func (d *drilled) Heal(ctx context.Context) error {
 	if d.local {
@@ -139,7 +200,7 @@ func (d *drilled) Heal(ctx context.Context) error {
 	}
 	var err error
 	for end := time.Now().Add(drillLimit); time.Now().Before(end); {
-		err = d.Node(ctx, http.MethodPost, "/v1/traffic", traffic.Command{Action: traffic.Failback, By: operator(), Reason: "the drill is over"}, nil)
+		err = d.Client.Node(ctx, http.MethodPost, "/v1/traffic", traffic.Command{Action: traffic.Failback, By: operator(), Reason: "the drill is over"}, nil)
 		if err == nil {
 			d.switched = false
 			return nil
@@ -170,7 +231,7 @@ func (d *drilled) Backlog(ctx context.Context) *int64 {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	var s node.Status
-	if d.Node(ctx, http.MethodGet, "/v1/status", nil, &s) != nil {
+	if d.Client.Node(ctx, http.MethodGet, "/v1/status", nil, &s) != nil {
 		return nil
 	}
 	var sum int64
@@ -186,7 +247,7 @@ func (d *drilled) Backlog(ctx context.Context) *int64 {
 // Unreplicated asks the node for the region's acknowledged writes that the other lacks.
 func (d *drilled) Unreplicated(ctx context.Context, r proa.Region) ([]string, error) {
 	var list node.DiffReply
-	if err := d.Node(ctx, http.MethodGet, "/v1/diff?limit=100000&region="+string(r), nil, &list); err != nil {
+	if err := d.Client.Node(ctx, http.MethodGet, "/v1/diff?limit=100000&region="+string(r), nil, &list); err != nil {
 		return nil, err
 	}
 	var ids []string
@@ -200,7 +261,7 @@ func (d *drilled) Unreplicated(ctx context.Context, r proa.Region) ([]string, er
 func (d *drilled) Conflicts(ctx context.Context, since time.Time) ([]drill.Conflict, error) {
 	q := url.Values{"since": {since.Format(time.RFC3339Nano)}, "limit": {"100000"}}
 	var list node.ConflictsReply
-	if err := d.Node(ctx, http.MethodGet, "/v1/conflicts?"+q.Encode(), nil, &list); err != nil {
+	if err := d.Client.Node(ctx, http.MethodGet, "/v1/conflicts?"+q.Encode(), nil, &list); err != nil {
 		return nil, err
 	}
 	var found []drill.Conflict
@@ -214,6 +275,6 @@ func (d *drilled) Conflicts(ctx context.Context, since time.Time) ([]drill.Confl
 // Verify asks the node to compare both sides, whole: digests tell of a moment ago.
 func (d *drilled) Verify(ctx context.Context) (keys, differences, inFlight int64, err error) {
 	var v node.VerifyReply
-	err = d.Node(ctx, http.MethodPost, "/v1/verify?deep=1", nil, &v)
+	err = d.Client.Node(ctx, http.MethodPost, "/v1/verify?deep=1", nil, &v)
 	return v.Keys, v.Differences, v.InFlight, err
 }
