@@ -56,14 +56,16 @@ func (t *table) apply(ctx context.Context, sd *side) error {
 			continue
 		}
 		now := t.clock.now()
+		limit, pause := t.yield(sd, limit)
 		taken, next, err := t.dispatch(ctx, sd, limit, jobs)
 		if err != nil {
 			return err
 		}
 		if taken > 0 {
+			_ = sleep(ctx, pause, nil)
 			continue
 		}
-		pause := idle
+		pause = idle
 		if !next.IsZero() {
 			pause = min(max(next.Sub(now), time.Millisecond), idle)
 		}
@@ -71,6 +73,25 @@ func (t *table) apply(ctx context.Context, sd *side) error {
 	}
 	return nil
 }
+
+// yield has a side to which nothing waits to cross, so that only envelopes and purges are due there, go slowly while
+// the other side, which can be reached, has a backlog to take: what readers wait for goes first.
+func (t *table) yield(sd *side, limit int) (int, time.Duration) {
+	other := t.side(sd.region.Other())
+	if t.store.Depth(t.schema.Table, sd.region).Backlog > 0 || !other.gate.Open(t.clock.now()) ||
+		t.store.Depth(t.schema.Table, other.region).Backlog < yieldTo {
+		return limit, 0
+	}
+	return min(limit, yieldBatch), yieldPause
+}
+
+// yieldTo is the backlog of a catch-up, which is more than is under way at any time otherwise. A side that yields takes
+// yieldBatch of its own writes between two pauses, so that they come to their end however long the backlog stays.
+const (
+	yieldTo    = 1000
+	yieldBatch = 32
+	yieldPause = 100 * time.Millisecond
+)
 
 // dispatch takes up to limit due keys, records what is about to be written, and queues the writes
 // once that is durable.

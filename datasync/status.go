@@ -6,6 +6,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync/bus"
+	"github.com/proa-cloud/proa/datasync/objects"
 	"github.com/proa-cloud/proa/datasync/verify"
 )
 
@@ -46,8 +47,12 @@ func (d *Direction) CaughtUp(objective time.Duration) bool {
 // Status is the state of data sync.
 type Status struct {
 	Directions [2]Direction `json:"directions"` // from aws, from azure
-	Keys       int64        `json:"keys"`       // remembered, deleted ones included
-	Objects    int64        `json:"objects"`
+	// Parts are the same for each table and bucket.
+	Parts []Part `json:"parts"`
+	// Transactions says how changes that were made in one transaction are applied.
+	Transactions string `json:"transactions"`
+	Keys         int64  `json:"keys"` // remembered, deleted ones included
+	Objects      int64  `json:"objects"`
 	// the last comparison; nil: none was made yet
 	Verified *verify.Result `json:"verified,omitempty"`
 	// Ownership says which node replicates; on any other one, the rest is what it last knew.
@@ -61,15 +66,20 @@ type Status struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
+// TransactionsApart is how transactions are applied: one change at a time. See docs/adr/0006-transactions-apart.md.
+const TransactionsApart = "apart"
+
 // Status returns the state of data sync.
 func (s *Service) Status() (Status, error) {
 	st := Status{
-		Metrics: s.Metrics(), Ownership: s.Ownership(), Verified: s.Verified(), Cost: s.Cost(), Subscribers: s.Subscribers(),
+		Transactions: TransactionsApart, Metrics: s.Metrics(), Ownership: s.Ownership(), Verified: s.Verified(), Cost: s.Cost(), Subscribers: s.Subscribers(),
 		Warnings: s.Warnings(),
 	}
 	var errs []error
 	scans, err := s.Scans()
 	st.Scans, errs = scans, append(errs, err)
+	st.Parts, err = s.Parts()
+	errs = append(errs, err)
 	for i, region := range proa.Regions() {
 		d, err := s.Replication(region)
 		st.Directions[i] = d
@@ -96,27 +106,37 @@ func (s *Service) Replication(from proa.Region) (Direction, error) {
 		}
 	}
 	for _, b := range s.buckets() {
-		o := b.Direction(from)
-		d.Known = d.Known && o.Known
-		d.Backlog += o.Backlog
-		d.Scanning = d.Scanning || o.Scanning
-		d.through(o.Through)
-		if o.Err != nil {
-			d.Error = o.Err.Error()
-		}
+		d.bucket(b)
 	}
-	if err := s.mustOwn("replicate"); err != nil {
-		d.Known, d.Error = false, err.Error()
+	d.measure(now, &lags, s.mustOwn("replicate"))
+	var err error
+	d.Announced, _, err = s.store.Announced(from, 0)
+	return d, err
+}
+
+// bucket adds one bucket to a direction.
+func (d *Direction) bucket(b *objects.Replicator) {
+	o := b.Direction(d.From)
+	d.Known = d.Known && o.Known
+	d.Backlog += o.Backlog
+	d.Scanning = d.Scanning || o.Scanning
+	d.through(o.Through)
+	if o.Err != nil {
+		d.Error = o.Err.Error()
+	}
+}
+
+// measure says what the parts come to: notOwner, where this node does not replicate, nothing.
+func (d *Direction) measure(now time.Time, lags *lagMeter, notOwner error) {
+	if notOwner != nil {
+		d.Known, d.Error = false, notOwner.Error()
 	}
 	p50, p99, rate := lags.percentiles(now)
 	d.P50, d.P99, d.PerSecond = ms(p50), ms(p99), rate
-	var err error
-	d.Announced, _, err = s.store.Announced(from, 0)
 	d.Lag = now.Sub(d.Through)
 	if !d.Known {
 		d.Lag, d.Through = 0, time.Time{}
 	}
-	return d, err
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

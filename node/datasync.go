@@ -146,7 +146,7 @@ func (n *node) ownReplication() []traffic.Replication {
 			state.Reason = err.Error()
 		} else {
 			state.Known, state.Lag, state.Backlog = d.Known, d.Lag, int64(d.Backlog)
-			state.CaughtUp, state.Reason = !d.Scanning, d.Error
+			state.CaughtUp, state.Reason, state.Through = !d.Scanning, d.Error, d.Through
 		}
 		list = append(list, state)
 	}
