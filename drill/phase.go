@@ -272,7 +272,7 @@ func (d *run) prepareContention(ctx context.Context, p *Phase) ([]string, error)
 	keys := make([]string, p.Contend)
 	for i := range keys {
 		keys[i] = fmt.Sprintf("%s-%d-split-%03d", d.id, len(d.out.Phases), i)
-		if err := d.write(ctx, http.MethodPost, d.cfg.Preferred, "/orders", map[string]any{"id": keys[i], "item": "sail"}); err != nil {
+		if err := d.create(ctx, keys[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -284,6 +284,23 @@ func (d *run) prepareContention(ctx context.Context, p *Phase) ([]string, error)
 		status, err := d.read(ctx, other, keys[len(keys)-1])
 		return err == nil && status == http.StatusOK && d.quiet(ctx)
 	})
+}
+
+// create writes an order in the preferred region; one that has been taken without an answer is there when it is sent again.
+func (d *run) create(ctx context.Context, id string) error {
+	var err error
+	for range 5 {
+		if err = d.write(ctx, http.MethodPost, d.cfg.Preferred, "/orders", map[string]any{"id": id, "item": "sail"}); err == nil {
+			return nil
+		}
+		if status, rerr := d.read(ctx, d.cfg.Preferred, id); rerr == nil && status == http.StatusOK {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return err
 }
 
 // quiet reports that nothing that is captured waits to be applied.

@@ -91,6 +91,22 @@ func TestFunctionFindsWhatLambdaPromises(t *testing.T) {
 	}
 }
 
+func TestAWrongClockOfTheCloudLeavesFunctionsTheirTime(t *testing.T) {
+	for _, off := range []time.Duration{-time.Minute, time.Minute} {
+		c := start(t, func(cfg *lambda.Config) { cfg.Clock = func() time.Time { return time.Now().Add(off) } })
+		c.create(t, "f", withEnv(nil))
+		var got struct {
+			LeftMS int `json:"left_ms"`
+		}
+		if err := json.Unmarshal(c.invoke(t, "f", task{Do: "context"}).Payload, &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.LeftMS < 15000 || got.LeftMS > 20000 {
+			t.Errorf("with a clock that is %s off, %d ms are left", off, got.LeftMS)
+		}
+	}
+}
+
 func TestErrorsOfTheFunction(t *testing.T) {
 	c := start(t, nil)
 	c.create(t, "f", func(in *sdk.CreateFunctionInput) { in.Timeout = aws.Int32(1) })
