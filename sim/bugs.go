@@ -49,6 +49,13 @@ const (
 	BugExpiryNotCrossed
 	BugBodyLost
 	BugDeletesUnmarked
+	BugEpochUnchecked
+	BugPurgedUnkept
+	BugEchoReversioned
+	BugPlaceBeforeDeletes
+	BugNotRecalled
+	BugRecalledOnce
+	BugPendingForgotten
 	bugs
 )
 
@@ -65,6 +72,10 @@ var bugNames = [bugs]string{
 	"an echo is known by its hash alone", "versions are the wall clock's", "a stamp is believed",
 	"a new item forgets its tombstone", "one key's poison stops all", "an expiry does not cross",
 	"a body is let go while it is needed", "two owners give their deletes one version",
+	"a sidecar's epoch is not checked", "deletes are purged before they are kept, and those that wait are lost in a crash",
+	"a predecessor's echo is given a new version", "a feed's place is kept before its deletes",
+	"kept deletes are not recalled", "kept deletes are recalled by an heir's first process only",
+	"deletes that wait to be kept are lost in a crash",
 }
 
 func (b Bug) is(o Bug) bool { return b == o }

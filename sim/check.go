@@ -128,6 +128,7 @@ func (w *world) settle() {
 		}
 		n.capture(side)
 		n.scan(side)
+		n.keep(side)
 		for k := range w.cfg.keys {
 			n.dispatch(side, k)
 		}
@@ -189,7 +190,15 @@ func (w *world) deletedAgain(k int, o op) bool {
 // see what a policy makes of both.
 func (w *world) causal(k int) bool {
 	broken := w.cfg.policies[k] != 0 && w.reached[FeedGap]+w.reached[MergedUnder] > 0
-	return w.disksLost+w.restored == 0 && !broken && !w.settled[k]
+	late := w.reached[FeedGap] + w.reached[OwnerFrozen] + w.reached[LateWriteLanded]
+	lost := w.disksLost > 0 && (!w.agree() || late > 0)
+	return !lost && w.restored == 0 && !broken && !w.settled[k]
+}
+
+// agree reports whether clocks tell what a predecessor has written from what an application puts back.
+func (w *world) agree() bool {
+	off := max(w.cfg.skew[0].Abs(), w.cfg.skew[1].Abs(), w.cfg.nodeSkew.Abs())
+	return w.cfg.shared && !w.skewed && off < second/2
 }
 
 // prevails reports whether what a write left is what the end is, or knows, whoever wrote it.
@@ -235,7 +244,7 @@ func (w *world) excused(k int, o op) bool {
 	case e.new.Exists() && !e.new.Tombstone():
 		return false
 	}
-	return !e.captured || e.lost && w.unions[k] || w.poisoned[k] || w.restored > 0
+	return !e.captured || e.lost && w.unions[k] && (!w.cfg.shared || s.latest) || w.poisoned[k] || w.restored > 0
 }
 
 // excusedBy reports whether a write was seen by one whose loss is by design, or that is the end.

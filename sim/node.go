@@ -19,6 +19,9 @@ type node struct {
 	flying []flight
 	fresh  [2]time.Time
 	pages  [2]page
+	epoch  int
+	born   time.Time // when the shadow index was begun anew after another node's; zero: never
+	tenure
 }
 
 // memory is what a node knows. States are not changed in place, so that a copy is a snapshot.
@@ -75,6 +78,10 @@ func (w *world) newNode() *node {
 	for i := range n.scans {
 		n.scans[i].due = true
 	}
+	n.anew, n.epoch = true, w.nodes
+	if w.cfg.shared && n.epoch > 1 && !w.bug.is(BugEchoReversioned) {
+		n.born = n.clock()
+	}
 	n.saved = []memory{n.memory}
 	return n
 }
@@ -117,7 +124,10 @@ func (n *node) commit(sync bool) {
 func (n *node) capture(side int) {
 	w, s := n.w, n.w.sites[side]
 	began := n.clock()
-	if s.deaf || s.mute {
+	if s.deaf || s.mute || n.fenced {
+		return
+	}
+	if w.cfg.shared && !n.claimed[side] && !n.open(side) {
 		return
 	}
 	s.expire()
@@ -192,7 +202,9 @@ func (n *node) dispatch(side, key int) {
 	if at.After(now) {
 		return
 	}
-	for _, o := range n.step(key, now, resolve.Dispatch{Side: region, Fresh: n.fresh[side]}, 0) {
+	in := resolve.Dispatch{Side: region, Fresh: n.fresh[side], Kept: n.kept[side][key]}
+	n.kept[side][key] = proa.Version{}
+	for _, o := range n.step(key, now, in, 0) {
 		n.flying = append(n.flying, flight{key: key, out: o})
 	}
 	n.commit(!n.w.bug.is(BugIntentNotDurable))
@@ -307,6 +319,7 @@ func (n *node) crash() {
 	n.memory = n.saved[i]
 	n.saved = []memory{n.memory}
 	n.fresh, n.pages = [2]time.Time{}, [2]page{}
+	n.tenure = tenure{fenced: n.fenced, anew: !n.ready[0] && !n.ready[1]}
 	for side, s := range w.sites {
 		if s.latest { // its feed need not show again what was forgotten
 			n.missed(side)

@@ -44,6 +44,7 @@ const (
 	away    // days pass
 	rescan
 	settle // the operator takes one of two states that a key waits with
+	keep   // the owner writes to a side's sidecar
 	kinds
 )
 
@@ -55,7 +56,7 @@ var kindNames = [kinds]string{
 	appExpire: "expire", appPoison: "poison", appUnfit: "unfit", crash: "crash",
 	loseDisk: "lose disk", freeze: "freeze", thaw: "thaw", cut: "cut", mend: "mend",
 	stepClock: "step clock", stopClock: "stop clock", restore: "restore", jump: "jump",
-	away: "away", rescan: "rescan", settle: "settle",
+	away: "away", rescan: "rescan", settle: "settle", keep: "keep",
 }
 
 // action is one thing that happens, after a pause.
@@ -94,6 +95,7 @@ type config struct {
 	tight    bool                // bursts within one second
 	policies [maxKeys]int        // by key, of thePolicies
 	resident bool                // an attribute never leaves its region
+	shared   bool                // what must outlive an owner is kept in the regions
 }
 
 const second = time.Second
@@ -104,6 +106,12 @@ func Generate(seed uint64) Plan {
 	d := dice.Dice{State: seed * 0x2545f4914f6cdd1d}
 	p := Plan{Seed: seed, cfg: generateConfig(&d)}
 	weights := swarm(&d)
+	if p.cfg.shared = d.One(2); p.cfg.shared {
+		weights[keep] = 4 + d.N(30)
+		if d.One(4) {
+			handOvers(&weights, &d)
+		}
+	}
 	if p.cfg.latest {
 		weights[restore] = 0 // no change says what it took the place of
 	}
@@ -134,7 +142,7 @@ func Generate(seed uint64) Plan {
 			at -= weights[a.kind]
 		}
 		if a.kind == loseDisk || a.kind == freeze || a.kind == away {
-			if rare++; rare > 2 {
+			if rare++; rare > 3 || rare > 2 && weights[keep] < 20 {
 				continue
 			}
 		}
@@ -204,6 +212,24 @@ func generateConfig(d *dice.Dice) config {
 		}
 	}
 	return c
+}
+
+// handOvers makes histories of owners that follow each other, while a side cannot be reached that has not
+// been told of a delete.
+func handOvers(w *[kinds]int, d *dice.Dice) {
+	*w = [kinds]int{
+		appPut: 6, appDelete: 12, capture: 45, dispatch: 5 + d.N(20), fly: 5 + d.N(30), keep: 35,
+	}
+	w[loseDisk], w[freeze], w[thaw], w[crash] = 1+d.N(5), d.N(6), d.N(20), d.N(6)
+	if d.One(2) { // a former owner thaws while deletes wait
+		w[dispatch], w[fly], w[freeze], w[crash] = 2, 4, 5, 0
+	} else if d.One(2) {
+		w[appUpdate], w[loseDisk], w[freeze], w[keep] = 12, 5, 0, 20
+	}
+	w[cut], w[mend] = d.N(5), d.N(4)
+	if d.One(2) {
+		w[tablePut], w[twoStepDelete] = 4, 6
+	}
 }
 
 // swarm draws the weights of all actions.

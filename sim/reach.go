@@ -51,6 +51,11 @@ const (
 	KeyHeld
 	HoldSettled
 	HomeUpdated
+	FeedTakenOver
+	DeleteRecalled
+	PurgeWaits
+	StaleRefused
+	WriteInherited
 	situations
 )
 
@@ -68,7 +73,9 @@ var situationNames = [situations]string{
 	"a lock is taken", "a lock is refused", "an expiry is ignored", "a key is quarantined",
 	"a quarantined key is released", "a policy merges", "a policy takes the older state",
 	"a policy lacks its base", "a key waits for an operator", "an operator settles a key",
-	"what stays in its region is updated",
+	"what stays in its region is updated", "an owner goes on where its predecessor was",
+	"a kept delete is recalled", "a purge waits until its delete is kept", "a stale owner is refused",
+	"a predecessor's write is taken at its word",
 }
 
 func (s Situation) String() string { return situationNames[s] }

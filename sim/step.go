@@ -34,7 +34,9 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 			}
 		}
 	}
-	outs := w.bug.outputs(w.rules[key].Step(st, now, in))
+	rules := w.rules[key]
+	rules.Born, rules.KeepDeletes = n.born, w.cfg.shared && !w.bug.is(BugPurgedUnkept)
+	outs := w.bug.outputs(rules.Step(st, now, in))
 	w.bug.state(st, in)
 	w.bug.unmarked(st, in, outs)
 	if st.Winner.Version.Compare(was.Version) < 0 {
@@ -42,6 +44,7 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 			st.Winner.Version)
 	}
 	w.leaves(key, outs)
+	n.keeps(key, was.Version, in, outs)
 	n.sameAgain(key, outs, was.Version)
 	made := makes(outs)
 	defer n.decided(key, outs, ghost)
@@ -212,7 +215,7 @@ var noted = map[resolve.Note]Situation{
 	resolve.NoteEcho: EchoSeen, resolve.NoteLate: LateEcho, resolve.NoteMerged: MergedUnder,
 	resolve.NoteClamped: StampClamped, resolve.NoteUnion: AbsenceUnexplained,
 	resolve.NoteLapsed: ExpiryIgnored, resolve.NoteRepeated: ChangeRepeated,
-	resolve.NoteUnknown: RowUnexplained,
+	resolve.NoteUnknown: RowUnexplained, resolve.NoteInherited: WriteInherited,
 }
 
 func (w *world) noted(key int, n resolve.Note) {

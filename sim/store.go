@@ -70,6 +70,7 @@ type site struct {
 	pos       uint64
 	etags     int
 	writes    int // of nodes, that took effect
+	car       car
 }
 
 // late is a write that is under way, with no one waiting for its answer.

@@ -32,6 +32,7 @@ type world struct {
 	doubts  [maxKeys]map[proa.Version]bool      // losers whose age was not known
 	written [maxKeys]map[proa.Version]time.Time // when a version was really written
 	deletes [maxKeys]map[proa.Version]string    // which delete a version was given to
+	skewed  bool                                // clocks were moved
 	unclear bool                                // clocks were moved, or a node has lost what it knew
 	ops     [maxKeys][]op
 	seen    [2][maxKeys]*row // what a conditional writer has read
@@ -174,6 +175,8 @@ func (w *world) act(a *action) {
 		w.settleHold(a.key)
 	case rescan:
 		n.rescan(a.side)
+	case keep:
+		n.keep(a.side)
 	default:
 		w.apply(a)
 	}
@@ -182,7 +185,7 @@ func (w *world) act(a *action) {
 // stepClock moves a clock, as a correction does: a side's by up to fifteen minutes from the truth, a
 // node's by up to two minutes.
 func (w *world) stepClock(s *site) {
-	w.unclear = true
+	w.unclear, w.skewed = true, true
 	if w.dice.One(2) {
 		s.skew = w.dice.Spread(15 * time.Minute)
 		w.say("%s's clock is off by %s", s.region, s.skew)
@@ -195,7 +198,7 @@ func (w *world) stepClock(s *site) {
 
 // stopClock stops a clock, or lets it go on.
 func (w *world) stopClock(s *site) {
-	w.unclear = true
+	w.unclear, w.skewed = true, true
 	switch w.dice.N(3) {
 	case 0:
 		if s.stuck.IsZero() {
@@ -226,7 +229,7 @@ func (w *world) restore(s *site) {
 	for k := range w.cfg.keys {
 		for i := range s.events[k] {
 			e := &s.events[k][i]
-			e.gone = e.gone || !e.captured
+			e.gone = e.gone || !e.captured || e.lost && w.cfg.shared
 		}
 		if same(s.rows[k].img, s.yesterday[k].img) {
 			s.yesterday[k].ghost = s.rows[k].ghost
@@ -266,7 +269,8 @@ func (w *world) replace(frozen bool) {
 	for k := range w.cfg.keys {
 		for i := range w.sites {
 			for e := range w.sites[i].events[k] {
-				w.sites[i].events[k][e].lost = true
+				ev := &w.sites[i].events[k][e]
+				ev.lost, ev.gone = true, ev.gone || w.cfg.shared && e < w.sites[i].epoch[k]
 			}
 		}
 		w.unions[k] = true
@@ -292,6 +296,9 @@ func (w *world) thaw() {
 		}
 	}
 	n.halfSent()
+	for side := range w.sites {
+		n.keep(side)
+	}
 	w.keepJournal(n)
 }
 

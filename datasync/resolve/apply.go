@@ -176,10 +176,14 @@ func (m *machine) unpurged(side proa.Region, sd *Side, intent *Intent) bool {
 	if intent.Over.IsZero() || !intent.Refused || !sd.Feed.Gone || sd.Ahead != nil {
 		return false
 	}
+	later := sd.Poison // what has come after the removal and waits
 	m.local(sd, write{
 		region: side, deleted: true, event: intent.Over,
 		saw: []proa.Version{sd.Feed.Version},
 	})
+	if later != nil {
+		later.Parent, sd.Poison = sd.Feed.Version, later
+	}
 	return true
 }
 

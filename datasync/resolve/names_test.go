@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/hlc"
 )
 
 // A policy may put an older state after a newer one, as a new version. Who has seen the state under its
@@ -117,4 +118,32 @@ func TestLateAnswerToAPurgeHidesNothing(t *testing.T) {
 		t.Errorf("purge %t; the key is taken for absent", purge.Purge)
 	}
 	b.ends(text("two"))
+}
+
+// A removal that was taken for our purge is judged once the purge is known to have been refused; what
+// came after the removal stays quarantined.
+func TestRefusedPurgeLeavesWhatIsQuarantined(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.put(proa.AWS, text("one"))
+	b.read(proa.AWS)
+	v := proa.Version{Time: hlc.At(b.now.Add(time.Second)), Region: proa.AWS}
+	image := proa.Image{Item: schema.Attributes(b.s.Key), Envelope: &proa.Envelope{Version: v, Tombstone: true}}
+	b.store(proa.AWS, image, false)
+	b.read(proa.AWS)
+	outs := b.step(Dispatch{Side: proa.AWS, Fresh: b.now})
+	image.Item = text("more")
+	b.store(proa.AWS, image, false)
+	b.put(proa.AWS, nil)
+	b.store(proa.AWS, proa.Image{Item: text("odd"), Malformed: "version"}, false)
+	b.read(proa.AWS)
+	for _, o := range outs {
+		if w, ok := o.(Write); ok && w.Purge {
+			b.write(w)
+		}
+	}
+	if p := b.s.At(proa.AWS).Poison; p == nil || p.Image.Malformed == "" {
+		t.Fatalf("no longer quarantined: %+v", b.s.At(proa.AWS))
+	}
+	b.step(Retry{})
+	b.ends(text("odd"))
 }

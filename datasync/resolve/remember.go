@@ -38,8 +38,14 @@ func (m *machine) remembered(in Remembered) {
 			sd.LastAssigned = max(sd.LastAssigned, in.Version.Time)
 		}
 	}
-	if in.Version.Compare(m.s.Winner.Version) <= 0 {
-		return // something newer is known: its writer had seen the delete, or the predecessor had judged
+	if w := &m.s.Winner; in.Version.Compare(w.Version) <= 0 {
+		if !w.Tombstone && w.Parent != in.Version && !w.named(in.Version) {
+			// Its writer may have seen the delete, or the predecessor have judged both; or not.
+			m.emit(Clash{Reason: ReasonUnknownAge, Winner: m.candidate(*w), Loser: Candidate{
+				Version: in.Version, Parent: in.Parent, Tombstone: true,
+			}})
+		}
+		return
 	}
 	m.offer(Winner{
 		Version: in.Version, Parent: in.Parent, Tombstone: true, Origin: in.At, Decided: in.At,

@@ -132,3 +132,17 @@ func (b *bench) settleUntilAsked() {
 		b.t.Fatal("the core never asks to keep the delete")
 	}
 }
+
+// The predecessor may have died before it judged a delete and what the other side holds.
+func TestARememberedDeleteThatIsOlderIsInTheJournal(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.heir()
+	gone := proa.Version{Time: hlc.At(b.now), Region: proa.AWS}
+	b.put(proa.Azure, text("newer"))
+	b.read(proa.Azure)
+	b.step(Remembered{Side: proa.AWS, Version: gone, Parent: b.version("old", -time.Second), At: b.now})
+	b.ends(text("newer"))
+	if list := b.clashes(); len(list) != 1 || list[0].Loser.Version != gone || !list[0].Loser.Tombstone {
+		t.Errorf("the journal has %v", list)
+	}
+}
