@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,5 +87,42 @@ func TestTheCIExamplesRunWhatThereIs(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+	}
+}
+
+// TestTheGuideRunsWhatThereIs checks each command line in the guide and in docs/SECURITY.md: the command and its flags exist.
+func TestTheGuideRunsWhatThereIs(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "guide", "*.md"))
+	if err != nil || len(pages) < 7 {
+		t.Fatalf("%d pages: %v", len(pages), err)
+	}
+	checked := 0
+	for _, page := range append(pages, filepath.Join("..", "..", "docs", "SECURITY.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```|`(proa [^`]*)`").FindAllStringSubmatch(string(text), -1) {
+			for line := range strings.Lines(block[1] + block[2]) {
+				line, _, _ = strings.Cut(line, " #")
+				line, _, _ = strings.Cut(line, " > ")
+				line = strings.NewReplacer("bin/proa ", "proa ", "\"…\"", "why").Replace(strings.TrimSpace(line))
+				args, ok := strings.CutPrefix(line, "proa ")
+				if !ok || strings.HasSuffix(line, "…") {
+					continue
+				}
+				checked++
+				cmd, rest, err := newRoot(new(bytes.Buffer), new(bytes.Buffer)).Find(strings.Fields(args))
+				if err == nil && !slices.Contains(rest, "--help") {
+					err = cmd.ParseFlags(rest)
+				}
+				if err != nil || !cmd.HasParent() {
+					t.Errorf("%s: %s: %v", page, line, err)
+				}
+			}
+		}
+	}
+	if checked < 40 {
+		t.Errorf("only %d commands were found", checked)
 	}
 }
