@@ -214,7 +214,7 @@ func (b *Base) With(state State) (*Snapshot, error) {
 		return nil, err
 	}
 	for i := range views {
-		soa, err := s.packSOA(&views[i], plan)
+		soa, err := s.packSOA(&views[i], state)
 		if err != nil {
 			return nil, err
 		}
@@ -354,13 +354,18 @@ func overlay(v *view, n name, sets []rrset) {
 	v.live[n] = o
 }
 
-// packSOA packs a zone's SOA, with the plan's serial where the zone has live names.
-func (s *Snapshot) packSOA(v *view, plan proa.Plan) (soaState, error) {
+// packSOA packs a zone's SOA, with the plan's serial where the zone has live names, and with its
+// stamp where it is copied.
+func (s *Snapshot) packSOA(v *view, given State) (soaState, error) {
 	apex := v.zone.apex
 	soa := *v.owner(apex).set(mdns.TypeSOA)
 	serial := v.zone.Serial
-	if len(v.live) > 0 {
-		serial += uint32(plan.Version % (math.MaxUint32 + 1))
+	stamp := given.Stamps[mdns.CanonicalName(v.zone.Origin)]
+	if len(v.live) > 0 || stamp > 0 {
+		if len(v.live) > 0 {
+			serial += uint32(given.Plan.Version % (math.MaxUint32 + 1))
+		}
+		serial += stamp
 		d := []byte(soa.data[0])
 		binary.BigEndian.PutUint32(d[len(d)-20:], serial)
 		soa.data = []string{string(d)}

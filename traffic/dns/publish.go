@@ -84,6 +84,7 @@ type Explanation struct {
 
 // rebuild publishes a state with the lock held, and keeps it when it was accepted.
 func (s *Server) rebuild(base *Base, state State) error {
+	state.Stamps = s.transfers.stamps(s.cfg.Clock())
 	next, err := base.With(state)
 	if err != nil {
 		return err
@@ -112,9 +113,16 @@ func (s *Server) swap(next *Snapshot) error {
 	}
 	for i, z := range next.base.zones {
 		for j, o := range was.base.zones {
-			if z.apex == o.apex && behind(next.soas[i].serial, was.soas[j].serial) {
+			if z.apex != o.apex {
+				continue
+			}
+			if behind(next.soas[i].serial, was.soas[j].serial) {
 				return fmt.Errorf("publish zone %s: serial %d is behind %d: %w",
 					z.Origin, next.soas[i].serial, was.soas[j].serial, proa.ErrStalePlan)
+			}
+			if behind(z.Serial, o.Serial) { // which a stamp would hide
+				return fmt.Errorf("publish zone %s: the zone's serial %d is behind %d: %w",
+					z.Origin, z.Serial, o.Serial, proa.ErrStalePlan)
 			}
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	mdns "github.com/miekg/dns"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-cloud/proa"
@@ -138,7 +139,12 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.state = State{Plan: cfg.Plan, Aliases: slices.Clone(cfg.Aliases)}
+	if s.transfers, err = newTransfers(cfg.Transfers); err != nil {
+		return nil, err
+	}
+	s.state = State{
+		Plan: cfg.Plan, Aliases: slices.Clone(cfg.Aliases), Stamps: s.transfers.stamps(cfg.Clock()),
+	}
 	first, err := base.With(s.state)
 	if err != nil {
 		return nil, err
@@ -157,9 +163,6 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	if s.queries, err = newQueryLog(cfg.QueryLog); err != nil {
-		return nil, err
-	}
-	if s.transfers, err = newTransfers(cfg.Transfers); err != nil {
 		return nil, err
 	}
 	s.transfers.remember(first)
@@ -353,6 +356,11 @@ func (s *Server) handle(dst, msg []byte, from client, c *counters) (out []byte) 
 		limit: s.cfg.UDPLimit, nsid: s.nsid, agent: s.agent, client: from, cookies: s.cookies,
 		limiter: s.limiter, keepalive: s.keepalive(), degraded: s.degraded.Load(),
 	})
+	if rcode == rcodeRefused && kind == mdns.TypeIXFR && s.transfers != nil && from.transport == overUDP {
+		if reply := s.datagram(dst, msg, from.addr); reply != nil {
+			out = reply
+		}
+	}
 	c.count(rcode, kind, from.transport, out)
 	if s.queries != nil && rcode >= 0 {
 		s.queries.add(msg, &from, rcode, kind, len(out))

@@ -24,6 +24,8 @@ type State struct {
 	Aliases []Alias
 	// Found are the addresses of aliases' targets outside our zones, by target.
 	Found map[string][]netip.Addr
+	// Stamps are added to the serials of zones that secondaries copy, by zone.
+	Stamps map[string]uint32
 }
 
 // Validation is a record that a certificate authority or a cloud asks for: the CNAME of AWS

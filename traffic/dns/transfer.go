@@ -17,7 +17,7 @@ import (
 )
 
 // Transfer lets a secondary copy a zone (RFC 5936, RFC 1995) over TCP or TLS, signed by a key it
-// shares (RFC 8945). Without it transfers are refused.
+// shares (RFC 8945); what has changed also over UDP, where it fits. Without it transfers are refused.
 type Transfer struct {
 	// Zone is the zone's name.
 	Zone string
@@ -49,6 +49,7 @@ type transfers struct {
 	places  chan struct{}
 	changed chan struct{} // a token: serials may have changed
 	history []*Snapshot   // guarded by publish, the present one last
+	stamp   uint32        // guarded by publish: the last one given
 }
 
 func newTransfers(list []Transfer) (*transfers, error) {
@@ -85,6 +86,23 @@ func newTransfers(list []Transfer) (*transfers, error) {
 	return t, nil
 }
 
+// stamps gives the zones that secondaries copy what to add to their serials: the seconds since the
+// beginning of 2026, and more than last time. So whatever changed (a plan, a validation record, an
+// alias's address, signatures), the serial is higher, after a restart too. The publish lock is held.
+func (t *transfers) stamps(now time.Time) map[string]uint32 {
+	if t == nil {
+		return nil
+	}
+	t.stamp = max(t.stamp+1, uint32(max(0, now.Sub(stampEpoch)/time.Second))) //nolint:gosec // until 2162
+	m := make(map[string]uint32, len(t.list))
+	for _, x := range t.list {
+		m[x.Zone] = t.stamp
+	}
+	return m
+}
+
+var stampEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // key finds who signs by a key of this name.
 func (t *transfers) key(name, algorithm string) (Transfer, bool) {
 	i := slices.IndexFunc(t.list, func(x Transfer) bool {
@@ -120,25 +138,11 @@ func (s *Server) transfer(conn net.Conn, from netip.Addr, msg []byte) error {
 	if err := q.Unpack(msg); err != nil {
 		return err
 	}
-	sig := q.IsTsig()
-	if sig == nil {
-		return out.fail(q, mdns.RcodeRefused, nil)
+	rcode, sig := s.admit(out, q, msg, from)
+	if rcode != mdns.RcodeSuccess {
+		return out.fail(q, rcode, sig)
 	}
-	key, known := s.transfers.key(sig.Hdr.Name, sig.Algorithm)
-	if !known {
-		return out.fail(q, mdns.RcodeNotAuth, badKey(sig, mdns.RcodeBadKey))
-	}
-	switch err := mdns.TsigVerify(msg, key.Secret.Reveal(), "", false); {
-	case errors.Is(err, mdns.ErrTime):
-		return out.fail(q, mdns.RcodeNotAuth, badKey(sig, mdns.RcodeBadTime))
-	case err != nil:
-		return out.fail(q, mdns.RcodeNotAuth, badKey(sig, mdns.RcodeBadSig))
-	}
-	out.key, out.mac = key, sig.MAC
 	zone := q.Question[0].Name
-	if !s.transfers.allows(zone, key.Key, from) {
-		return out.fail(q, mdns.RcodeRefused, nil)
-	}
 	select {
 	case s.transfers.places <- struct{}{}:
 		defer func() { <-s.transfers.places }()
@@ -153,6 +157,70 @@ func (s *Server) transfer(conn net.Conn, from netip.Addr, msg []byte) error {
 	s.cfg.Logger.Info("zone transferred", "zone", zone, "to", from, "records", len(list))
 	return out.send(q, list)
 }
+
+// admit looks whether a query for a transfer may be answered, and gives out the key that signs the
+// answer. It returns the response code of a refusal, with a TSIG record where one belongs.
+func (s *Server) admit(out *transferWriter, q *mdns.Msg, msg []byte, from netip.Addr) (int, *mdns.TSIG) {
+	sig := q.IsTsig()
+	if sig == nil {
+		return mdns.RcodeRefused, nil
+	}
+	key, known := s.transfers.key(sig.Hdr.Name, sig.Algorithm)
+	if !known {
+		return mdns.RcodeNotAuth, badKey(sig, mdns.RcodeBadKey)
+	}
+	switch err := mdns.TsigVerify(msg, key.Secret.Reveal(), "", false); {
+	case errors.Is(err, mdns.ErrTime):
+		return mdns.RcodeNotAuth, badKey(sig, mdns.RcodeBadTime)
+	case err != nil:
+		return mdns.RcodeNotAuth, badKey(sig, mdns.RcodeBadSig)
+	}
+	out.key, out.mac = key, sig.MAC
+	if !s.transfers.allows(q.Question[0].Name, key.Key, from) {
+		return mdns.RcodeRefused, nil
+	}
+	return mdns.RcodeSuccess, nil
+}
+
+// datagram answers an IXFR over UDP: with what has changed where it fits, else with the SOA alone,
+// which says "come over TCP" (RFC 1995 section 2). nil: it is none that can be answered.
+func (s *Server) datagram(dst, msg []byte, from netip.Addr) []byte {
+	q := new(mdns.Msg)
+	if !isTransfer(msg) || q.Unpack(msg) != nil || q.Question[0].Qtype != mdns.TypeIXFR {
+		return nil
+	}
+	limit := mdns.MinMsgSize
+	if opt := q.IsEdns0(); opt != nil {
+		limit = min(max(limit, int(opt.UDPSize())), s.cfg.UDPLimit)
+	}
+	out := &transferWriter{now: s.cfg.Clock}
+	m := new(mdns.Msg).SetReply(q)
+	m.Authoritative, m.Compress = true, true
+	if rcode, sig := s.admit(out, q, msg, from); rcode != mdns.RcodeSuccess {
+		m.Authoritative, m.Rcode = false, rcode
+		if sig != nil {
+			m.Extra = append(m.Extra, sig)
+		}
+	} else {
+		list, err := s.transferRecords(q)
+		if err != nil {
+			s.cfg.Logger.Error("zone cannot be transferred", "zone", q.Question[0].Name, "error", err)
+			return nil
+		}
+		m.Answer = list
+		if m.Len()+maxTSIG > limit {
+			m.Answer = list[:1]
+		}
+	}
+	wire, err := out.pack(m)
+	if err != nil || len(wire) > limit {
+		return nil
+	}
+	return append(dst[:0], wire...)
+}
+
+// maxTSIG is about as much as a TSIG record of ours takes: two names, a MAC of 64 bytes, the rest.
+const maxTSIG = 192
 
 func badKey(of *mdns.TSIG, code int) *mdns.TSIG {
 	return &mdns.TSIG{
@@ -248,16 +316,19 @@ func (w *transferWriter) send(q *mdns.Msg, list []mdns.RR) error {
 	return nil
 }
 
-func (w *transferWriter) write(m *mdns.Msg) error {
-	var wire []byte
-	var err error
+// pack gives the message's wire form, signed where there is a key.
+func (w *transferWriter) pack(m *mdns.Msg) ([]byte, error) {
 	if w.key.Key == "" {
-		wire, err = m.Pack()
-	} else {
-		m.SetTsig(w.key.Key, w.key.Algorithm, transferFudge, w.now().Unix())
-		wire, w.mac, err = mdns.TsigGenerate(m, w.key.Secret.Reveal(), w.mac, w.more)
-		w.more = true
+		return m.Pack()
 	}
+	m.SetTsig(w.key.Key, w.key.Algorithm, transferFudge, w.now().Unix())
+	wire, mac, err := mdns.TsigGenerate(m, w.key.Secret.Reveal(), w.mac, w.more)
+	w.mac, w.more = mac, true
+	return wire, err
+}
+
+func (w *transferWriter) write(m *mdns.Msg) error {
+	wire, err := w.pack(m)
 	if err != nil {
 		return err
 	}

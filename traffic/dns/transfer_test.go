@@ -84,25 +84,137 @@ func TestZonesAreTransferredToThoseWithTheKey(t *testing.T) {
 	if err := s.Apply(proa.Plan{Version: 2, Active: proa.Azure}); err != nil {
 		t.Fatal(err)
 	}
-	list, err = pull(t, addr, "orders.proa.test.", "copy.key.", transferSecret, mdns.TypeIXFR, 1)
+	had := list[0].(*mdns.SOA).Serial
+	list, err = pull(t, addr, "orders.proa.test.", "copy.key.", transferSecret, mdns.TypeIXFR, had)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var serials []uint32
+	serials := serialsOf(list)
 	text = lines(list)
+	now := serials[0]
+	if !slices.Equal(serials, []uint32{now, had, now, now}) || !behind(had, now) || strings.Contains(text, "ns1.orders.proa.test. 3600 IN A") ||
+		strings.Index(text, "127.0.64.1\n") > strings.Index(text, "127.0.64.2\n") || !strings.Contains(text, "127.0.64.1\n") {
+		t.Errorf("serials %v\n%s", serials, text)
+	}
+	for serial, want := range map[uint32]int{now: 1, 77: 9} {
+		if list, err = pull(t, addr, "orders.proa.test.", "copy.key.", transferSecret, mdns.TypeIXFR, serial); err != nil || len(list) > want || len(list) < want-3 {
+			t.Errorf("from serial %d: %d records, %v, want about %d", serial, len(list), err, want)
+		}
+	}
+}
+
+func serialsOf(list []mdns.RR) []uint32 {
+	var serials []uint32
 	for _, rr := range list {
 		if soa, ok := rr.(*mdns.SOA); ok {
 			serials = append(serials, soa.Serial)
 		}
 	}
-	if !slices.Equal(serials, []uint32{2, 1, 2, 2}) || strings.Contains(text, "ns1.orders.proa.test. 3600 IN A") ||
-		strings.Index(text, "127.0.64.1\n") > strings.Index(text, "127.0.64.2\n") || !strings.Contains(text, "127.0.64.1\n") {
-		t.Errorf("serials %v\n%s", serials, text)
+	return serials
+}
+
+// TestEachChangeRaisesTheSerialOfCopiedZones: what is put over a zone, too, and after a restart.
+func TestEachChangeRaisesTheSerialOfCopiedZones(t *testing.T) {
+	cfg := transferConfig(t)
+	plain, err := NewZone("plain.test", "@ 60 SOA ns h 7 1 1 1 30", "@ 60 NS ns", "ns 60 A 192.0.2.1")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for serial, want := range map[uint32]int{2: 1, 77: 9} {
-		if list, err = pull(t, addr, "orders.proa.test.", "copy.key.", transferSecret, mdns.TypeIXFR, serial); err != nil || len(list) > want || len(list) < want-3 {
-			t.Errorf("from serial %d: %d records, %v, want about %d", serial, len(list), err, want)
+	cfg.Zones = append(cfg.Zones, plain)
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	cfg.Clock = func() time.Time { return now }
+	var last uint32
+	serial := func(s *Server, what string, rises bool) {
+		t.Helper()
+		got, _ := s.serialOf("orders.proa.test.")
+		if last != 0 && behind(last, got) != rises {
+			t.Errorf("%s: serial %d after %d", what, got, last)
 		}
+		last = got
+	}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial(s, "start", true)
+	v := Validation{Name: "_acme-challenge.orders.proa.test", Type: "TXT", Values: []string{"x"}}
+	if err := s.PutValidation(v); err != nil {
+		t.Fatal(err)
+	}
+	serial(s, "a validation record", true)
+	if err := s.DeleteValidation(v.Name, v.Type); err != nil {
+		t.Fatal(err)
+	}
+	serial(s, "none any more", true)
+	if err := s.Apply(proa.Plan{Version: 2, Active: proa.Azure}); err != nil {
+		t.Fatal(err)
+	}
+	serial(s, "a plan", true)
+	s.publishFound(map[string][]netip.Addr{"lb.example.net.": {netip.MustParseAddr("192.0.2.9")}})
+	serial(s, "an alias's address", true)
+	s.publishFound(map[string][]netip.Addr{"lb.example.net.": {netip.MustParseAddr("192.0.2.9")}})
+	if got, _ := s.serialOf("orders.proa.test."); got != last {
+		t.Errorf("nothing changed: serial %d after %d", got, last)
+	}
+	now = now.Add(10 * time.Second)
+	cfg.Plan = proa.Plan{Version: 2, Active: proa.Azure}
+	if s, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	serial(s, "a restart", true)
+	if got, _ := s.serialOf("plain.test."); got != 7 {
+		t.Errorf("a zone that nobody copies: serial %d", got)
+	}
+}
+
+// TestIncrementalTransferOverUDP says what changed where it fits, and otherwise "come over TCP".
+func TestIncrementalTransferOverUDP(t *testing.T) {
+	s, addr := serve(t, transferConfig(t))
+	had, _ := s.serialOf("orders.proa.test.")
+	if err := s.Apply(proa.Plan{Version: 2, Active: proa.Azure}); err != nil {
+		t.Fatal(err)
+	}
+	now, _ := s.serialOf("orders.proa.test.")
+	ask := func(serial uint32, size uint16, secret string) *mdns.Msg {
+		t.Helper()
+		m := new(mdns.Msg).SetIxfr("orders.proa.test.", serial, ".", ".")
+		if size > 0 {
+			m.SetEdns0(size, false)
+		}
+		c := mdns.Client{Net: "udp", Timeout: 10 * time.Second, UDPSize: max(size, 512)}
+		if secret != "" {
+			c.TsigSecret = map[string]string{"copy.key.": secret}
+			m.SetTsig("copy.key.", mdns.HmacSHA256, 300, time.Now().Unix())
+		}
+		res, _, err := c.Exchange(m, addr)
+		if err != nil && secret == transferSecret {
+			t.Fatal(err)
+		}
+		if res == nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	if res := ask(had, 1232, transferSecret); !slices.Equal(serialsOf(res.Answer), []uint32{now, had, now, now}) || res.IsTsig() == nil || !res.Authoritative {
+		t.Errorf("%s", res)
+	}
+	if res := ask(now, 0, transferSecret); !slices.Equal(serialsOf(res.Answer), []uint32{now}) || len(res.Answer) != 1 {
+		t.Errorf("%s", res)
+	}
+	if res := ask(had, 0, transferSecret); len(res.Answer) != 1 || res.Len() > 512 { // 512 bytes are too few
+		t.Errorf("%s", res)
+	}
+	if res := ask(had, 1232, ""); res.Rcode != mdns.RcodeRefused || len(res.Answer) != 0 {
+		t.Errorf("%s", res)
+	}
+	if res := ask(had, 1232, "YW5vdGhlciBzZWNyZXQgYWx0b2dldGhlcg=="); res.Rcode != mdns.RcodeNotAuth || len(res.Answer) != 0 {
+		t.Errorf("%s", res)
+	}
+	m := new(mdns.Msg).SetAxfr("orders.proa.test.")
+	m.SetTsig("copy.key.", mdns.HmacSHA256, 300, time.Now().Unix())
+	c := mdns.Client{Net: "udp", Timeout: 10 * time.Second, TsigSecret: map[string]string{"copy.key.": transferSecret}}
+	if res, _, _ := c.Exchange(m, addr); res == nil || res.Rcode != mdns.RcodeRefused || len(res.Answer) != 0 { // whole zones come over TCP
+		t.Errorf("%s", res)
 	}
 }
 
