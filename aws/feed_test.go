@@ -290,3 +290,37 @@ func TestAStreamWithoutImagesIsRefused(t *testing.T) {
 		t.Errorf("no table: %v", err)
 	}
 }
+
+// The service lets each shard be read five times a second, for all its readers together.
+func TestAShardIsReadNoMoreOftenThanTheServiceAllows(t *testing.T) {
+	d := newSharded(t)
+	d.FeedInterval = 200 * time.Millisecond // as in the cloud
+	table, feed := openTable(t, d.Config, orders), openFeed(t, d.Config, orders)
+	cursor, err := feed.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reads atomic.Int32
+	count := func(_ http.ResponseWriter, op string) bool {
+		if op == "GetRecords" {
+			reads.Add(1)
+		}
+		return false
+	}
+	d.answer.Store(&count)
+	began, asked := time.Now(), 0
+	for ; asked < 30 || time.Since(began) < time.Second; asked++ {
+		d.put(t, table, "k", fmt.Sprint(asked))
+		batch, err := feed.Read(t.Context(), cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cursor = batch.Next
+	}
+	const shards = 2
+	// One more each: the first read of a second need not wait.
+	allowed := shards * (int32(time.Since(began)/d.FeedInterval) + 1)
+	if n := reads.Load(); n > allowed || n == 0 {
+		t.Errorf("%d reads of %d shards, %d are allowed; asked %d times", n, shards, allowed, asked)
+	}
+}

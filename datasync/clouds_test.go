@@ -85,7 +85,10 @@ func localCosmos(t *testing.T) azure.Config {
 		t.Fatal(err)
 	}
 	listener := httptest.NewServer(verifier.Wrap(server))
-	t.Cleanup(func() { listener.Close(); _ = server.Close() })
+	ctx, stop := context.WithCancel(context.Background())
+	expiring := make(chan error, 1)
+	go func() { expiring <- server.Run(ctx) }()
+	t.Cleanup(func() { listener.Close(); stop(); <-expiring; _ = server.Close() })
 	credential, err := azcosmos.NewKeyCredential(key)
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +110,7 @@ func localCosmos(t *testing.T) azure.Config {
 		_, err := database.CreateContainer(t.Context(), azcosmos.ContainerProperties{
 			ID:                     s.Table,
 			PartitionKeyDefinition: azcosmos.PartitionKeyDefinition{Paths: []string{azure.PartitionKeyPath(s)}},
+			DefaultTimeToLive:      sdk.Int32(-1), // items may have their own
 		}, nil)
 		if err != nil {
 			t.Fatal(err)
