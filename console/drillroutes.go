@@ -67,7 +67,7 @@ func (s *Server) beginDrill(w http.ResponseWriter, r *http.Request, who session)
 		refuse(w, http.StatusBadRequest, "the order is not understood")
 		return
 	}
-	order.By = "console, " + who.name()
+	order.By = who.name()
 	s.orderDrill(w, r, who, "/v1/drill", order)
 }
 

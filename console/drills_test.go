@@ -137,7 +137,7 @@ func TestAPageBeginsAndStopsADrill(t *testing.T) {
 	if status, text, _ := r.do(http.MethodPost, "/v1/drills/stop", "", own); status != http.StatusOK {
 		t.Errorf("%d %s", status, text)
 	}
-	if len(*told) != 2 || !strings.Contains((*told)[0], `"by":"console, `) || !strings.HasSuffix((*told)[0], " console") || !strings.HasPrefix((*told)[1], "/v1/drill/stop") {
+	if len(*told) != 2 || !strings.Contains((*told)[0], `"by":"console `) || !strings.HasSuffix((*told)[0], " console") || !strings.HasPrefix((*told)[1], "/v1/drill/stop") {
 		t.Errorf("the supervisor was told %q", *told)
 	}
 	now := time.Now()

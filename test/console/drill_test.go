@@ -36,7 +36,7 @@ func TestDrill(t *testing.T) {
 	for _, line := range []string{"action hold, reason a load test", "skew/azure", "kill/aws", "drill kill-primary", "drill/stop"} {
 		b.says(10*time.Second, `[data-panel="audit"]`, line)
 	}
-	b.says(5*time.Second, `[data-panel="audit"]`, "drill by console, ")
+	b.says(5*time.Second, `[data-panel="audit"]`, "drill by console ")
 	readsTheReport(b)
 }
 
