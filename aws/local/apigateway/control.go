@@ -249,7 +249,7 @@ func (s *Server) dispatchTags(r *http.Request, path []string) (answer, *wire.Err
 }
 
 func read(r *http.Request, into any) *wire.Error {
-	refusal := wire.ReadJSON(r, maxRequest, into)
+	refusal := wire.ReadRESTJSON(r, maxRequest, into)
 	if refusal != nil {
 		return badRequest("Invalid request body: " + refusal.Message)
 	}

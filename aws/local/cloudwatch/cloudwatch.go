@@ -112,43 +112,30 @@ func (s *Server) Observe(
 	_ = s.metrics.add(id{namespace, metric, d}, unit, now, now, single(value))
 }
 
-type operation func(s *Server, body []byte) (map[string]any, *wire.Error)
-
-// op makes an operation of a method with a typed request.
-func op[In any](method func(*Server, In) (map[string]any, *wire.Error)) operation {
-	return func(s *Server, body []byte) (map[string]any, *wire.Error) {
-		var in In
-		if refusal := wire.DecodeJSON(body, &in); refusal != nil {
-			return nil, refusal
-		}
-		return method(s, in)
-	}
-}
-
-func lookup(name string) operation {
+func (s *Server) lookup(name string) wire.Operation[map[string]any] {
 	switch name {
 	case "PutMetricData":
-		return op((*Server).putMetricData)
+		return wire.Op(s.putMetricData)
 	case "GetMetricData":
-		return op((*Server).getMetricData)
+		return wire.Op(s.getMetricData)
 	case "GetMetricStatistics":
-		return op((*Server).getMetricStatistics)
+		return wire.Op(s.getMetricStatistics)
 	case "ListMetrics":
-		return op((*Server).listMetrics)
+		return wire.Op(s.listMetrics)
 	case "PutMetricAlarm":
-		return op((*Server).putMetricAlarm)
+		return wire.Op(s.putMetricAlarm)
 	case "DescribeAlarms":
-		return op((*Server).describeAlarms)
+		return wire.Op(s.describeAlarms)
 	case "DescribeAlarmsForMetric":
-		return op((*Server).describeAlarmsForMetric)
+		return wire.Op(s.describeAlarmsForMetric)
 	case "DeleteAlarms":
-		return op((*Server).deleteAlarms)
+		return wire.Op(s.deleteAlarms)
 	case "SetAlarmState":
-		return op((*Server).setAlarmState)
+		return wire.Op(s.setAlarmState)
 	case "EnableAlarmActions":
-		return op((*Server).enableAlarmActions)
+		return wire.Op(s.enableAlarmActions)
 	case "DisableAlarmActions":
-		return op((*Server).disableAlarmActions)
+		return wire.Op(s.disableAlarmActions)
 	}
 	return nil
 }
@@ -156,7 +143,7 @@ func lookup(name string) operation {
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, codec := operationOf(r)
-	handle := lookup(name)
+	handle := s.lookup(name)
 	if handle == nil {
 		codec.refuse(w, wire.Errorf(http.StatusNotFound, "UnknownOperationException",
 			"The requested operation is not recognized by the service."))
@@ -167,7 +154,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		codec.refuse(w, refusal)
 		return
 	}
-	out, refusal := handle(s, body)
+	out, refusal := handle(body)
 	if refusal != nil {
 		codec.refuse(w, refusal)
 		return

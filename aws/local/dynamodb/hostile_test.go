@@ -3,6 +3,8 @@ package dynamodb_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -77,5 +79,24 @@ func TestTransactionsHoldFourMegabytes(t *testing.T) {
 	}
 	if err := read(10); err != nil {
 		t.Errorf("read of 3.9 MB: %v", err)
+	}
+}
+
+// TestFieldNamesAreCaseSensitive wants what the vendor does: another case is another field, which is ignored.
+func TestFieldNamesAreCaseSensitive(t *testing.T) {
+	f := newFixture(t)
+	f.createTable(t, "tab", "id", "", "")
+	for body, want := range map[string]int{
+		`{"TableName":"tab","Key":{"id":{"S":"a"}}}`: http.StatusOK,
+		`{"tableName":"tab","Key":{"id":{"S":"a"}}}`: http.StatusBadRequest,
+		`{"TableName":"tab","key":{"id":{"S":"a"}}}`: http.StatusBadRequest,
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("X-Amz-Target", "DynamoDB_20120810.GetItem")
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%s: %d %s", body, w.Code, w.Body)
+		}
 	}
 }

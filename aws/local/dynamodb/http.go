@@ -14,6 +14,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/proa-cloud/proa/aws/local/wire"
 )
 
 // maxBody is past the vendor's largest request (BatchWriteItem's 16 MB) with room for JSON's
@@ -223,7 +225,7 @@ func decodeRequest(body []byte, into any) error {
 	if !isUnicode(body) {
 		return &apiError{kind: nsCoral + "SerializationException"}
 	}
-	err := json.Unmarshal(body, into)
+	err := json.Unmarshal(wire.Exact(body, into), into)
 	var wrongType *json.UnmarshalTypeError
 	switch {
 	case err == nil:

@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -121,76 +120,47 @@ func sequenceOf(key []byte) uint64 {
 	return binary.BigEndian.Uint64(key[len(eventPrefix):])
 }
 
-type operation func(s *Server, body []byte) (any, *wire.Error)
-
-func op[In any](method func(*Server, In) (any, *wire.Error)) operation {
-	return func(s *Server, body []byte) (any, *wire.Error) {
-		var in In
-		if refusal := wire.DecodeJSON(body, &in); refusal != nil {
-			return nil, refusal
-		}
-		return method(s, in)
-	}
-}
-
-func lookup(name string) operation {
+func (s *Server) lookup(_ *http.Request, name string) wire.Operation[any] {
 	switch name {
 	case "PutEvents":
-		return op((*Server).putEvents)
+		return wire.Op(s.putEvents)
 	case "PutRule":
-		return op((*Server).putRule)
+		return wire.Op(s.putRule)
 	case "DescribeRule":
-		return op((*Server).describeRule)
+		return wire.Op(s.describeRule)
 	case "ListRules":
-		return op((*Server).listRules)
+		return wire.Op(s.listRules)
 	case "DeleteRule":
-		return op((*Server).deleteRule)
+		return wire.Op(s.deleteRule)
 	case "EnableRule":
-		return op((*Server).enableRule)
+		return wire.Op(s.enableRule)
 	case "DisableRule":
-		return op((*Server).disableRule)
+		return wire.Op(s.disableRule)
 	case "PutTargets":
-		return op((*Server).putTargets)
+		return wire.Op(s.putTargets)
 	case "ListTargetsByRule":
-		return op((*Server).listTargets)
+		return wire.Op(s.listTargets)
 	case "RemoveTargets":
-		return op((*Server).removeTargets)
+		return wire.Op(s.removeTargets)
 	case "TestEventPattern":
-		return op((*Server).testEventPattern)
+		return wire.Op(s.testEventPattern)
 	case "DescribeEventBus":
-		return op((*Server).describeBus)
+		return wire.Op(s.describeBus)
 	case "ListEventBuses":
-		return op((*Server).listBuses)
+		return wire.Op(s.listBuses)
 	}
 	return nil
 }
 
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Amzn-Requestid", wire.RequestID())
-	out, refusal := s.serve(r)
-	if refusal != nil {
-		wire.WriteAWSJSON(w, contentType, refusal)
-		return
-	}
-	wire.WriteJSON(w, contentType, http.StatusOK, out)
-}
-
-func (s *Server) serve(r *http.Request) (any, *wire.Error) {
-	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
-	handle := lookup(name)
-	if !ok || handle == nil || r.Method != http.MethodPost {
-		return nil, &wire.Error{Status: http.StatusBadRequest, Code: "UnknownOperationException"}
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil || len(body) > maxBody {
-		return nil, wire.Errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException",
-			"Request size exceeds the limit.")
-	}
-	if len(body) == 0 {
-		body = []byte("{}")
-	}
-	return handle(s, body)
+	wire.RPC{
+		ContentType: contentType, Target: targetPrefix, MaxBody: maxBody, Lookup: s.lookup,
+		Unknown: func(string) *wire.Error {
+			return &wire.Error{Status: http.StatusBadRequest, Code: "UnknownOperationException"}
+		},
+		TooLarge: "RequestEntityTooLargeException",
+	}.ServeHTTP(w, r)
 }
 
 func invalid(format string, args ...any) *wire.Error {

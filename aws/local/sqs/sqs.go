@@ -5,11 +5,11 @@
 package sqs
 
 import (
+	"context"
 	"crypto/md5" //nolint:gosec // the protocol's checksum, not a secret's
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -98,68 +98,42 @@ func (s *Server) urlOf(name string) string {
 	return s.cfg.Endpoint + "/" + s.cfg.AccountID + "/" + name
 }
 
-type operation func(s *Server, r *http.Request, body []byte) (any, *wire.Error)
-
-func op[In any](method func(*Server, *http.Request, In) (any, *wire.Error)) operation {
-	return func(s *Server, r *http.Request, body []byte) (any, *wire.Error) {
-		var in In
-		if refusal := wire.DecodeJSON(body, &in); refusal != nil {
-			return nil, refusal
-		}
-		return method(s, r, in)
-	}
-}
-
-func lookup(name string) operation {
+func (s *Server) lookup(r *http.Request, name string) wire.Operation[any] {
 	switch name {
 	case "CreateQueue":
-		return op((*Server).create)
+		return wire.Op(s.create)
 	case "DeleteQueue":
-		return op((*Server).remove)
+		return wire.Op(s.remove)
 	case "GetQueueUrl":
-		return op((*Server).url)
+		return wire.Op(s.url)
 	case "ListQueues":
-		return op((*Server).list)
+		return wire.Op(s.list)
 	case "GetQueueAttributes":
-		return op((*Server).attributes)
+		return wire.Op(s.attributes)
 	case "SetQueueAttributes":
-		return op((*Server).setAttributes)
+		return wire.Op(s.setAttributes)
 	case "SendMessage":
-		return op((*Server).send)
+		return wire.Op(s.send)
 	case "ReceiveMessage":
-		return op((*Server).receive)
+		return wire.Op(func(in receiveInput) (any, *wire.Error) { return s.receive(r.Context(), in) })
 	case "DeleteMessage":
-		return op((*Server).deleteMessage)
+		return wire.Op(s.deleteMessage)
 	case "DeleteMessageBatch":
-		return op((*Server).deleteBatch)
+		return wire.Op(s.deleteBatch)
 	}
 	return nil
 }
 
 // ServeHTTP answers one call.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Amzn-Requestid", wire.RequestID())
-	out, refusal := s.serve(r)
-	if refusal != nil {
-		wire.WriteAWSJSON(w, contentType, refusal)
-		return
-	}
-	wire.WriteJSON(w, contentType, http.StatusOK, out)
-}
-
-func (s *Server) serve(r *http.Request) (any, *wire.Error) {
-	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
-	handle := lookup(name)
-	if !ok || handle == nil || r.Method != http.MethodPost {
-		return nil, wire.Errorf(http.StatusBadRequest, "com.amazonaws.sqs#UnsupportedOperation",
-			"The operation %q is not implemented here.", name)
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil || len(body) > maxBody {
-		return nil, wire.Errorf(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge",
-			"Request size exceeds the limit.")
-	}
-	return handle(s, r, body)
+	wire.RPC{
+		ContentType: contentType, Target: targetPrefix, MaxBody: maxBody, Lookup: s.lookup,
+		Unknown: func(name string) *wire.Error {
+			return wire.Errorf(http.StatusBadRequest, "com.amazonaws.sqs#UnsupportedOperation",
+				"The operation %q is not implemented here.", name)
+		},
+		TooLarge: "RequestEntityTooLarge",
+	}.ServeHTTP(w, r)
 }
 
 func invalid(format string, args ...any) *wire.Error {
@@ -181,7 +155,7 @@ func refused(err error) *wire.Error {
 	return wire.Errorf(http.StatusInternalServerError, "InternalFailure", "%v", err)
 }
 
-func (s *Server) create(_ *http.Request, in struct {
+func (s *Server) create(in struct {
 	QueueName  string
 	Attributes map[string]string
 },
@@ -212,21 +186,21 @@ func (in named) queue() string {
 	return in.QueueUrl[strings.LastIndexByte(in.QueueUrl, '/')+1:]
 }
 
-func (s *Server) remove(_ *http.Request, in named) (any, *wire.Error) {
+func (s *Server) remove(in named) (any, *wire.Error) {
 	if err := s.queues.Delete(in.queue()); err != nil {
 		return nil, refused(err)
 	}
 	return map[string]any{}, nil
 }
 
-func (s *Server) url(_ *http.Request, in named) (any, *wire.Error) {
+func (s *Server) url(in named) (any, *wire.Error) {
 	if _, _, ok := s.queues.Counts(in.queue()); !ok {
 		return nil, refused(msgqueue.ErrNoQueue)
 	}
 	return map[string]any{"QueueUrl": s.urlOf(in.queue())}, nil
 }
 
-func (s *Server) list(_ *http.Request, in struct{ QueueNamePrefix string }) (any, *wire.Error) {
+func (s *Server) list(in struct{ QueueNamePrefix string }) (any, *wire.Error) {
 	urls := []string{}
 	for _, name := range s.queues.Names() {
 		if strings.HasPrefix(name, in.QueueNamePrefix) {
@@ -237,7 +211,7 @@ func (s *Server) list(_ *http.Request, in struct{ QueueNamePrefix string }) (any
 	return map[string]any{"QueueUrls": urls}, nil
 }
 
-func (s *Server) attributes(_ *http.Request, in struct {
+func (s *Server) attributes(in struct {
 	named
 
 	AttributeNames []string
@@ -264,7 +238,7 @@ func (s *Server) attributes(_ *http.Request, in struct {
 }
 
 // setAttributes takes a policy, which nothing here needs, and no other attribute.
-func (s *Server) setAttributes(_ *http.Request, in struct {
+func (s *Server) setAttributes(in struct {
 	named
 
 	Attributes map[string]string
@@ -287,7 +261,7 @@ func digest(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (s *Server) send(_ *http.Request, in struct {
+func (s *Server) send(in struct {
 	named
 
 	MessageBody string
@@ -308,14 +282,15 @@ func (s *Server) send(_ *http.Request, in struct {
 
 func messageID(n uint64) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", n) }
 
-func (s *Server) receive(r *http.Request, in struct {
+type receiveInput struct {
 	named
 
 	MaxNumberOfMessages *int
 	VisibilityTimeout   *int
 	WaitTimeSeconds     int
-},
-) (any, *wire.Error) {
+}
+
+func (s *Server) receive(ctx context.Context, in receiveInput) (any, *wire.Error) {
 	limit, hide := 1, defaultHide
 	if in.MaxNumberOfMessages != nil {
 		limit = *in.MaxNumberOfMessages
@@ -341,7 +316,7 @@ func (s *Server) receive(r *http.Request, in struct {
 		case <-arrived:
 		case <-timer.C:
 			return map[string]any{}, nil
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return map[string]any{}, nil
 		}
 	}
@@ -358,7 +333,7 @@ func messages(got []msgqueue.Message) any {
 	return map[string]any{"Messages": out}
 }
 
-func (s *Server) deleteMessage(_ *http.Request, in struct {
+func (s *Server) deleteMessage(in struct {
 	named
 
 	ReceiptHandle string
@@ -371,7 +346,7 @@ func (s *Server) deleteMessage(_ *http.Request, in struct {
 	return map[string]any{}, nil
 }
 
-func (s *Server) deleteBatch(_ *http.Request, in struct {
+func (s *Server) deleteBatch(in struct {
 	named
 
 	Entries []struct{ Id, ReceiptHandle string }

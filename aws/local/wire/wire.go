@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 )
@@ -45,6 +46,19 @@ func RequestID() string {
 // ReadJSON reads a body of at most limit bytes into a struct. Unknown members are ignored, as the
 // vendor does. An empty body is an empty object.
 func ReadJSON(r *http.Request, limit int64, into any) *Error {
+	return readJSON(r, limit, func(body []byte) *Error { return DecodeJSON(body, into) })
+}
+
+// ReadRESTJSON is ReadJSON for services whose fields begin with a small letter.
+func ReadRESTJSON(r *http.Request, limit int64, into any) *Error {
+	return readJSON(r, limit, func(body []byte) *Error {
+		e := exact{body: body, small: true}
+		e.value(reflect.TypeOf(into))
+		return decode(e.body, into)
+	})
+}
+
+func readJSON(r *http.Request, limit int64, decode func(body []byte) *Error) *Error {
 	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
 	if err != nil {
 		return Errorf(http.StatusBadRequest, "SerializationException", "the body ended early")
@@ -56,11 +70,13 @@ func ReadJSON(r *http.Request, limit int64, into any) *Error {
 	if len(body) == 0 {
 		return nil
 	}
-	return DecodeJSON(body, into)
+	return decode(body)
 }
 
 // DecodeJSON reads a JSON document into a struct and refuses in the vendor's words.
-func DecodeJSON(body []byte, into any) *Error {
+func DecodeJSON(body []byte, into any) *Error { return decode(Exact(body, into), into) }
+
+func decode(body []byte, into any) *Error {
 	err := json.Unmarshal(body, into)
 	var wrong *json.UnmarshalTypeError
 	switch {
