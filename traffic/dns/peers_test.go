@@ -97,7 +97,7 @@ func startNSD(t *testing.T, zones map[string]string) string {
 	var conf strings.Builder
 	fmt.Fprintf(&conf, "server:\n ip-address: 127.0.0.1\n port: %d\n username: \"\"\n server-count: 1\n"+
 		" zonesdir: %q\n database: \"\"\n pidfile: \"\"\n xfrdfile: \"\"\n zonelistfile: %q\n xfrdir: %q\n"+
-		" minimal-responses: yes\nremote-control:\n control-enable: no\n", port, dir, filepath.Join(dir, "zone.list"), dir)
+		" minimal-responses: yes\n rrl-ratelimit: 0\nremote-control:\n control-enable: no\n", port, dir, filepath.Join(dir, "zone.list"), dir)
 	for origin, text := range zones {
 		if err := os.WriteFile(filepath.Join(dir, origin+".zone"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
