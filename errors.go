@@ -19,6 +19,7 @@ var (
 	ErrUnsupported   = errors.New("not supported")     // the service cannot do this
 	ErrStalePlan     = errors.New("stale plan")        // the plan's version is behind the one in force
 	ErrNotOwner      = errors.New("not the owner")     // another node owns data sync: ask it
+	ErrFenced        = errors.New("fenced")            // another region may write now, or none while traffic moves
 	ErrStaleEpoch    = errors.New("stale epoch")       // data sync has had a later owner
 	ErrInvalidConfig = errors.New("bad configuration") // a configuration file was refused
 )

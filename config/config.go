@@ -146,6 +146,10 @@ type Table struct {
 	Attributes map[string]Attribute `yaml:"attributes,omitempty"`
 	// TTL says what a removal by a store's time-to-live means.
 	TTL TTL `yaml:"ttl,omitempty"`
+	// Fencing is none (left out: both regions may write at any time), lease (functions write through
+	// function.Table, and only in the region that serves) or hook (a lease, and traffic.fence revokes
+	// the credentials of whoever writes otherwise).
+	Fencing string `yaml:"fencing,omitempty"`
 }
 
 // KeyAttribute is one attribute of a table's key.
@@ -200,6 +204,12 @@ type Traffic struct {
 	Drain bool `yaml:"drain,omitempty"`
 	// MinBetween must lie between two moves, failovers excepted; left out: nothing must.
 	MinBetween Duration `yaml:"min_between,omitempty"`
+	// WriteLease is how long a function may write a table with fencing after a node last said so, and
+	// about how long such writes are refused at each move; left out: 2s.
+	WriteLease Duration `yaml:"write_lease,omitempty"`
+	// Fence is called with PROA_EVENT fence and PROA_REGION when a region may not write any more, and
+	// with allow when it may again. A planned move waits for it; a failover does not.
+	Fence *Hook `yaml:"fence,omitempty"`
 	// Rules refuse moves.
 	Rules []SafetyRule `yaml:"rules,omitempty"`
 	// Endpoints are further places for policies.

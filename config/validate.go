@@ -56,6 +56,9 @@ func (c Config) checkTables(f *strictyaml.File) error {
 				return err
 			}
 		}
+		if err := c.checkFencing(f, path, t); err != nil {
+			return err
+		}
 		if err := c.checkTableData(f, path, t); err != nil {
 			return err
 		}

@@ -18,4 +18,5 @@
 // AZURE_STORAGE_CONNECTION_STRING (or AZURE_STORAGE_ENDPOINT with the managed identity).
 // Announcements of acknowledged writes: PROA_ANNOUNCE_URL (one URL, or every node's with commas between) and PROA_ANNOUNCE_TOKEN; see
 // proa.Announcement.
+// Tables with fencing: PROA_FENCED_TABLES (names with commas between) and PROA_LEASE_URL (every node's /v1/lease), with the same token.
 package function

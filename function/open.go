@@ -26,7 +26,7 @@ func openTable(ctx context.Context, schema proa.Schema, getenv func(string) stri
 		return nil, err
 	}
 	clock := faults.Open(getenv(faults.Env)).Clock(time.Now) // a local cloud's can be put wrong on purpose
-	t := &Table{region: region, clock: clock, announce: newAnnouncer(getenv, region)}
+	t := &Table{region: region, clock: clock, announce: newAnnouncer(getenv, region), lease: newLease(getenv, region, schema.Table)}
 	if region == proa.AWS {
 		var store *aws.Table
 		if store, err = aws.NewTable(ctx, awsConfig(getenv), schema); err == nil {

@@ -17,12 +17,14 @@ import (
 // ErrConflict (PutIf, DeleteIf, or too many writers of one key), ErrThrottled, ErrTooLarge, ErrInvalid, ErrUnavailable.
 //
 // Conditions hold within the region; the other region may write the same key at the same time, and proa then resolves. Tombstone
-// images are not there for readers. Methods may be called from several goroutines.
+// images are not there for readers. A table with fencing is written only in the region that serves: elsewhere, and while traffic
+// moves, writes fail with ErrFenced. Methods may be called from several goroutines.
 type Table struct {
 	store    Store
 	region   proa.Region
 	announce *announcer
 	clock    func() time.Time
+	lease    *lease // nil: both regions may write
 }
 
 // Store is what Table needs of a driver.
@@ -168,7 +170,12 @@ func (t *Table) write(
 		}
 		next := t.stamp(row.Image, item)
 		key := row.Key
-		now, _, err := t.store.Swap(ctx, row, next)
+		held, release, err := t.lease.hold(ctx)
+		if err != nil {
+			return proa.Version{}, t.fail("put item", key, err)
+		}
+		now, _, err := t.store.Swap(held, row, next)
+		release()
 		if err == nil || errors.Is(err, proa.ErrConflict) && same(now.Image, next) {
 			t.announce.item(ctx, t.Schema().Attributes(key), t.Schema().Table, next.Envelope.Version, false)
 			return next.Envelope.Version, nil
@@ -251,7 +258,12 @@ func (t *Table) remove(ctx context.Context, key proa.Key, decide func(proa.Image
 			return err
 		}
 		parent := t.version(row.Image)
-		now, err := t.store.Purge(ctx, row)
+		held, release, err := t.lease.hold(ctx)
+		if err != nil {
+			return t.fail("delete item", key, err)
+		}
+		now, err := t.store.Purge(held, row)
+		release()
 		if err == nil {
 			at := proa.Version{Time: max(hlc.At(t.clock()), parent.Time.Next()), Region: t.region}
 			t.announce.item(ctx, t.Schema().Attributes(key), t.Schema().Table, at, true)

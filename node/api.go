@@ -68,6 +68,7 @@ func (n *node) listen() (*api, error) {
 	n.picture.routes(mux, control, announce)
 	n.auditRoutes(mux)
 	mux.Handle("POST "+announcePath, requireToken(announce, serve(a.announce)))
+	mux.Handle("POST "+leasePath, requireToken(announce, serve(a.lease)))
 	a.http = &http.Server{
 		Handler:           limitBodies(limitRequests(n.audited(mux))),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -159,7 +160,7 @@ func limitRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		slots := people
 		switch r.URL.Path {
-		case announcePath, telemetry.CountersPath, telemetry.TracesPath:
+		case announcePath, leasePath, telemetry.CountersPath, telemetry.TracesPath:
 			slots = machines
 		}
 		select {

@@ -49,6 +49,7 @@ type node struct {
 	api     *api
 	picture *picture
 	watches *watches
+	fence   *fence
 	reload  *reloader
 }
 
@@ -111,6 +112,7 @@ func (n *node) run(ctx context.Context, api *api) error {
 	g.Go(func() error { return api.run(gctx) })
 	g.Go(func() error { return n.runPicture(gctx) })
 	g.Go(func() error { return n.watches.run(gctx) })
+	g.Go(func() error { return n.fence.run(gctx) })
 	g.Go(func() error { return n.reload.run(gctx) })
 	err := g.Wait()
 	stopAnswering()
@@ -142,6 +144,7 @@ func (n *node) newTraffic(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.fence = newFence(n, policy)
 	if n.watches, err = n.newWatches(); err != nil {
 		return err
 	}

@@ -61,6 +61,13 @@ func decisions(p *traffic.Config, c config.Config) {
 	if t.Drain {
 		p.Drain = max(t.TTL.D(), time.Second)
 	}
+	for _, table := range c.Tables {
+		p.OneWriter = p.OneWriter || table.Fenced()
+		p.FenceHook = p.FenceHook || table.Fencing == config.FencingHook
+	}
+	if t.WriteLease > 0 {
+		p.WriteLease = t.WriteLease.D()
+	}
 	if t.MinBetween > 0 {
 		p.Rules = append(p.Rules, traffic.MinBetween(t.MinBetween.D()))
 	}

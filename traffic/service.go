@@ -139,6 +139,9 @@ func (s *Service) Observe(v proa.Verdict) {
 // when Run does not run.
 func (s *Service) Command(ctx context.Context, cmd Command) error { return s.ask(ctx, cmd) }
 
+// Fenced takes the report of the hook that revokes credentials.
+func (s *Service) Fenced(ctx context.Context, f Fenced) error { return s.ask(ctx, f) }
+
 // Reconfigure replaces the policy; an invalid one is refused and the old one stays.
 func (s *Service) Reconfigure(ctx context.Context, cfg Config) error {
 	return s.ask(ctx, Reconfigured{Config: cfg})

@@ -75,6 +75,9 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, proa.ErrThrottled):
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusTooManyRequests, "throttled", "the region is busy; try again")
+	case errors.Is(err, proa.ErrFenced): // no 5xx: the region is well, and an alarm would move traffic
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusMisdirectedRequest, "not_here", "another region takes writes now, or none while traffic moves; ask for the name's address again")
 	case errors.Is(err, proa.ErrUnavailable):
 		a.log(r, err)
 		w.Header().Set("Retry-After", "1")

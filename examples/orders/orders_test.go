@@ -221,7 +221,7 @@ func TestAttachmentsBeyondTheGatewaysAreRefused(t *testing.T) {
 func TestTheStoresErrorsBecomeStatuses(t *testing.T) {
 	r := newRig(t)
 	for cause, want := range map[error]int{
-		proa.ErrUnavailable: 503, proa.ErrThrottled: 429, proa.ErrInvalid: 400, proa.ErrTooLarge: 413,
+		proa.ErrUnavailable: 503, proa.ErrFenced: 421, proa.ErrThrottled: 429, proa.ErrInvalid: 400, proa.ErrTooLarge: 413,
 		proa.ErrUnauthorized: 500, errors.New("a surprise with a secret"): 500,
 	} {
 		r.table.Fail = func(string) error { return fmt.Errorf("cause: %w", cause) }

@@ -80,7 +80,9 @@ func (s *Supervisor) zipPath() string { return filepath.Join(s.cfg.Dir, "orders.
 // (the execution role) and from application settings on Azure.
 func (s *Supervisor) functionEnv(r proa.Region) map[string]string {
 	env := map[string]string{
-		"PROA_ANNOUNCE_URL":   s.announceURLs(),
+		"PROA_ANNOUNCE_URL":   s.nodeURLs("/v1/announce"),
+		"PROA_LEASE_URL":      s.nodeURLs("/v1/lease"),
+		"PROA_FENCED_TABLES":  s.fencedTables(),
 		"PROA_ANNOUNCE_TOKEN": s.state.Credentials.AnnounceToken,
 		faults.Env:            faults.Path(cloudDir(s.cfg.Dir, r)),
 		telemetry.EnvURLs:     strings.Join(s.state.Addresses.NodeURLs(), ","),
@@ -95,11 +97,22 @@ func (s *Supervisor) functionEnv(r proa.Region) map[string]string {
 	return env
 }
 
-// announceURLs are every node's, so that each is told.
-func (s *Supervisor) announceURLs() string {
+// fencedTables are those that a function may write under a lease only.
+func (s *Supervisor) fencedTables() string {
+	var list []string
+	for _, t := range s.cfg.Proa.Tables {
+		if t.Fenced() {
+			list = append(list, t.Name)
+		}
+	}
+	return strings.Join(list, ",")
+}
+
+// nodeURLs are a path of every node, so that each is told and any may be asked.
+func (s *Supervisor) nodeURLs(path string) string {
 	var list []string
 	for _, n := range s.state.Addresses.Nodes {
-		list = append(list, "http://"+n.Control+"/v1/announce")
+		list = append(list, "http://"+n.Control+path)
 	}
 	return strings.Join(list, ",")
 }
