@@ -110,9 +110,10 @@ func (k *keeper) isKept(id string) proa.Version {
 // ends. It fails when the store is lost.
 func (k *keeper) run(ctx context.Context, t Tenure) error {
 	epoch := t.Epoch
+	var before sidecar.Root
 	if k.car != nil {
-		before, ok := k.claim(ctx, t)
-		if !ok {
+		var ok bool
+		if before, ok = k.claim(ctx, t); !ok {
 			return nil
 		}
 		epoch = k.car.Root().Epoch
@@ -124,6 +125,9 @@ func (k *keeper) run(ctx context.Context, t Tenure) error {
 	close(k.opened)
 	if k.car == nil || k.isMissing() {
 		return nil
+	}
+	if err := k.recollect(ctx, before); err != nil {
+		return ignoreEnd(ctx, err)
 	}
 	return k.keep(ctx)
 }
@@ -265,15 +269,47 @@ func (k *keeper) warning() string {
 	return ""
 }
 
-// recall steps the core with deletes, in tables whose shadow index is begun anew.
+// recollectMargin is how much before the last write of the sidecar a delete may have been decided and
+// not be in it.
+const recollectMargin = time.Minute
+
+// recollect has deletes kept that a process before this one, on the same disk, may have decided and not
+// kept before it ended.
+func (k *keeper) recollect(ctx context.Context, before sidecar.Root) error {
+	for _, t := range k.s.tables() {
+		since := before.Feeds[t.schema.Table].At.Add(-recollectMargin)
+		for after, more := "", true; more && ctx.Err() == nil; more = after != "" {
+			next, err := k.s.store.Walk(t.schema.Table, after, 1000, func(_ string, st *resolve.State) error {
+				if w := &st.Winner; w.Tombstone && w.Version.Region == k.region && w.Decided.After(since) {
+					k.remember(st.Key, w)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			after = next
+		}
+	}
+	return nil
+}
+
+// recall steps the core with deletes, in tables whose shadow index was begun anew and has not begun to
+// read the region's feed: a process before this one may have ended before it came to this region.
 func (s *Service) recall(region proa.Region, deletes []sidecar.Tombstone) error {
-	if !s.parts.Load().anew {
+	if s.parts.Load().born.IsZero() {
 		return nil
 	}
 	return s.store.Lazy(func(tx *shadow.Tx) error {
 		for _, d := range deletes {
 			t := s.table(d.Key.Table)
 			if t == nil {
+				continue
+			}
+			if cp, err := s.store.Checkpoint(t.feedName(region)); err != nil || cp.Cursor != "" {
+				if err != nil {
+					return err
+				}
 				continue
 			}
 			in := resolve.Remembered{Side: region, Version: d.Version, Parent: d.Parent, At: d.At}

@@ -13,7 +13,7 @@ type parts struct {
 	tables  []*table
 	buckets []*objects.Replicator
 	keepers [2]*keeper
-	anew    bool // the shadow index is begun anew in this tenure
+	born    time.Time // when the shadow index was begun anew after another node's; zero: never
 }
 
 func (s *Service) tables() []*table               { return s.parts.Load().tables }
@@ -21,8 +21,8 @@ func (s *Service) buckets() []*objects.Replicator { return s.parts.Load().bucket
 
 // renew makes new parts from what is on disk. What was in flight will not be answered.
 // born is when its shadow index was begun anew after another node's; zero: never.
-func (s *Service) renew(born time.Time, anew bool) error {
-	p := &parts{anew: anew}
+func (s *Service) renew(born time.Time) error {
+	p := &parts{born: born}
 	instance := fmt.Sprintf("%s-%d", s.cfg.Node, s.clock.now().UnixNano())
 	for i, region := range proa.Regions() {
 		p.keepers[i] = s.newKeeper(region, instance)

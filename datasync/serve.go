@@ -81,7 +81,7 @@ func (s *Service) begin(t Tenure) error {
 	if err != nil {
 		return fmt.Errorf("begin epoch %d: %w", t.Epoch, err)
 	}
-	return s.renew(cp.ScanBegan, stale || fresh)
+	return s.renew(cp.ScanBegan)
 }
 
 // fresh reports whether no feed has ever been read into this disk.

@@ -75,7 +75,7 @@ func New(cfg Config) (*Service, error) {
 		s.cfg.Deployment = "proa"
 	}
 	s.owner.init(&s.cfg)
-	if err := errors.Join(s.renew(time.Time{}, false), s.loadVerified(), s.awake()); err != nil {
+	if err := errors.Join(s.renew(time.Time{}), s.loadVerified(), s.awake()); err != nil {
 		return nil, fmt.Errorf("datasync: %w", err)
 	}
 	return s, nil

@@ -272,3 +272,93 @@ func (t icy) Purge(ctx context.Context, seen cloud.Row) (cloud.Row, error) {
 	t.ice.wait()
 	return t.Table.Purge(ctx, seen)
 }
+
+// pendingDelete has one item deleted at AWS while Azure, which still holds it, is away.
+func (w *world) pendingDelete(away *switches) *peer {
+	w.t.Helper()
+	w.az.Fault = away.fault
+	a := w.join("node-1", vfs.NewMem())
+	a.s.Assign(Tenure{Owner: "node-1", Epoch: 1})
+	a.settle()
+	w.aws.Put(order("k0", "x"), 0)
+	a.settle()
+	away.set(true)
+	w.aws.Delete(key("k0"), false, 0)
+	w.until("the delete is captured", func() bool { d, _ := a.s.Replication(proa.AWS); return d.Backlog == 1 })
+	return a
+}
+
+func TestAnHeirThatCrashesRecallsTheDeletesOfARegionThatItHadNotReached(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	stateA, _ := w.withSidecars()
+	away, gone := &switches{}, &switches{}
+	a := w.pendingDelete(away)
+	k := a.s.parts.Load().keepers[0]
+	w.until("the delete is kept", func() bool { return !k.due() })
+	time.Sleep(20 * time.Millisecond) // the write that is under way
+	a.kill()
+	w.aws.Fault, stateA.Fault = gone.fault, gone.fault
+	gone.set(true)
+	away.set(false)
+	fs := vfs.NewMem()
+	b := w.join("node-2", fs)
+	b.s.Assign(Tenure{Owner: "node-2", Epoch: 2})
+	w.s = b.s
+	w.until("azure is read", func() bool { d, _ := b.s.Replication(proa.Azure); return d.Known })
+	b.kill()
+	gone.set(false)
+	b = w.join("node-2", fs)
+	b.s.Assign(Tenure{Owner: "node-2", Epoch: 2})
+	b.settle()
+	if n := w.equal(1); n != 0 {
+		t.Error("the delete is undone")
+	}
+}
+
+func TestADeleteThatWaitedToBeKeptOutlivesACrashAndThenTheDisk(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	stateA, _ := w.withSidecars()
+	away, unkept := &switches{}, &switches{}
+	stateA.Fault = func(op string) fake.Fault {
+		if op == "swap" {
+			return unkept.fault(op)
+		}
+		return fake.None
+	}
+	w.cfg.RetryMax = 50 * time.Millisecond
+	a := w.join("node-1", vfs.NewMem())
+	a.s.Assign(Tenure{Owner: "node-1", Epoch: 1})
+	a.settle()
+	fs := a.fs
+	w.az.Fault = away.fault
+	w.aws.Put(order("k0", "x"), 0)
+	a.settle()
+	k := a.s.parts.Load().keepers[0]
+	w.until("all is kept", func() bool { return !k.due() })
+	unkept.set(true)
+	away.set(true)
+	w.aws.Delete(key("k0"), false, 0)
+	w.until("the delete is captured", func() bool { d, _ := a.s.Replication(proa.AWS); return d.Backlog == 1 })
+	a.kill()
+	unkept.set(false)
+	a = w.join("node-1", fs)
+	w.s = a.s
+	a.s.Assign(Tenure{Owner: "node-1", Epoch: 1})
+	captured := a.s.Metrics().EventsCaptured
+	w.aws.Put(order("k1", "later"), 0)
+	w.until("the feed is read", func() bool { return a.s.Metrics().EventsCaptured > captured })
+	k = a.s.parts.Load().keepers[0]
+	time.Sleep(20 * time.Millisecond) // the place is past the delete
+	w.until("all is kept", func() bool { return !k.due() })
+	time.Sleep(20 * time.Millisecond)
+	a.kill()
+	away.set(false)
+	b := w.join("node-2", vfs.NewMem())
+	b.s.Assign(Tenure{Owner: "node-2", Epoch: 2})
+	b.settle()
+	if w.az.Item(key("k0")) != nil || w.aws.Item(key("k0")) != nil {
+		t.Error("the delete is undone")
+	}
+}

@@ -40,7 +40,7 @@ func (m *machine) captured(c proa.Change) {
 // resumed lets go of the place that a row was believed to have ahead of the feed, where the feed has
 // been begun anew since the row was read: whatever it shows now is later.
 func (m *machine) resumed(in Captured) {
-	if sd := m.s.At(in.Change.Region); sd.Unpositioned && in.Resumed.After(sd.Touched) {
+	if sd := m.s.At(in.Change.Region); sd.Unpositioned && in.Resumed.After(sd.Read) {
 		sd.Unpositioned = false
 	}
 }

@@ -107,6 +107,8 @@ func TestChangeAfterABreakIsLaterThanARowReadBefore(t *testing.T) {
 	b.put(proa.AWS, text("hidden"))
 	b.lose(proa.AWS)
 	resumed := b.now.Add(time.Second)
+	b.now = resumed.Add(time.Second)
+	b.step(Dispatch{Side: proa.AWS, Fresh: b.now}) // a write of ours says nothing of when the row was read
 	b.put(proa.AWS, nil)
 	b.step(Captured{Change: b.unread[0][0], Resumed: resumed})
 	b.lose(proa.AWS)

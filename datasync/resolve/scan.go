@@ -95,7 +95,7 @@ func (m *machine) missing(sd *Side, waited bool) {
 	}
 	m.emit(NoteUnion)
 	sd.Feed, sd.Ahead, sd.AheadBy = Held{Version: sd.Current().Version, Gone: true}, nil, 0
-	sd.Unpositioned = waited
+	sd.Unpositioned, sd.Read = waited, m.now
 }
 
 // unexplained judges a row that differs from what the feed and our writes have said.
@@ -110,7 +110,7 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 		return
 	}
 	m.emit(NoteUnknown)
-	sd.Unpositioned = true
+	sd.Unpositioned, sd.Read = true, m.now
 	if first && fits {
 		m.adoptHeld(side, sd, h, row.Image.Envelope, time.Time{})
 		return

@@ -73,6 +73,7 @@ type Side struct {
 	Feed         Held          // after the last change of its feed
 	Position     proa.Position // of that change
 	Unpositioned bool          // Feed was read from the table, ahead of the feed
+	Read         time.Time     // when it was
 	Spread       bool          // what was read so has won: the other side's writers may see it
 	Ahead        *Held         // what a write of ours left there and the feed has not shown yet
 	AheadBy      uint64        // the intent that did

@@ -20,8 +20,8 @@ type (
 
 // recordFormat is the first byte of each stored record. Format 1 lacks what 2 has at the ends of a
 // held state and of the record: a lapse, a hold. Format 2 lacks winners' former
-// names, and that a row read ahead of the feed has spread.
-const recordFormat = 3
+// names, and that a row read ahead of the feed has spread. Format 3 lacks when such a row was read.
+const recordFormat = 4
 
 func encodeRecord(r *Record) []byte {
 	e := encoder{}
@@ -147,6 +147,7 @@ func (e *encoder) side(sd *resolve.Side) {
 		e.Time(u.At)
 	}
 	e.Bool(sd.Spread)
+	e.Time(sd.Read)
 }
 
 func (d *decoder) side(sd *resolve.Side) {
@@ -180,6 +181,9 @@ func (d *decoder) side(sd *resolve.Side) {
 	}
 	if d.format >= 3 {
 		sd.Spread = d.Bool()
+	}
+	if sd.Read = sd.Touched; d.format >= 4 {
+		sd.Read = d.Time()
 	}
 }
 
