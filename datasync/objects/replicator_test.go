@@ -116,7 +116,7 @@ func maxTime(a, b time.Time) time.Time {
 func (p *pair) settled() {
 	p.t.Helper()
 	from := p.r.now()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		quiet := true
 		for _, region := range proa.Regions() {
 			d := p.r.Direction(region)

@@ -20,12 +20,12 @@ func busy(b *bucket, share float64, seed uint64) {
 	}
 }
 
-// TestThrottledStoresLoseNothing has both stores refuse half of all calls: small objects, objects in parts, replaced and
+// TestThrottledStoresLoseNothing has both stores refuse a third of all calls: small objects, objects in parts, replaced and
 // deleted ones must cross all the same, with no conflict and no upload left.
 func TestThrottledStoresLoseNothing(t *testing.T) {
 	p, s3, blob := newPartPair(t)
-	busy(p.s3, 0.5, 1)
-	busy(p.blob, 0.5, 2)
+	busy(p.s3, 0.3, 1)
+	busy(p.blob, 0.3, 2)
 	p.start()
 	want := map[string]string{}
 	for i := range 60 {

@@ -27,7 +27,7 @@ func newPartPair(t *testing.T) (p *pair, s3, blob *partBucket) {
 // wait waits until something holds.
 func wait(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("timed out: ", what)
 		}
