@@ -26,10 +26,11 @@ func (s *Server) Reload(zones []*Zone) error {
 	if err != nil {
 		return err
 	}
+	kept := s.lean(base, zones)
 	if err := s.rebuild(base, s.state); err != nil {
 		return err
 	}
-	s.keep(zones)
+	s.cfg.Zones = kept
 	return nil
 }
 
@@ -42,12 +43,13 @@ func origins(zones []*Zone) []string {
 	return list
 }
 
-// keep holds on to the zones as far as something is compiled or read from them again.
-func (s *Server) keep(zones []*Zone) {
-	s.cfg.Zones = zones
-	if s.base.renew.IsZero() && len(s.cfg.Transfers) == 0 && s.cfg.Signing.Dir == "" {
-		s.cfg.Zones = s.base.slim()
+// lean is the zones as far as something is compiled or read from them again. It comes before the
+// base's first snapshot, which would hold on to all of them.
+func (s *Server) lean(base *Base, zones []*Zone) []*Zone {
+	if base.renew.IsZero() && len(s.cfg.Transfers) == 0 && s.cfg.Signing.Dir == "" {
+		return base.slim()
 	}
+	return zones
 }
 
 // fileCheck is how often a zone's file is looked at.

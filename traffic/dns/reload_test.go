@@ -124,3 +124,30 @@ func TestReloadKeepsTheZones(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestSnapshotsDoNotHoldZonesThatNobodyReadsAgain: a million names would cost twice the memory.
+func TestSnapshotsDoNotHoldZonesThatNobodyReadsAgain(t *testing.T) {
+	zone := func(serial string) *Zone {
+		t.Helper()
+		z, err := NewZone("big.test", "@ 60 SOA ns h "+serial+" 1 1 1 30", "@ 60 NS ns", "ns 60 A 192.0.2.1", "www 60 A 192.0.2.2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return z
+	}
+	s, err := New(Config{Listen: []string{"127.0.0.1:0"}, Zones: []*Zone{zone("1")}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for _, v := range s.Current().views {
+			if !v.zone.lean {
+				t.Errorf("the snapshot of serial %d holds the zone's %d owners", v.zone.Serial, len(v.zone.owners))
+			}
+		}
+		expect(t, s, "www.big.test.", "A", "NOERROR aa\nanswer www.big.test. 60 IN A 192.0.2.2")
+		if err := s.Reload([]*Zone{zone("2")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -145,12 +145,12 @@ func New(cfg Config) (*Server, error) {
 	s.state = State{
 		Plan: cfg.Plan, Aliases: slices.Clone(cfg.Aliases), Stamps: s.transfers.stamps(cfg.Clock()),
 	}
+	s.cfg.Zones = s.lean(base, cfg.Zones)
 	first, err := base.With(s.state)
 	if err != nil {
 		return nil, err
 	}
 	s.base = base
-	s.keep(cfg.Zones)
 	if cfg.ReportAgent != "" {
 		if s.agent, err = parseName(cfg.ReportAgent); err != nil {
 			return nil, fmt.Errorf("dns: report agent: %w", err)
