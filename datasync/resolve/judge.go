@@ -156,6 +156,9 @@ func (m *machine) unjudged(c proa.Change, img proa.Image, hash proa.Hash) Held {
 		h.Version = proa.Version{Time: img.Envelope.Version.Time.Next(), Region: region, Hash: hash}
 	default:
 		h.Version = proa.Version{Time: 1, Region: region, Hash: hash}
+		if w := &m.s.Winner; !w.Tombstone && w.Version.Region == region && w.Version.Hash == hash {
+			h.Version = w.Version // the other side told of it first
+		}
 	}
 	return h
 }

@@ -146,3 +146,16 @@ func TestARememberedDeleteThatIsOlderIsInTheJournal(t *testing.T) {
 		t.Errorf("the journal has %v", list)
 	}
 }
+
+// An heir meets a replica first, and then a write over the original, which has no envelope.
+func TestAnHeirKnowsTheOriginalOfAReplica(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.heir()
+	b.rules.Born = b.now
+	one := proa.Version{Time: hlc.At(b.now.Add(time.Minute)), Region: proa.Azure, Hash: proa.ContentHash(text("one"))}
+	b.stored[0] = proa.Image{Item: text("one"), Envelope: &proa.Envelope{Version: one, Write: 1}}
+	b.stored[1] = proa.Image{Item: text("one")}
+	b.step(Observed{Side: proa.AWS, Row: b.row(proa.AWS), Began: b.now})
+	b.put(proa.Azure, text("two"))
+	b.ends(text("two"))
+}
