@@ -102,7 +102,7 @@ func Bugs() []Bug {
 func (b Bug) rules(r *resolve.Rules) {
 	switch b {
 	case BugTombstonesForgottenEarly:
-		r.TombstoneGrace = time.Second
+		r.TombstoneGrace = -time.Hour
 	case BugIntentsForgottenEarly:
 		r.InFlightMax = time.Second
 	case BugStampBelieved:
