@@ -131,6 +131,9 @@ func (n *node) capture(side int) {
 		return
 	}
 	s.expire()
+	if !n.ready[side] && w.bug.is(BugWriteBeforeFeed) && !w.quiet && !w.dice.One(4) {
+		return // more is written before
+	}
 	if !n.ready[side] {
 		n.missed(side)
 		n.cursors[side] = s.end()
