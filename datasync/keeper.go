@@ -392,11 +392,17 @@ func (k *keeper) compact(ctx context.Context) {
 	}
 }
 
+// replacedFor is how long something newer has been there before it makes a kept delete needless: by then it
+// is on this node's disk for certain.
+const replacedFor = time.Minute
+
 // live reports whether a delete is still needed: until both sides have long applied it and both feeds
 // have shown that, when the core forgets the key, or until something newer is there.
 func (s *Service) live(d sidecar.Tombstone) (bool, error) {
 	live := false
-	err := s.store.View(d.Key, func(st *resolve.State) { live = st != nil && st.Winner.Tombstone })
+	err := s.store.View(d.Key, func(st *resolve.State) {
+		live = st != nil && (st.Winner.Tombstone || s.clock.now().Sub(st.Winner.Decided) < replacedFor)
+	})
 	if err != nil {
 		return true, fmt.Errorf("look for %s: %w", d.Key, err)
 	}

@@ -151,7 +151,8 @@ func (n *node) overwrite(s *site) {
 func (n *node) compact(side int) {
 	s := n.w.sites[side]
 	for k := range n.w.cfg.keys {
-		if !n.states[k].Winner.Tombstone && len(n.pending[side][k]) == 0 {
+		if st := n.saved[0].states[k]; !st.Winner.Tombstone && !n.states[k].Winner.Tombstone &&
+			len(n.pending[side][k]) == 0 {
 			s.car.deletes[k] = nil
 		}
 	}

@@ -302,9 +302,14 @@ func (w *world) thaw() {
 	w.keepJournal(n)
 }
 
-// keepJournal keeps what is in the journal of a node's disk.
+// keepJournal keeps what is in the journal of a node's disk, or waits there for an operator.
 func (w *world) keepJournal(n *node) {
 	for _, e := range n.saved[0].journal {
 		w.losers[e.key][e.version] = true
+	}
+	for k := range w.cfg.keys { // what waits for an operator is in no journal yet
+		if h := n.saved[0].states[k].Hold; h != nil {
+			w.losers[k][h.Other.Version], w.losers[k][n.saved[0].states[k].Winner.Version] = true, true
+		}
 	}
 }

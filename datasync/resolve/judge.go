@@ -38,10 +38,15 @@ func (m *machine) captured(c proa.Change) {
 }
 
 // resumed lets go of the place that a row was believed to have ahead of the feed, where the feed has
-// been begun anew since the row was read: whatever it shows now is later.
+// been begun anew since the row was read: whatever it shows now is later. Likewise of what a write of ours
+// is known to have left there: its echo has gone by, or the side was restored and it never was.
 func (m *machine) resumed(in Captured) {
-	if sd := m.s.At(in.Change.Region); sd.Unpositioned && in.Resumed.After(sd.Read) {
+	sd := m.s.At(in.Change.Region)
+	if sd.Unpositioned && in.Resumed.After(sd.Read) {
 		sd.Unpositioned = false
+	}
+	if sd.Ahead != nil && in.Resumed.After(sd.Touched) {
+		sd.Ahead, sd.AheadBy = nil, 0
 	}
 }
 
@@ -78,6 +83,9 @@ func (m *machine) learn(c proa.Change) {
 	sd := m.s.At(c.Region)
 	if !sd.Known {
 		sd.Feed = m.unjudged(c, *c.Old, hash)
+		if e := c.Old.Envelope; e != nil && e.Write != 0 && e.Version == sd.Feed.Version {
+			m.renames(e.Version)
+		}
 	}
 	for i := range m.s.Sides {
 		if h := m.s.Sides[i].Current(); h.Exists && !h.Tombstone && h.Hash == hash {

@@ -232,11 +232,15 @@ func (m *machine) adoptHeld(
 	if at.IsZero() {
 		at = e.Version.Time.Time()
 	}
+	was := m.s.Winner.Version
 	won := m.offer(Winner{
 		Version: e.Version, Parent: e.Parent, Tombstone: e.Tombstone, Origin: at,
 		Decided: m.now,
 	},
 		item, ReasonUnknownAge)
+	if won {
+		m.renames(was)
+	}
 	if e.Version.Region == region {
 		m.emit(Append{
 			Region: region, Version: e.Version, Parent: e.Parent,

@@ -159,3 +159,27 @@ func TestAnHeirKnowsTheOriginalOfAReplica(t *testing.T) {
 	b.put(proa.Azure, text("two"))
 	b.ends(text("two"))
 }
+
+// A predecessor had put a stamp back to the skew bound. Its heir meets the original, at the stamp's word, and
+// a delete of the replica: after the replica, before it, or without it.
+func TestAnHeirKnowsAReplicaWhoseStampWasPutBack(t *testing.T) {
+	for _, order := range []string{"original, replica", "replica, original", "original"} {
+		b := newBench(t, "lww", nil)
+		b.heir()
+		b.rules.Born = b.now
+		stamped := proa.Version{Time: hlc.At(b.now.Add(time.Minute)), Region: proa.AWS, Hash: proa.ContentHash(text("one"))}
+		back := stamped
+		back.Time = hlc.At(b.now.Truncate(time.Second))
+		b.stored[0] = proa.Image{Item: text("one"), Envelope: &proa.Envelope{Version: stamped}}
+		b.wrote(proa.Azure, "one", back, proa.Version{})
+		switch order {
+		case "replica, original":
+			b.read(proa.Azure)
+		case "original":
+			b.lose(proa.Azure)
+		}
+		b.step(Observed{Side: proa.AWS, Row: b.row(proa.AWS), Began: b.now})
+		b.put(proa.Azure, nil)
+		b.ends(nil)
+	}
+}

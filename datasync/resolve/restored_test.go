@@ -147,3 +147,22 @@ func TestStampOfAHiddenWriteIsBounded(t *testing.T) {
 	b.put(proa.AWS, text("later"))
 	b.ends(text("later"))
 }
+
+// What a write of ours had left at a side is gone with its restore, and its echo never comes.
+func TestARestoreTakesAWriteOfOursWithIt(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.put(proa.Azure, text("one"))
+	b.read(proa.Azure)
+	b.send(proa.AWS) // stored, and not shown yet
+	b.restore(proa.AWS, proa.Image{})
+	resumed := b.now
+	b.now = b.now.Add(time.Second)
+	old := proa.Image{Item: text("older"), Envelope: nil}
+	b.store(proa.AWS, old, false)
+	change := b.unread[0][0]
+	change.Time = b.now.Add(-2 * time.Hour) // its clock is behind: it loses
+	b.step(Captured{Change: change, Resumed: resumed})
+	b.lose(proa.AWS)
+	b.ends(text("one"))
+	b.wantLosers(text("older"))
+}
