@@ -85,10 +85,10 @@ func (a *api) conflicts(r *http.Request) (any, error) {
 	return reply, nil
 }
 
-// newest sorts entries of several journals and leaves out those that two owners of data sync wrote
-// down alike.
+// newest sorts entries of several journals, the newest first. Of those that two owners of data sync wrote
+// down alike it keeps the first, whose number may have been shown already.
 func newest(list []Conflict, limit int) []Conflict {
-	slices.SortStableFunc(list, func(x, y Conflict) int { return y.Time.Compare(x.Time) })
+	slices.SortStableFunc(list, func(x, y Conflict) int { return x.Time.Compare(y.Time) })
 	seen := map[string]bool{}
 	list = slices.DeleteFunc(list, func(c Conflict) bool {
 		if c.Winner.Version.IsZero() || c.Loser.Version.IsZero() {
@@ -99,6 +99,7 @@ func newest(list []Conflict, limit int) []Conflict {
 		seen[id] = true
 		return again
 	})
+	slices.Reverse(list)
 	return list[:min(limit, len(list))]
 }
 

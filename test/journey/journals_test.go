@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,9 @@ func TestEveryNodesJournalIsAsked(t *testing.T) {
 	if out := s.proa("conflicts", "show", id); !strings.Contains(out, "in the journal of "+first) {
 		t.Errorf("show says\n%s", out)
 	}
-	if out := s.proa("conflicts", "replay", "--policy", "merge"); !strings.Contains(out, "of 1 conflicts") {
+	// The new owner may have read the end of the feeds again, and have written the conflict down as well.
+	if out := s.proa("conflicts", "replay", "--policy", "merge"); !strings.Contains(out, "of 1 conflicts") &&
+		!strings.Contains(out, "of 2 conflicts") {
 		t.Errorf("replay says\n%s", out)
 	}
 	var loser struct{ Loser struct{ Region string } }
@@ -87,7 +90,8 @@ func TestEveryNodesJournalIsAsked(t *testing.T) {
 		t.Errorf("a number that no node gives: exit %d, %s", code, stderr)
 	}
 	s.must(t, "kill", first)
-	if again, silent := list(); len(again) != 0 || len(silent) != 1 || silent[0] != first {
+	again, silent := list()
+	if len(silent) != 1 || silent[0] != first || slices.ContainsFunc(again, func(e entry) bool { return e.Node == first }) {
 		t.Errorf("without %s: %+v, silent %v", first, again, silent)
 	}
 	if _, stderr, code := s.run("conflicts", "show", id); code == 0 || !strings.Contains(stderr, first) {
