@@ -2,9 +2,10 @@ package supervisor
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
+	"os"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/proa-cloud/proa"
 )
@@ -165,13 +166,17 @@ const (
 	pickedPorts = 12000
 )
 
-// pick returns last if it is free, else a free port of the address.
+// picked counts the ports that this process has picked: none is picked twice, though none is held.
+var picked atomic.Uint32
+
+// pick returns last if it is free, else a free port of the address: the next of those that begin where the
+// process's number says, so that systems that are started together do not meet.
 func pick(ip, last string) (string, error) {
 	if last != "" && checkFree(last) == nil {
 		return last, nil
 	}
 	for range 50 {
-		addr := net.JoinHostPort(ip, strconv.Itoa(firstPicked+rand.IntN(pickedPorts)))
+		addr := net.JoinHostPort(ip, strconv.Itoa(firstPicked+(os.Getpid()*53+int(picked.Add(1)))%pickedPorts))
 		if checkFree(addr) == nil {
 			return addr, nil
 		}
