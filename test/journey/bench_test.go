@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	proc "github.com/proa-cloud/proa/test/internal/system"
 )
 
 func median(d []time.Duration) time.Duration {
@@ -23,19 +24,19 @@ func median(d []time.Duration) time.Duration {
 // BenchmarkStart measures `proa up` until an order is served, on an empty folder and on one that was
 // provisioned, and what its processes hold in memory then.
 func BenchmarkStart(b *testing.B) {
-	bin := binary(b)
+	bin := proc.Binary(b)
 	var empty, again []time.Duration
 	for range 5 {
-		s := &system{t: b, bin: bin, dir: b.TempDir(), out: &lockedBuffer{}}
+		s := &system{&proc.System{T: b, Bin: bin, Dir: b.TempDir()}}
 		for _, into := range []*[]time.Duration{&empty, &again} {
 			began := time.Now()
-			s.up()
+			s.Up()
 			mustRequest(b, "GET", s.status().Regions["aws"].Gateway+"/orders", "")
 			*into = append(*into, time.Since(began))
 			for _, p := range s.status().Processes {
 				b.ReportMetric(float64(p.RSSBytes)/(1<<20), p.Name+"-MiB")
 			}
-			s.stop()
+			s.Stop()
 		}
 	}
 	b.ReportMetric(float64(median(empty).Milliseconds()), "empty-ms")
@@ -46,7 +47,7 @@ func BenchmarkStart(b *testing.B) {
 // BenchmarkLag sends 250 orders a second to AWS for 20 s and reports how old they were when Azure's
 // readers saw them.
 func BenchmarkLag(b *testing.B) {
-	s := start(b, binary(b), b.TempDir())
+	s := start(b, proc.Binary(b), b.TempDir())
 	st := s.status()
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(st.Regions["aws"].Gateway, "http://"))
 	l := &load{server: st.DNS[0], zone: st.Zone, port: port, rate: 250, prefix: "lag"}
@@ -71,13 +72,13 @@ func BenchmarkLag(b *testing.B) {
 // measures until it has them all.
 func BenchmarkCatchUp(b *testing.B) {
 	const items = 20_000
-	s := start(b, binary(b), b.TempDir())
+	s := start(b, proc.Binary(b), b.TempDir())
 	v := s.vendors()
-	s.proa("kill", "azure")
+	s.Proa("kill", "azure")
 	writeItems(b, v, items)
-	s.proa("heal", "azure")
+	s.Proa("heal", "azure")
 	began := time.Now()
-	until(b, 5*time.Minute, "both sides to be equal", func() error {
+	proc.Until(b, 5*time.Minute, "both sides to be equal", func() error {
 		a := s.status().Regions["aws"]
 		if a.Backlog == nil || a.LagMS == nil || *a.Backlog > 0 {
 			return errors.New("there is a backlog")
@@ -85,7 +86,7 @@ func BenchmarkCatchUp(b *testing.B) {
 		return nil
 	})
 	took := time.Since(began)
-	if out := s.proa("verify"); !strings.Contains(out, "0 differences") {
+	if out := s.Proa("verify"); !strings.Contains(out, "0 differences") {
 		b.Fatal(out)
 	}
 	b.ReportMetric(items/took.Seconds(), "items/s")
@@ -124,7 +125,7 @@ func writeItems(b *testing.B, v vendors, items int) {
 
 // BenchmarkFailover kills AWS five times under 250 orders a second from clients that honour the TTL of 2 s.
 func BenchmarkFailover(b *testing.B) {
-	s := start(b, binary(b), b.TempDir())
+	s := start(b, proc.Binary(b), b.TempDir())
 	st := s.status()
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(st.Regions["aws"].Gateway, "http://"))
 	var flips, firsts, backs []time.Duration
@@ -133,9 +134,9 @@ func BenchmarkFailover(b *testing.B) {
 		stop := l.start()
 		time.Sleep(3*time.Second + time.Duration(trial)*370*time.Millisecond) // at different ages of the answer
 		killed := time.Now()
-		s.proa("kill", "aws")
-		flips = append(flips, until(b, 10*time.Second, "DNS to flip", s.answers(st, "azure")))
-		until(b, 10*time.Second, "an order on Azure", func() error {
+		s.Proa("kill", "aws")
+		flips = append(flips, proc.Until(b, 10*time.Second, "DNS to flip", s.answers(st, "azure")))
+		proc.Until(b, 10*time.Second, "an order on Azure", func() error {
 			if len(acked(l.snapshot(), "azure", killed, time.Now())) == 0 {
 				return errors.New("none yet")
 			}
@@ -143,8 +144,8 @@ func BenchmarkFailover(b *testing.B) {
 		})
 		firsts = append(firsts, time.Since(killed))
 		stop()
-		s.proa("heal", "aws")
-		backs = append(backs, until(b, time.Minute, "failback", s.answers(st, "aws")))
+		s.Proa("heal", "aws")
+		backs = append(backs, proc.Until(b, time.Minute, "failback", s.answers(st, "aws")))
 	}
 	b.ReportMetric(float64(median(flips).Milliseconds()), "flip-ms")
 	b.ReportMetric(float64(median(firsts).Milliseconds()), "rto-ms")

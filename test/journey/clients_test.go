@@ -25,10 +25,10 @@ type vendors struct {
 }
 
 func (s *system) vendors() vendors {
-	s.t.Helper()
+	s.T.Helper()
 	var a, z map[string]string
-	s.json(&a, "env", "aws")
-	s.json(&z, "env", "azure")
+	s.JSON(&a, "env", "aws")
+	s.JSON(&z, "env", "azure")
 	cfg := aws.Config{
 		Region:       a["AWS_REGION"],
 		BaseEndpoint: aws.String(a["AWS_ENDPOINT_URL"]),
@@ -36,19 +36,19 @@ func (s *system) vendors() vendors {
 	}
 	key, err := azcosmos.NewKeyCredential(z["COSMOS_KEY"])
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	account, err := azcosmos.NewClientWithKey(z["COSMOS_ENDPOINT"], key, nil)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	container, err := account.NewContainer("proa", "orders")
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	blob, err := azblob.NewClientFromConnectionString(z["AZURE_STORAGE_CONNECTION_STRING"], nil)
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	return vendors{dynamo: dynamodb.NewFromConfig(cfg), s3: s3.NewFromConfig(cfg), cosmos: container, blob: blob}
 }

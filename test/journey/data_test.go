@@ -16,6 +16,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync/bus"
+	proc "github.com/proa-cloud/proa/test/internal/system"
 )
 
 const dataConfig = `
@@ -44,7 +45,7 @@ func TestDataRules(t *testing.T) {
 	if err := os.WriteFile(file, []byte(fmt.Sprintf(dataConfig, hook.url)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := startWith(t, binary(t), filepath.Join(dir, "proa"), file)
+	s := startWith(t, proc.Binary(t), filepath.Join(dir, "proa"), file)
 	d := &dataJourney{s: s, aws: s.status().Regions["aws"].Gateway, azure: s.status().Regions["azure"].Gateway}
 	t.Run("merge and counter", d.merges)
 	t.Run("manual", d.manual)
@@ -62,8 +63,8 @@ type dataJourney struct {
 // apart writes to both regions while data sync cannot reach one of them.
 func (d *dataJourney) apart(t *testing.T, aws, azure func()) {
 	t.Helper()
-	d.s.proa("partition", "azure")
-	defer d.s.proa("heal", "partition")
+	d.s.Proa("partition", "azure")
+	defer d.s.Proa("heal", "partition")
 	aws()
 	azure()
 }
@@ -71,7 +72,7 @@ func (d *dataJourney) apart(t *testing.T, aws, azure func()) {
 // has waits until a region serves what is wanted.
 func (d *dataJourney) has(t *testing.T, gateway, id string, want map[string]any) {
 	t.Helper()
-	until(t, 20*time.Second, id, func() error {
+	proc.Until(t, 20*time.Second, id, func() error {
 		var got map[string]any
 		body := mustRequest(t, "GET", gateway+"/orders/"+id, "")
 		if err := json.Unmarshal(body, &got); err != nil {
@@ -89,7 +90,7 @@ func (d *dataJourney) has(t *testing.T, gateway, id string, want map[string]any)
 func (d *dataJourney) create(t *testing.T, id, body string) {
 	t.Helper()
 	mustRequest(t, "POST", d.aws+"/orders", body)
-	until(t, 20*time.Second, id+" at azure", func() error {
+	proc.Until(t, 20*time.Second, id+" at azure", func() error {
 		if out := mustRequestOrNothing(t, d.azure+"/orders/"+id); out == "" {
 			return errors.New("not there")
 		}
@@ -119,7 +120,7 @@ func (d *dataJourney) merges(t *testing.T) {
 	want := map[string]any{"stock": 11, "note": "from aws", "hold": true}
 	d.has(t, d.aws, "data-1", want)
 	d.has(t, d.azure, "data-1", want)
-	out := d.s.proa("conflicts", "replay", "--policy", "lww")
+	out := d.s.Proa("conflicts", "replay", "--policy", "lww")
 	if !strings.Contains(out, "lww would have decided 1 of 1 conflicts differently") {
 		t.Error(out)
 	}
@@ -130,22 +131,22 @@ func (d *dataJourney) manual(t *testing.T) {
 	d.apart(t,
 		func() { mustRequest(t, "PATCH", d.aws+"/orders/data-2", `{"state":"paid"}`) },
 		func() { mustRequest(t, "PATCH", d.azure+"/orders/data-2", `{"state":"void"}`) })
-	until(t, 20*time.Second, "held", func() error {
-		if out := d.s.proa("quarantine"); !strings.Contains(out, "orders/data-2") || !strings.Contains(out, "held") {
+	proc.Until(t, 20*time.Second, "held", func() error {
+		if out := d.s.Proa("quarantine"); !strings.Contains(out, "orders/data-2") || !strings.Contains(out, "held") {
 			return errors.New(out)
 		}
 		return nil
 	})
-	out := d.s.proa("quarantine", "show", "orders", "data-2")
+	out := d.s.Proa("quarantine", "show", "orders", "data-2")
 	if !strings.Contains(out, "paid") || !strings.Contains(out, "void") {
 		t.Errorf("both images: %s", out)
 	}
-	if _, _, code := d.s.run("verify"); code != 4 {
+	if _, _, code := d.s.Run("verify"); code != 4 {
 		t.Errorf("verify ends with %d while a conflict is held", code)
 	}
-	d.s.proa("conflicts", "settle", "orders", "data-2", "--take", "aws")
+	d.s.Proa("conflicts", "settle", "orders", "data-2", "--take", "aws")
 	d.has(t, d.azure, "data-2", map[string]any{"state": "paid"})
-	if _, stderr, code := d.s.run("conflicts", "settle", "orders", "data-2", "--take", "aws"); code != 1 || !strings.Contains(stderr, "no conflict is held") {
+	if _, stderr, code := d.s.Run("conflicts", "settle", "orders", "data-2", "--take", "aws"); code != 1 || !strings.Contains(stderr, "no conflict is held") {
 		t.Errorf("settled twice: %d, %s", code, stderr)
 	}
 }
@@ -161,15 +162,15 @@ func (d *dataJourney) restores(t *testing.T) {
 			ID uint64 `json:"id"`
 		} `json:"conflicts"`
 	}
-	d.s.json(&list, "conflicts", "--table", "orders", "--key", "data-3")
+	d.s.JSON(&list, "conflicts", "--table", "orders", "--key", "data-3")
 	if len(list.Conflicts) != 1 {
 		t.Fatalf("%+v", list)
 	}
 	id := fmt.Sprint(list.Conflicts[0].ID)
-	if out := d.s.proa("conflicts", "show", id); !strings.Contains(out, "first") || !strings.Contains(out, "second") {
+	if out := d.s.Proa("conflicts", "show", id); !strings.Contains(out, "first") || !strings.Contains(out, "second") {
 		t.Error(out)
 	}
-	d.s.proa("restore", id)
+	d.s.Proa("restore", id)
 	d.has(t, d.aws, "data-3", map[string]any{"note": "first"})
 	d.has(t, d.azure, "data-3", map[string]any{"note": "first"})
 }
@@ -186,7 +187,7 @@ func (d *dataJourney) stays(t *testing.T) {
 func (d *dataJourney) subscriber(t *testing.T, hook *webhook) {
 	mustRequest(t, "POST", d.aws+"/orders", `{"id":"other","note":"not asked for"}`)
 	mustRequest(t, "POST", d.aws+"/orders", `{"id":"data-5","note":"asked for"}`)
-	until(t, 20*time.Second, "the event", func() error {
+	proc.Until(t, 20*time.Second, "the event", func() error {
 		if all := hook.all(); !strings.Contains(all, `"subject":"orders/data-5"`) {
 			return errors.New(all)
 		}
@@ -195,24 +196,24 @@ func (d *dataJourney) subscriber(t *testing.T, hook *webhook) {
 	if all := hook.all(); strings.Contains(all, "not asked for") || strings.Contains(all, "078-05-1120") {
 		t.Error(all)
 	}
-	if out := d.s.proa("events"); !strings.Contains(out, "hook") {
+	if out := d.s.Proa("events"); !strings.Contains(out, "hook") {
 		t.Error(out)
 	}
 }
 
 func (d *dataJourney) preflight(t *testing.T) {
-	if out := d.s.proa("validate", "--data"); !strings.Contains(out, "0 keys cannot cross") {
+	if out := d.s.Proa("validate", "--data"); !strings.Contains(out, "0 keys cannot cross") {
 		t.Error(out)
 	}
-	d.s.proa("backfill", "pause", "orders")
-	if out := d.s.proa("backfill", "restart", "orders"); !strings.Contains(out, "orders") {
+	d.s.Proa("backfill", "pause", "orders")
+	if out := d.s.Proa("backfill", "restart", "orders"); !strings.Contains(out, "orders") {
 		t.Error(out)
 	}
-	d.s.proa("backfill", "resume", "orders")
-	if out := d.s.proa("backfill", "--wait"); strings.Contains(out, "running") || !strings.Contains(out, "done") {
+	d.s.Proa("backfill", "resume", "orders")
+	if out := d.s.Proa("backfill", "--wait"); strings.Contains(out, "running") || !strings.Contains(out, "done") {
 		t.Error(out)
 	}
-	if out := d.s.proa("verify", "--deep"); !strings.Contains(out, "0 differences") {
+	if out := d.s.Proa("verify", "--deep"); !strings.Contains(out, "0 differences") {
 		t.Error(out)
 	}
 }

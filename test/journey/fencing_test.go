@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	proc "github.com/proa-cloud/proa/test/internal/system"
 )
 
 const fencingConfig = `
@@ -32,7 +34,7 @@ func TestOneWriterIsFencedAtEachMove(t *testing.T) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, fencingConfig, told), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := startWith(t, binary(t), filepath.Join(dir, "proa"), file)
+	s := startWith(t, proc.Binary(t), filepath.Join(dir, "proa"), file)
 	s.settled(t)
 	st := s.status()
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(st.Regions["aws"].Gateway, "http://"))
@@ -44,7 +46,7 @@ func TestOneWriterIsFencedAtEachMove(t *testing.T) {
 	defer stop()
 	serves := func(region string, since time.Time) {
 		t.Helper()
-		until(t, 20*time.Second, "orders in "+region, func() error {
+		proc.Until(t, 20*time.Second, "orders in "+region, func() error {
 			if len(acked(l.snapshot(), region, since, time.Now())) < 20 {
 				return errors.New("too few")
 			}
@@ -53,7 +55,7 @@ func TestOneWriterIsFencedAtEachMove(t *testing.T) {
 	}
 	serves("aws", time.Time{})
 	moved := time.Now()
-	s.proa("switchover", "azure", "--reason", "a test")
+	s.Proa("switchover", "azure", "--reason", "a test")
 	t.Logf("switchover with drain, fence and hook: %s", time.Since(moved).Round(10*time.Millisecond))
 	serves("azure", moved)
 	refused := func(region string) {
@@ -72,15 +74,15 @@ func TestOneWriterIsFencedAtEachMove(t *testing.T) {
 	l2 := &load{server: st.DNS[0], zone: st.Zone, port: port, rate: 40, prefix: "after"}
 	stop2 := l2.start()
 	defer stop2()
-	until(t, 20*time.Second, "orders in azure", func() error {
+	proc.Until(t, 20*time.Second, "orders in azure", func() error {
 		if len(acked(l2.snapshot(), "azure", atAzure, time.Now())) < 20 {
 			return errors.New("too few")
 		}
 		return nil
 	})
 	killed := time.Now()
-	s.proa("kill", "azure")
-	until(t, 20*time.Second, "orders in aws", func() error {
+	s.Proa("kill", "azure")
+	proc.Until(t, 20*time.Second, "orders in aws", func() error {
 		if len(acked(l2.snapshot(), "aws", killed, time.Now())) < 20 {
 			return errors.New("too few")
 		}
@@ -90,7 +92,7 @@ func TestOneWriterIsFencedAtEachMove(t *testing.T) {
 	t.Logf("kill azure → first order in aws: %s", first.done.Sub(killed).Round(10*time.Millisecond))
 	stop2()
 	s.oneWriter(t, l2.snapshot())
-	until(t, 20*time.Second, "the hook to be told", func() error {
+	proc.Until(t, 20*time.Second, "the hook to be told", func() error {
 		data, err := os.ReadFile(told)
 		lines := strings.Fields(strings.ReplaceAll(string(data), " ", ":"))
 		for _, want := range []string{"fence:aws", "allow:azure", "fence:azure", "allow:aws"} {
@@ -130,7 +132,7 @@ func (s *system) lost(t *testing.T, writes []write) {
 			continue
 		}
 		n++
-		until(t, 20*time.Second, w.id+" in both regions", func() error {
+		proc.Until(t, 20*time.Second, w.id+" in both regions", func() error {
 			item, err := v.dynamoGet(t.Context(), w.id)
 			if err != nil || item == nil {
 				return fmt.Errorf("aws: %v %w", item, err)

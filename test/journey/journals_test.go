@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	proc "github.com/proa-cloud/proa/test/internal/system"
 )
 
 // TestEveryNodesJournalIsAsked: a conflict is in the journal of the node that owned data sync then. After two hand-overs it
@@ -17,11 +19,11 @@ func TestEveryNodesJournalIsAsked(t *testing.T) {
 	first := s.settled(t).Cluster.Owner
 	s.writes(t, "j-1")
 	gateways := s.status().Regions
-	s.proa("partition", "azure")
+	s.Proa("partition", "azure")
 	for _, region := range []string{"aws", "azure"} {
 		mustRequest(t, "PATCH", gateways[region].Gateway+"/orders/j-1", `{"note":"from `+region+`"}`)
 	}
-	s.proa("heal", "partition")
+	s.Proa("heal", "partition")
 	type entry struct {
 		ID   uint64 `json:"id"`
 		Node string `json:"node"`
@@ -31,14 +33,14 @@ func TestEveryNodesJournalIsAsked(t *testing.T) {
 			Conflicts []entry
 			Silent    []struct{ Node string }
 		}
-		s.json(&reply, "conflicts", "--table", "orders", "--key", "j-1")
+		s.JSON(&reply, "conflicts", "--table", "orders", "--key", "j-1")
 		for _, n := range reply.Silent {
 			silent = append(silent, n.Node)
 		}
 		return reply.Conflicts, silent
 	}
 	var entries []entry
-	until(t, 20*time.Second, "the conflict", func() error {
+	proc.Until(t, 20*time.Second, "the conflict", func() error {
 		if entries, _ = list(); len(entries) != 1 || entries[0].Node != first {
 			return fmt.Errorf("%+v, data sync's owner is %s", entries, first)
 		}
@@ -49,7 +51,7 @@ func TestEveryNodesJournalIsAsked(t *testing.T) {
 		next = "node-2"
 	}
 	s.must(t, "plan", "handover", next)
-	until(t, 20*time.Second, "the hand-over", func() error {
+	proc.Until(t, 20*time.Second, "the hand-over", func() error {
 		if st, err := s.nodes(); err != nil || st.Cluster.Owner != next {
 			return fmt.Errorf("%+v: %w", st.Cluster, err)
 		}
@@ -59,26 +61,26 @@ func TestEveryNodesJournalIsAsked(t *testing.T) {
 		t.Fatalf("after the hand-over: %+v, silent %v; want %+v", again, silent, entries)
 	}
 	id := fmt.Sprint(entries[0].ID)
-	if out := s.proa("conflicts", "show", id); !strings.Contains(out, "in the journal of "+first) {
+	if out := s.Proa("conflicts", "show", id); !strings.Contains(out, "in the journal of "+first) {
 		t.Errorf("show says\n%s", out)
 	}
 	// The new owner may have read the end of the feeds again, and have written the conflict down as well.
-	if out := s.proa("conflicts", "replay", "--policy", "merge"); !strings.Contains(out, "of 1 conflicts") &&
+	if out := s.Proa("conflicts", "replay", "--policy", "merge"); !strings.Contains(out, "of 1 conflicts") &&
 		!strings.Contains(out, "of 2 conflicts") {
 		t.Errorf("replay says\n%s", out)
 	}
 	var loser struct{ Loser struct{ Region string } }
-	s.json(&loser, "conflicts", "show", id)
+	s.JSON(&loser, "conflicts", "show", id)
 	var restored struct{ Version string }
-	until(t, 20*time.Second, "the loser to be restored", func() error { // the new owner has its feeds yet to read
-		out, stderr, code := s.run("restore", id, "-o", "json")
+	proc.Until(t, 20*time.Second, "the loser to be restored", func() error { // the new owner has its feeds yet to read
+		out, stderr, code := s.Run("restore", id, "-o", "json")
 		if code != 0 {
 			return errors.New(stderr)
 		}
 		return json.Unmarshal([]byte(out), &restored)
 	})
 	for _, region := range []string{"aws", "azure"} {
-		until(t, 20*time.Second, "the restored order in "+region, func() error {
+		proc.Until(t, 20*time.Second, "the restored order in "+region, func() error {
 			_, _, body, err := request(t.Context(), "GET", gateways[region].Gateway+"/orders/j-1", nil, "")
 			if err == nil && !strings.Contains(string(body), "from "+loser.Loser.Region) {
 				err = errors.New(string(body))
@@ -86,7 +88,7 @@ func TestEveryNodesJournalIsAsked(t *testing.T) {
 			return err
 		})
 	}
-	if _, stderr, code := s.run("conflicts", "show", "7"); code == 0 || !strings.Contains(stderr, "no node gives it") {
+	if _, stderr, code := s.Run("conflicts", "show", "7"); code == 0 || !strings.Contains(stderr, "no node gives it") {
 		t.Errorf("a number that no node gives: exit %d, %s", code, stderr)
 	}
 	s.must(t, "kill", first)
@@ -94,7 +96,7 @@ func TestEveryNodesJournalIsAsked(t *testing.T) {
 	if len(silent) != 1 || silent[0] != first || slices.ContainsFunc(again, func(e entry) bool { return e.Node == first }) {
 		t.Errorf("without %s: %+v, silent %v", first, again, silent)
 	}
-	if _, stderr, code := s.run("conflicts", "show", id); code == 0 || !strings.Contains(stderr, first) {
+	if _, stderr, code := s.Run("conflicts", "show", id); code == 0 || !strings.Contains(stderr, first) {
 		t.Errorf("its entry without %s: exit %d, %s", first, code, stderr)
 	}
 }

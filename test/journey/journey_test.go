@@ -18,18 +18,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	proc "github.com/proa-cloud/proa/test/internal/system"
 )
 
 // TestJourney is the main job, start to end: serve, replicate, foreign writers, loss of AWS under load, healing, split brain.
 func TestJourney(t *testing.T) {
-	s := start(t, binary(t), filepath.Join(t.TempDir(), "proa"))
-	t.Logf("proa up on an empty folder: %s", s.took.Round(time.Millisecond))
+	s := start(t, proc.Binary(t), filepath.Join(t.TempDir(), "proa"))
+	t.Logf("proa up on an empty folder: %s", s.Took.Round(time.Millisecond))
 	(&journey{system: s}).run(t)
 }
 
 // TestJourneyWithNodesThatDie is the same while one of the three nodes is killed, ten times at random points: the end state must be the same.
 func TestJourneyWithNodesThatDie(t *testing.T) {
-	s := start(t, binary(t), filepath.Join(t.TempDir(), "proa"))
+	s := start(t, proc.Binary(t), filepath.Join(t.TempDir(), "proa"))
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	j := &journey{system: s, killer: startKiller(s, seed, 10)}
@@ -44,15 +45,15 @@ func TestJourneyWithNodesThatDie(t *testing.T) {
 
 // TestUpAgain starts a provisioned folder, and a second `proa up` on it.
 func TestUpAgain(t *testing.T) {
-	s := start(t, binary(t), filepath.Join(t.TempDir(), "proa"))
+	s := start(t, proc.Binary(t), filepath.Join(t.TempDir(), "proa"))
 	mustRequest(t, "POST", s.status().Regions["aws"].Gateway+"/orders", `{"id":"kept","item":"anchor"}`)
-	if _, stderr, code := s.run("up", "--ports", "auto"); code != 1 || !bytes.Contains([]byte(stderr), []byte("another `proa up`")) {
+	if _, stderr, code := s.Run("up", "--ports", "auto"); code != 1 || !bytes.Contains([]byte(stderr), []byte("another `proa up`")) {
 		t.Errorf("second up: exit %d, %s", code, stderr)
 	}
 	before := s.status()
-	s.stop()
-	s.up()
-	t.Logf("proa up on a provisioned folder: %s", s.took.Round(time.Millisecond))
+	s.Stop()
+	s.Up()
+	t.Logf("proa up on a provisioned folder: %s", s.Took.Round(time.Millisecond))
 	after := s.status()
 	if before.Regions["aws"].Gateway != after.Regions["aws"].Gateway {
 		t.Errorf("the gateway moved from %s to %s", before.Regions["aws"].Gateway, after.Regions["aws"].Gateway)
@@ -143,7 +144,7 @@ func (j *journey) dnsAnswers(t *testing.T, region string, limit time.Duration) t
 	t.Helper()
 	st := j.status()
 	want := j.gatewayHost(region)
-	return until(t, limit, "DNS to answer "+region, func() error {
+	return proc.Until(t, limit, "DNS to answer "+region, func() error {
 		addr, ttl, err := lookup(st.DNS[0], st.Zone)
 		if err != nil {
 			return err
@@ -161,7 +162,7 @@ func (j *journey) dnsAnswers(t *testing.T, region string, limit time.Duration) t
 func (j *journey) ordersReplicate(t *testing.T) {
 	j.dnsAnswers(t, "aws", j.limit(5*time.Second))
 	mustRequest(t, "POST", j.aws+"/orders", `{"id":"first"}`)
-	until(t, j.limit(20*time.Second), "data sync to have its owner", func() error {
+	proc.Until(t, j.limit(20*time.Second), "data sync to have its owner", func() error {
 		if mustRequestOrNothing(t, j.azure+"/orders/first") == "" {
 			return errors.New("nothing has been replicated yet")
 		}
@@ -177,7 +178,7 @@ func (j *journey) ordersReplicate(t *testing.T) {
 		if err := json.Unmarshal(mustRequest(t, "POST", j.aws+"/orders", fmt.Sprintf(`{"item":"anchor","n":%d}`, i)), &order); err != nil || order.ID == "" {
 			t.Fatalf("no id in the answer: %v", err)
 		}
-		took := until(t, j.limit(time.Second), "the order on Azure", func() error {
+		took := proc.Until(t, j.limit(time.Second), "the order on Azure", func() error {
 			code, by, body, err := request(t.Context(), "GET", j.azure+"/orders/"+order.ID, nil, "")
 			if err != nil || code != 200 || by != "azure" {
 				return fmt.Errorf("%d by %q: %v %s", code, by, err, body)
@@ -189,7 +190,7 @@ func (j *journey) ordersReplicate(t *testing.T) {
 		if err != nil || code/100 != 2 {
 			t.Fatalf("PUT attachment: %d %v %s", code, err, body)
 		}
-		until(t, j.limit(5*time.Second), "the attachment on Azure", func() error {
+		proc.Until(t, j.limit(5*time.Second), "the attachment on Azure", func() error {
 			code, _, got, err := request(t.Context(), "GET", j.azure+"/orders/"+order.ID+"/attachment", nil, "")
 			if err != nil || code != 200 || sha256.Sum256(got) != sha256.Sum256(file) {
 				return fmt.Errorf("%d %v, %d bytes", code, err, len(got))
@@ -207,7 +208,7 @@ func (j *journey) ordersReplicate(t *testing.T) {
 // same waits until both SDKs see what check wants of a key.
 func (j *journey) same(t *testing.T, id string, check func(dynamo map[string]types.AttributeValue, cosmos map[string]any) error) {
 	t.Helper()
-	until(t, j.limit(10*time.Second), id+" to be equal", func() error {
+	proc.Until(t, j.limit(10*time.Second), id+" to be equal", func() error {
 		d, err := j.v.dynamoGet(t.Context(), id)
 		if err != nil {
 			return err
@@ -354,8 +355,8 @@ func (j *journey) conflicts(t *testing.T) []conflict {
 	var list struct {
 		Conflicts []conflict `json:"conflicts"`
 	}
-	until(t, j.limit(5*time.Second), "the conflict journal", func() error {
-		out, stderr, code := j.system.run("conflicts", "--limit", "10000", "-o", "json")
+	proc.Until(t, j.limit(5*time.Second), "the conflict journal", func() error {
+		out, stderr, code := j.system.Run("conflicts", "--limit", "10000", "-o", "json")
 		if code != 0 {
 			return errors.New(stderr)
 		}
@@ -373,11 +374,11 @@ func (j *journey) loseAWS(t *testing.T) {
 	time.Sleep(4 * time.Second) // constant load before the loss
 
 	killed := time.Now()
-	j.proa("kill", "aws")
+	j.Proa("kill", "aws")
 	j.dnsAnswers(t, "azure", j.limit(5*time.Second))
 	detected := time.Since(killed)
 	var first time.Time
-	until(t, j.limit(10*time.Second), "requests to succeed on Azure", func() error {
+	proc.Until(t, j.limit(10*time.Second), "requests to succeed on Azure", func() error {
 		for _, w := range acked(l.snapshot(), "azure", killed, time.Now()) {
 			if first.IsZero() || w.done.Before(first) {
 				first = w.done
@@ -408,8 +409,8 @@ func (j *journey) everyOrderIsThereOrListed(t *testing.T, before []write) {
 		} `json:"unreplicated"`
 		Incomplete []struct{ From, To time.Time } `json:"incomplete"`
 	}
-	until(t, j.limit(5*time.Second), "proa diff", func() error {
-		out, stderr, code := j.system.run("diff", "--region", "aws", "-o", "json")
+	proc.Until(t, j.limit(5*time.Second), "proa diff", func() error {
+		out, stderr, code := j.system.Run("diff", "--region", "aws", "-o", "json")
 		if code != 0 {
 			return errors.New(stderr)
 		}
@@ -452,7 +453,7 @@ func (j *journey) everyOrderIsThereOrListed(t *testing.T, before []write) {
 
 func (j *journey) healAWS(t *testing.T) {
 	healed := time.Now()
-	j.proa("heal", "aws")
+	j.Proa("heal", "aws")
 	t.Logf("heal aws: serving after %s", time.Since(healed).Round(time.Millisecond))
 	j.endEqual(t)
 	t.Logf("equal %s after the heal", time.Since(healed).Round(time.Millisecond))
@@ -477,8 +478,8 @@ func (j *journey) endEqual(t *testing.T) {
 		Differences int64 `json:"differences"`
 		InFlight    int64 `json:"in_flight"`
 	}
-	until(t, j.limit(60*time.Second), "both sides to be equal", func() error {
-		out, stderr, code := j.system.run("verify", "--deep", "-o", "json")
+	proc.Until(t, j.limit(60*time.Second), "both sides to be equal", func() error {
+		out, stderr, code := j.system.Run("verify", "--deep", "-o", "json")
 		if code != 0 && code != 4 {
 			return errors.New(stderr)
 		}
@@ -499,7 +500,7 @@ func (j *journey) splitBrain(t *testing.T) {
 		mustRequest(t, "POST", j.aws+"/orders", fmt.Sprintf(`{"id":"split-%d","item":"oar"}`, i))
 	}
 	j.endEqual(t)
-	j.proa("partition", "aws")
+	j.Proa("partition", "aws")
 	for i := range keys {
 		id := fmt.Sprintf("split-%d", i)
 		mustRequest(t, "PATCH", j.aws+"/orders/"+id, `{"note":"from aws"}`)
@@ -508,7 +509,7 @@ func (j *journey) splitBrain(t *testing.T) {
 	if addr, _, err := lookup(j.status().DNS[0], j.status().Zone); j.killer == nil && (err != nil || addr != j.gatewayHost("aws")) {
 		t.Errorf("a partition of data sync must not move users: %s, %v", addr, err)
 	}
-	j.proa("heal", "partition")
+	j.Proa("heal", "partition")
 	j.endEqual(t)
 	journal := j.conflicts(t)
 	for i := range keys {

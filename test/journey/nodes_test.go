@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	proc "github.com/proa-cloud/proa/test/internal/system"
 )
 
 // nodesStatus is the nodes' part of `proa status -o json`.
@@ -27,7 +29,7 @@ type nodesStatus struct {
 }
 
 func (s *system) nodes() (st nodesStatus, err error) {
-	out, stderr, code := s.run("status", "-o", "json")
+	out, stderr, code := s.Run("status", "-o", "json")
 	if code != 0 {
 		return st, errors.New(stderr)
 	}
@@ -38,7 +40,7 @@ func (s *system) nodes() (st nodesStatus, err error) {
 func (s *system) settled(t *testing.T, dead ...string) nodesStatus {
 	t.Helper()
 	var st nodesStatus
-	until(t, 20*time.Second, fmt.Sprintf("nodes settled without %v", dead), func() (err error) {
+	proc.Until(t, 20*time.Second, fmt.Sprintf("nodes settled without %v", dead), func() (err error) {
 		if st, err = s.nodes(); err != nil {
 			return err
 		}
@@ -71,7 +73,7 @@ func (s *system) writes(t *testing.T, id string) {
 	st := s.status()
 	mustRequest(t, "POST", st.Regions["aws"].Gateway+"/orders", `{"id":"`+id+`","item":"anchor"}`)
 	v := s.vendors()
-	until(t, 20*time.Second, id+" on azure", func() error {
+	proc.Until(t, 20*time.Second, id+" on azure", func() error {
 		doc, err := v.cosmosGet(t.Context(), id)
 		if err == nil && doc == nil {
 			err = errors.New("not there")
@@ -82,7 +84,7 @@ func (s *system) writes(t *testing.T, id string) {
 
 func (s *system) must(t *testing.T, args ...string) {
 	t.Helper()
-	if _, stderr, code := s.run(args...); code != 0 {
+	if _, stderr, code := s.Run(args...); code != 0 {
 		t.Fatalf("proa %v: exit %d: %s", args, code, stderr)
 	}
 }
@@ -119,14 +121,14 @@ func TestTwoOfThreeNodesDead(t *testing.T) {
 	before := s.settled(t)
 	s.must(t, "kill", "node-1")
 	s.must(t, "kill", "node-3")
-	until(t, 20*time.Second, "it says so", func() error {
+	proc.Until(t, 20*time.Second, "it says so", func() error {
 		st, err := s.nodes()
 		if err == nil && st.Cluster.Quorum != "no quorum: 1 of 3 nodes; the last plan stands" {
 			err = errors.New(st.Cluster.Quorum)
 		}
 		return err
 	})
-	if _, stderr, code := s.run("hold", "--reason", "alone"); code == 0 {
+	if _, stderr, code := s.Run("hold", "--reason", "alone"); code == 0 {
 		t.Errorf("one of three nodes took an order: %s", stderr)
 	}
 	st, err := s.nodes()
@@ -146,13 +148,13 @@ func TestAWipedNodeIsANewMember(t *testing.T) {
 	was := s.settled(t).Cluster.Nodes[2].ID
 	s.must(t, "kill", "node-3")
 	for _, dir := range []string{"cluster", "datasync"} {
-		if err := os.RemoveAll(filepath.Join(s.dir, "node-3", dir)); err != nil {
+		if err := os.RemoveAll(filepath.Join(s.Dir, "node-3", dir)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.settled(t, "node-3")
 	s.must(t, "heal", "node-3")
-	until(t, 20*time.Second, "a new identity", func() error {
+	proc.Until(t, 20*time.Second, "a new identity", func() error {
 		st, err := s.nodes()
 		if err == nil && (st.Cluster.Nodes[2].ID == was || !st.Cluster.Nodes[2].Alive) {
 			err = fmt.Errorf("%+v", st.Cluster.Nodes)
@@ -168,6 +170,6 @@ func TestAWipedNodeIsANewMember(t *testing.T) {
 // TestJourneyWithOneNode is the main job with one node that decides alone.
 func TestJourneyWithOneNode(t *testing.T) {
 	s := startNodes(t, 1)
-	t.Logf("proa up on an empty folder: %s", s.took.Round(time.Millisecond))
+	t.Logf("proa up on an empty folder: %s", s.Took.Round(time.Millisecond))
 	(&journey{system: s}).run(t)
 }

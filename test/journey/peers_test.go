@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	proc "github.com/proa-cloud/proa/test/internal/system"
 )
 
 // TestOrdinaryToolsWorkWithProaEnv uses the AWS CLI, boto3, the Azure SDKs for Python and dig with nothing but what `proa env` and `proa status` print.
@@ -13,7 +15,7 @@ func TestOrdinaryToolsWorkWithProaEnv(t *testing.T) {
 	if os.Getenv("PROA_PEERS") != "1" {
 		t.Skip(`the vendors' tools are not installed: eval "$(test/peers.sh)" installs them`)
 	}
-	s := start(t, binary(t), filepath.Join(t.TempDir(), "proa"))
+	s := start(t, proc.Binary(t), filepath.Join(t.TempDir(), "proa"))
 	host, port, _ := strings.Cut(s.status().DNS[0], ":")
 	for _, tool := range []struct{ name, script, want string }{
 		{"aws cli", `eval "$(BIN env aws)"
@@ -49,7 +51,7 @@ print(s.get_blob_client('attachments', 'py-1').download_blob().readall())"`, "ti
 		{"dig", "dig @" + host + " -p " + port + " orders.proa.test A +noall +comments +answer\ndig @" + host + " -p " + port + " orders.proa.test SOA +tcp +short", "127.0.64.1"},
 	} {
 		t.Run(tool.name, func(t *testing.T) {
-			script := "set -e\n" + strings.ReplaceAll(tool.script, "BIN", s.bin+" --dir "+s.dir)
+			script := "set -e\n" + strings.ReplaceAll(tool.script, "BIN", s.Bin+" --dir "+s.Dir)
 			cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
 			home := t.TempDir()
 			cmd.Env = append(os.Environ(), "TMP="+home, "HOME="+home, "AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null")

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	proc "github.com/proa-cloud/proa/test/internal/system"
 )
 
 // expected is what must appear in the output of a README command, by a part of the command.
@@ -21,7 +23,7 @@ var expected = []struct{ command, output string }{
 
 // TestREADMEFirstFiveMinutes runs every command of the README's block, in order, against a system of its own.
 func TestREADMEFirstFiveMinutes(t *testing.T) {
-	s := start(t, binary(t), filepath.Join(t.TempDir(), "proa"))
+	s := start(t, proc.Binary(t), filepath.Join(t.TempDir(), "proa"))
 	st := s.status()
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -32,7 +34,7 @@ func TestREADMEFirstFiveMinutes(t *testing.T) {
 		t.Fatal("README has no journey block")
 	}
 	replace := strings.NewReplacer(
-		"bin/proa ", s.bin+" --dir "+s.dir+" ",
+		"bin/proa ", s.Bin+" --dir "+s.Dir+" ",
 		"http://127.0.64.1:8080", st.Regions["aws"].Gateway,
 		"http://127.0.64.2:8080", st.Regions["azure"].Gateway,
 	)

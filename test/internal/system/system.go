@@ -71,7 +71,7 @@ func (s *System) Up() {
 	if err := s.cmd.Start(); err != nil {
 		s.T.Fatal(err)
 	}
-	Until(s.T, 60*time.Second, "proa up", func() error {
+	Until(s.T, 30*time.Second, "proa up", func() error {
 		if strings.Contains(s.Out.String(), "proa is up") {
 			return nil
 		}
