@@ -10,11 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	proc "github.com/proa-cloud/proa/test/internal/system"
 )
 
 // system is one running `proa up`.
@@ -22,37 +23,13 @@ type system struct {
 	t   testing.TB
 	bin string
 	dir string
-	out *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	out *proc.Output
 }
 
 // up runs the built binary on free ports until the test ends.
 func up(t testing.TB, flags ...string) *system {
 	t.Helper()
-	s := &system{t: t, bin: os.Getenv("PROA_BIN"), dir: filepath.Join(t.TempDir(), "p"), out: &lockedBuffer{}}
-	if s.bin == "" {
-		s.bin = filepath.Join(t.TempDir(), "proa")
-		build := exec.Command("go", "build", "-o", s.bin, "github.com/proa-cloud/proa/cmd/proa")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("build: %v\n%s", err, out)
-		}
-	}
+	s := &system{t: t, bin: proc.Binary(t), dir: filepath.Join(t.TempDir(), "p"), out: &proc.Output{}}
 	cmd := exec.Command(s.bin, append([]string{"up", "--dir", s.dir, "--ports", "auto"}, flags...)...)
 	cmd.Stdout, cmd.Stderr = s.out, s.out
 	if err := cmd.Start(); err != nil {
