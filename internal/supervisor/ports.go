@@ -2,10 +2,10 @@ package supervisor
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
-	"sync/atomic"
 
 	"github.com/proa-cloud/proa"
 )
@@ -163,20 +163,19 @@ func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(
 // still free when the process that listens there starts, and when it is started again.
 const (
 	firstPicked = 20000
-	pickedPorts = 12000
+	parts       = 30
+	partPorts   = 400
 )
 
-// picked counts the ports that this process has picked: none is picked twice, though none is held.
-var picked atomic.Uint32
-
-// pick returns last if it is free, else a free port of the address: the next of those that begin where the
-// process's number says, so that systems that are started together do not meet.
+// pick returns last if it is free, else a free port of the address, of the part that the process's number says:
+// systems that are started together do not meet.
 func pick(ip, last string) (string, error) {
 	if last != "" && checkFree(last) == nil {
 		return last, nil
 	}
+	part := firstPicked + os.Getpid()%parts*partPorts
 	for range 50 {
-		addr := net.JoinHostPort(ip, strconv.Itoa(firstPicked+(os.Getpid()*53+int(picked.Add(1)))%pickedPorts))
+		addr := net.JoinHostPort(ip, strconv.Itoa(part+rand.IntN(partPorts)))
 		if checkFree(addr) == nil {
 			return addr, nil
 		}
