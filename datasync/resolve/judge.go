@@ -84,7 +84,7 @@ func (m *machine) learn(c proa.Change) {
 	if !sd.Known {
 		sd.Feed = m.unjudged(c, *c.Old, hash)
 		if e := c.Old.Envelope; e != nil && e.Write != 0 && e.Version == sd.Feed.Version {
-			m.renames(e.Version)
+			m.alsoNamed(e.Version)
 		}
 	}
 	for i := range m.s.Sides {

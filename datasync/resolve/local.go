@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -131,10 +132,9 @@ func (m *machine) assign(sd *Side, w *write) proa.Version {
 // knows what the other has judged could give one version to two deletes of the same second. What is read
 // again by another owner gets the same mark again.
 func marked(t hlc.Timestamp, at proa.Position) hlc.Timestamp {
-	sum := uint32(0x811c9dc5)
-	for _, c := range []byte(at) {
-		sum = (sum ^ uint32(c)) * 0x01000193
-	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(at))
+	sum := h.Sum32()
 	mark := uint16(sum>>16) ^ uint16(sum)
 	next := hlc.FromMS(t.MS()) | hlc.Timestamp(mark)
 	if next < t {
@@ -239,7 +239,7 @@ func (m *machine) adoptHeld(
 	},
 		item, ReasonUnknownAge)
 	if won {
-		m.renames(was)
+		m.alsoNamed(was)
 	}
 	if e.Version.Region == region {
 		m.emit(Append{

@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"slices"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -111,7 +110,7 @@ func (m *machine) inherited(c proa.Change) bool {
 	}
 	sd.Unpositioned, sd.Poison, sd.Known = false, nil, true
 	m.adoptHeld(c.Region, sd, next, e, e.Version.Time.Time())
-	m.renames(e.Version)
+	m.alsoNamed(e.Version)
 	m.emit(NoteInherited)
 	return true
 }
@@ -119,16 +118,16 @@ func (m *machine) inherited(c proa.Change) bool {
 // NoteInherited counts writes of a predecessor that were taken at their envelope's word.
 const NoteInherited Note = "inherited"
 
-// renames takes the version of a predecessor's replica for a name of the winner, where that is the original
+// alsoNamed takes the version of a predecessor's replica for a name of the winner, where that is the original
 // at the word of a stamp which the predecessor had put back to the skew bound, a whole second, or of what
 // came after it: whoever saw the replica has seen the winner.
-func (m *machine) renames(v proa.Version) {
+func (m *machine) alsoNamed(v proa.Version) {
 	w := &m.s.Winner
 	clamped := v.Time.MS()%1000 == 0 && v.Time < hlc.FromMS(v.Time.MS())+maxNames
 	if !clamped || w.Tombstone || w.Version.Region != v.Region || w.Version.Hash != v.Hash ||
 		v.Compare(w.Version) > 0 || w.named(v) {
 		return
 	}
-	w.Of = slices.Concat(w.Of, []proa.Version{v})
-	w.Of = w.Of[max(0, len(w.Of)-maxNames):]
+	replica := Winner{Version: v, Of: w.Of}
+	w.Of = replica.names()
 }
