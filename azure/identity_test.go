@@ -41,16 +41,23 @@ func (s *tenant) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotFound)
 }
 
-func TestWithoutAKeyTheMachinesIdentitySignsIn(t *testing.T) {
-	s := &tenant{}
+// serve is the tenant's host, and makes it the one that machines ask for their identity.
+func (s *tenant) serve(t *testing.T) *httptest.Server {
+	t.Helper()
 	server := httptest.NewTLSServer(s)
-	defer server.Close()
+	t.Cleanup(server.Close)
 	for name, value := range map[string]string{
 		"IDENTITY_ENDPOINT": server.URL + "/msi/token", "IDENTITY_HEADER": "header",
 		"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
 	} {
 		t.Setenv(name, value)
 	}
+	return server
+}
+
+func TestWithoutAKeyTheMachinesIdentitySignsIn(t *testing.T) {
+	s := &tenant{}
+	server := s.serve(t)
 	bucket, err := azure.NewBucket(azure.Config{
 		StorageEndpoint: server.URL, HTTPClient: server.Client(),
 	}, "receipts")
@@ -73,14 +80,7 @@ func TestWithoutAKeyTheMachinesIdentitySignsIn(t *testing.T) {
 // TestNoticesAreFoundByTheirQueuesName has the machine's identity ask the queues' host of the account.
 func TestNoticesAreFoundByTheirQueuesName(t *testing.T) {
 	s := &tenant{}
-	server := httptest.NewTLSServer(s)
-	defer server.Close()
-	for name, value := range map[string]string{
-		"IDENTITY_ENDPOINT": server.URL + "/msi/token", "IDENTITY_HEADER": "header",
-		"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
-	} {
-		t.Setenv(name, value)
-	}
+	server := s.serve(t)
 	hosts := make(chan string, 10)
 	transport := server.Client().Transport.(*http.Transport).Clone()
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
