@@ -236,16 +236,19 @@ func take(st *resolve.State, from proa.Region, order *resolve.Settle) error {
 
 // Replay is what another policy would have made of one conflict.
 type Replay struct {
-	ID     uint64    `json:"id"`
-	Table  string    `json:"table"`
-	Key    proa.Item `json:"key"`
-	Time   time.Time `json:"time"`
-	Was    string    `json:"was"`   // newer, older, merged or hold
-	Would  string    `json:"would"` // the same, or "unknown" where a content is not at hand
-	Same   bool      `json:"same"`  // both end in the same content
-	Item   proa.Item `json:"item,omitempty"`
-	Delete bool      `json:"delete,omitempty"`
-	Note   string    `json:"note,omitempty"`
+	ID    uint64    `json:"id"`
+	Table string    `json:"table"`
+	Key   proa.Item `json:"key"`
+	Time  time.Time `json:"time"`
+	// Winner and Loser are those of the entry.
+	Winner proa.Version `json:"winner"`
+	Loser  proa.Version `json:"loser"`
+	Was    string       `json:"was"`   // newer, older, merged or hold
+	Would  string       `json:"would"` // the same, or "unknown" where a content is not at hand
+	Same   bool         `json:"same"`  // both end in the same content
+	Item   proa.Item    `json:"item,omitempty"`
+	Delete bool         `json:"delete,omitempty"`
+	Note   string       `json:"note,omitempty"`
 }
 
 // Replay decides journal entries anew with another policy, for which it writes nothing. Rule is
@@ -278,7 +281,10 @@ func (s *Service) Replay(
 }
 
 func replay(p *policy.Policy, c *journal.Conflict) Replay {
-	r := Replay{ID: c.ID, Table: c.Table, Key: c.Key, Time: c.Time, Was: c.Outcome, Note: c.Note}
+	r := Replay{
+		ID: c.ID, Table: c.Table, Key: c.Key, Time: c.Time, Was: c.Outcome, Note: c.Note,
+		Winner: c.Winner.Version, Loser: c.Loser.Version,
+	}
 	if r.Was == "" {
 		r.Was = policy.Newer.String()
 		if c.Winner.Version.Compare(c.Loser.Version) < 0 {

@@ -81,26 +81,40 @@ func (a *api) conflicts(r *http.Request) (any, error) {
 	for _, s := range answers {
 		reply.Conflicts = append(reply.Conflicts, s.answer.Conflicts...)
 	}
-	reply.Conflicts = newest(reply.Conflicts, limit)
+	reply.Conflicts = newest(reply.Conflicts, func(c *Conflict) (time.Time, string) {
+		return c.Time, identity(c.Table, c.Key, c.Bucket, c.Object, c.Winner.Version, c.Loser.Version)
+	})
+	reply.Conflicts = reply.Conflicts[:min(limit, len(reply.Conflicts))]
 	return reply, nil
 }
 
-// newest sorts entries of several journals, the newest first. Of those that two owners of data sync wrote
-// down alike it keeps the first, whose number may have been shown already.
-func newest(list []Conflict, limit int) []Conflict {
-	slices.SortStableFunc(list, func(x, y Conflict) int { return x.Time.Compare(y.Time) })
+// newest sorts what was made of entries of several journals, the newest first. Of those that two owners of
+// data sync wrote down alike it keeps the first, whose number may have been shown already. entry tells when
+// one was written down, and what of: "" where nothing says so.
+func newest[T any](list []T, entry func(*T) (at time.Time, id string)) []T {
+	slices.SortStableFunc(list, func(x, y T) int {
+		a, _ := entry(&x)
+		b, _ := entry(&y)
+		return b.Compare(a)
+	})
+	slices.Reverse(list)
 	seen := map[string]bool{}
-	list = slices.DeleteFunc(list, func(c Conflict) bool {
-		if c.Winner.Version.IsZero() || c.Loser.Version.IsZero() {
-			return false
-		}
-		id := fmt.Sprintf("%s/%s/%s/%s %s %s", c.Table, c.Key.AppendJSON(nil), c.Bucket, c.Object, c.Winner.Version, c.Loser.Version)
-		again := seen[id]
+	list = slices.DeleteFunc(list, func(one T) bool {
+		_, id := entry(&one)
+		again := id != "" && seen[id]
 		seen[id] = true
 		return again
 	})
 	slices.Reverse(list)
-	return list[:min(limit, len(list))]
+	return list
+}
+
+// identity tells conflicts apart, whoever wrote them down.
+func identity(table string, key proa.Item, bucket, object string, winner, loser proa.Version) string {
+	if winner.IsZero() || loser.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%s/%s/%s/%s %s %s", table, key.AppendJSON(nil), bucket, object, winner, loser)
 }
 
 // journaled searches this node's own journal.
@@ -217,11 +231,12 @@ func (a *api) replay(r *http.Request) (any, error) {
 	reply := ReplayReply{Replayed: []datasync.Replay{}, Silent: silent}
 	for _, s := range answers {
 		reply.Policy = s.answer.Policy
-		reply.Conflicts += s.answer.Conflicts
-		reply.Different += s.answer.Different
 		reply.Replayed = append(reply.Replayed, s.answer.Replayed...)
 	}
-	slices.SortStableFunc(reply.Replayed, func(x, y datasync.Replay) int { return y.Time.Compare(x.Time) })
+	reply.Replayed = newest(reply.Replayed, func(r *datasync.Replay) (time.Time, string) {
+		return r.Time, identity(r.Table, r.Key, "", "", r.Winner, r.Loser)
+	})
+	reply.count()
 	return reply, nil
 }
 
@@ -243,14 +258,20 @@ func (n *node) replayed(req ReplayRequest) (ReplayReply, error) {
 		return reply, err
 	}
 	for _, one := range list {
-		if !one.Same {
-			reply.Different++
-		}
 		one.ID = n.shared(n.cfg.Node.Name, one.ID)
 		reply.Replayed = append(reply.Replayed, one)
 	}
-	reply.Conflicts = len(list)
+	reply.count()
 	return reply, nil
+}
+
+func (r *ReplayReply) count() {
+	r.Conflicts, r.Different = len(r.Replayed), 0
+	for i := range r.Replayed {
+		if !r.Replayed[i].Same {
+			r.Different++
+		}
+	}
 }
 
 // Quarantined is what cannot be replicated: a key, by data sync's owner, or a change of a feed that a
