@@ -2,13 +2,10 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/console"
@@ -36,7 +33,7 @@ func isOrder(r *http.Request) bool {
 	path := r.URL.Path
 	switch {
 	case r.Header.Get(cluster.FromHeader) != "", r.Method != http.MethodPost,
-		path == announcePath, path == telemetry.CountersPath, path == telemetry.TracesPath,
+		path == announcePath, path == leasePath, path == telemetry.CountersPath, path == telemetry.TracesPath,
 		path == "/v1/plan/dry-run", path == "/v1/verify" && r.FormValue("repair") == "",
 		strings.HasSuffix(path, "/replay"), strings.HasSuffix(path, "/show"):
 		return false
@@ -80,39 +77,16 @@ func (n *node) peerAudits(ctx context.Context) (entries []console.Entry, missing
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, peer := range n.cfg.Cluster.Nodes {
-		if peer.Name == n.cfg.Node.Name {
-			continue
-		}
-		wg.Go(func() {
-			list, err := n.askAudit(ctx, peer.Name)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				missing = append(missing, peer.Name)
-			}
-			entries = append(entries, list...)
-		})
+	here := func() (console.Orders, error) { return console.Orders{}, nil }
+	answers, silent, _ := everyNode(ctx, n, http.MethodGet, "/v1/audit", "", here) // this node's part cannot fail
+	for _, a := range answers {
+		entries = append(entries, a.answer.Entries...)
 	}
-	wg.Wait()
+	for _, s := range silent {
+		missing = append(missing, s.Node)
+	}
 	slices.Sort(missing)
 	return entries, missing
-}
-
-func (n *node) askAudit(ctx context.Context, peer string) ([]console.Entry, error) {
-	resp, err := n.call(ctx, peer, http.MethodGet, "/v1/audit", http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answers %s", resp.Status)
-	}
-	var reply console.Orders
-	err = json.NewDecoder(io.LimitReader(resp.Body, maxPassedOn)).Decode(&reply)
-	return reply.Entries, err
 }
 
 func (n *node) keptDrills() (*console.Drills, error) {
