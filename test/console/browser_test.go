@@ -105,8 +105,16 @@ func (b *browser) says(limit time.Duration, selector, part string) {
 
 func (b *browser) click(selector string) {
 	b.t.Helper()
-	b.until(5*time.Second, selector+" is there", fmt.Sprintf(`document.querySelector(%q) && !document.querySelector(%q).disabled`, selector, selector))
-	b.do(chromedp.Click(selector))
+	// In one go: between looking for the place and pressing there, the page may move something else under it.
+	b.until(5*time.Second, selector+" can be clicked", fmt.Sprintf(`((e) => {
+		if (!e || e.disabled) return false;
+		e.scrollIntoView({block: "center"});
+		const r = e.getBoundingClientRect();
+		const top = document.elementFromPoint(r.left + r.width / 2, r.top + r.height / 2);
+		if (!top || !e.contains(top)) return false;
+		e.dispatchEvent(new MouseEvent("click", {bubbles: true, cancelable: true, view: window}));
+		return true;
+	})(document.querySelector(%q))`, selector))
 }
 
 // view goes to one of the views.
