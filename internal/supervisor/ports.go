@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 
 	"github.com/proa-cloud/proa"
 )
@@ -167,15 +168,29 @@ const (
 	partPorts   = 400
 )
 
-// pick returns last if it is free, else a free port of the address, of the part that the process's number says:
-// systems that are started together do not meet.
+// part is the first port of the part that this process picks from. It is claimed by listening at its last port, for as
+// long as the process lives: systems that are started together do not meet.
+var part = sync.OnceValues(func() (int, net.Listener) {
+	own := os.Getpid() % parts
+	for i := range parts {
+		first := firstPicked + (own+i)%parts*partPorts
+		ln, err := net.Listen("tcp", local(first+partPorts-1))
+		if err != nil {
+			continue
+		}
+		return first, ln // kept: a listener that nobody refers to is closed
+	}
+	return firstPicked + own*partPorts, nil // all are claimed: checkFree has to do
+})
+
+// pick returns last if it is free, else a free port of the address.
 func pick(ip, last string) (string, error) {
 	if last != "" && checkFree(last) == nil {
 		return last, nil
 	}
-	part := firstPicked + os.Getpid()%parts*partPorts
+	first, _ := part()
 	for range 50 {
-		addr := net.JoinHostPort(ip, strconv.Itoa(part+rand.IntN(partPorts)))
+		addr := net.JoinHostPort(ip, strconv.Itoa(first+rand.IntN(partPorts-1)))
 		if checkFree(addr) == nil {
 			return addr, nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -114,15 +115,18 @@ func (v vendors) dynamoDelete(t testing.TB, id string) {
 	}
 }
 
-func (v vendors) cosmosUpsert(t testing.TB, doc map[string]any) {
+// cosmosUpsert reports whether there was no such item before.
+func (v vendors) cosmosUpsert(t testing.TB, doc map[string]any) (created bool) {
 	t.Helper()
 	body, err := json.Marshal(doc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.cosmos.UpsertItem(t.Context(), azcosmos.NewPartitionKeyString(doc["id"].(string)), body, nil); err != nil {
+	resp, err := v.cosmos.UpsertItem(t.Context(), azcosmos.NewPartitionKeyString(doc["id"].(string)), body, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return resp.RawResponse.StatusCode == http.StatusCreated
 }
 
 func (v vendors) cosmosPatch(t testing.TB, id, path string, value any) {
