@@ -190,7 +190,7 @@ func (c *Controller) failover(from, to proa.Region) bool {
 	}
 	c.state.Pinned = false
 	c.dropPending("its source failed")
-	c.switchTo(to, Evidence{Cause: CauseFailover},
+	c.switchTo(to, Evidence{Cause: CauseFailover, Judged: c.judged[from].Since},
 		fmt.Sprintf("failover: %s is unhealthy (%s)", from, c.reason(from, proa.Unhealthy)))
 	return true
 }

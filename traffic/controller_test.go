@@ -130,7 +130,7 @@ func TestFailoverHappensInTheStepOfTheVerdict(t *testing.T) {
 	r.step(Observed{[]proa.Verdict{{Region: proa.AWS, Health: proa.Unhealthy, By: "node-1", Reason: "connection refused"}}})
 	r.wantActive(proa.Azure, 2)
 	e := r.plans[0].Evidence
-	if e.Cause != CauseFailover || len(e.Verdicts) != 2 || !strings.Contains(r.plans[0].Plan.Reason, "connection refused") {
+	if e.Cause != CauseFailover || len(e.Verdicts) != 2 || e.Judged.IsZero() || e.Judged.After(r.plans[0].Plan.Since) || !strings.Contains(r.plans[0].Plan.Reason, "connection refused") {
 		t.Errorf("evidence %+v, reason %q", e, r.plans[0].Plan.Reason)
 	}
 }

@@ -158,7 +158,9 @@ type Evidence struct {
 	By    string `json:"by,omitempty"`   // the operator, "" for the controller
 	What  string `json:"what,omitempty"` // what changed and why, for people
 	// Overridden are the safety rules that the operator set aside, with what they said.
-	Overridden  []string       `json:"overridden,omitempty"`
+	Overridden []string `json:"overridden,omitempty"`
+	// Judged is when a failover's decider took the region that was left for unhealthy. Others may have come to it later.
+	Judged      time.Time      `json:"judged,omitzero"`
 	Verdicts    []proa.Verdict `json:"verdicts"`
 	Replication []Replication  `json:"replication"`
 }

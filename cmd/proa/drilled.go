@@ -217,13 +217,23 @@ func (d *drilled) Heal(ctx context.Context) error {
 // View asks the traffic manager.
 func (d *drilled) View(ctx context.Context) (drill.View, error) {
 	e, err := explain(ctx, d.Client)
+	return viewOf(&e), err
+}
+
+// viewOf takes for the time of a judgement that of who made the plan: the one who decides now may have come to it later.
+func viewOf(e *traffic.Explanation) drill.View {
 	v := drill.View{Plan: e.Plan, Unhealthy: map[proa.Region]time.Time{}}
 	for r, j := range e.Regions {
 		if j.Health == proa.Unhealthy {
 			v.Unhealthy[r] = j.Since
 		}
 	}
-	return v, err
+	for _, was := range e.History {
+		if was.Evidence.Cause == traffic.CauseFailover && was.Plan.Since.Equal(e.Plan.Since) {
+			v.Unhealthy[e.Plan.Active.Other()] = was.Evidence.Judged
+		}
+	}
+	return v
 }
 
 // Backlog asks the node.
