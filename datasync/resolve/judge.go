@@ -160,13 +160,12 @@ func (m *machine) unjudged(c proa.Change, img proa.Image, hash proa.Hash) Held {
 		if img.Envelope.Write == 0 && h.Version.Region == region {
 			h.Version.Time = min(h.Version.Time, hlc.At(c.Time.Add(time.Second+m.MaxSkew)))
 		}
+	case m.original(region, hash):
+		h.Version = m.s.Winner.Version
 	case img.Envelope != nil:
 		h.Version = proa.Version{Time: img.Envelope.Version.Time.Next(), Region: region, Hash: hash}
 	default:
 		h.Version = proa.Version{Time: 1, Region: region, Hash: hash}
-		if w := &m.s.Winner; !w.Tombstone && w.Version.Region == region && w.Version.Hash == hash {
-			h.Version = w.Version // the other side told of it first
-		}
 	}
 	return h
 }

@@ -131,3 +131,11 @@ func (m *machine) alsoNamed(v proa.Version) {
 	replica := Winner{Version: v, Of: w.Of}
 	w.Of = replica.names()
 }
+
+// original reports whether a state of a region of which nothing was known, stored with no envelope of its own,
+// is the one that the winner is: the other side has told of it first, as of a replica. Its age tells nothing,
+// and any version but the winner's would make it beat those who have seen it there.
+func (m *machine) original(region proa.Region, hash proa.Hash) bool {
+	w := &m.s.Winner
+	return !w.Tombstone && w.Version.Region == region && w.Version.Hash == hash
+}

@@ -183,3 +183,33 @@ func TestAnHeirKnowsAReplicaWhoseStampWasPutBack(t *testing.T) {
 		b.ends(nil)
 	}
 }
+
+// What an application made of an item without proa is at the word of no envelope. The heir meets its replica,
+// and then the original in a scan or as a previous image: it is the replica's state, though the envelope that
+// it has left beside it is of a stamp minutes ahead.
+func TestAnHeirKnowsTheOriginalBesideAStaleEnvelope(t *testing.T) {
+	for _, met := range []string{"in a scan", "as a previous image"} {
+		b := newBench(t, "lww", nil)
+		b.heir()
+		b.rules.Born = b.now
+		stale := proa.Version{
+			Time: hlc.At(b.now.Add(3 * time.Minute)), Region: proa.AWS, Hash: proa.ContentHash(text("before")),
+		}
+		back := b.version("one", 0)
+		back.Time = hlc.At(b.now.Truncate(time.Second)).Next()
+		b.stored[0] = proa.Image{Item: text("one"), Envelope: &proa.Envelope{Version: stale}}
+		b.wrote(proa.Azure, "one", back, proa.Version{})
+		b.read(proa.Azure)
+		b.put(proa.Azure, text("two"))
+		if met == "in a scan" {
+			b.step(Observed{Side: proa.AWS, Row: b.row(proa.AWS), Began: b.now})
+			b.ends(text("two"))
+			continue
+		}
+		b.put(proa.AWS, text("three"))
+		b.read(proa.AWS)
+		if got := b.s.Winner; got.Version.Hash != proa.ContentHash(text("three")) || got.Parent != back {
+			t.Errorf("%s: the winner is %s of %s, want \"three\" of %s", met, got.Version, got.Parent, back)
+		}
+	}
+}

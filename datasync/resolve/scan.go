@@ -115,6 +115,11 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 		m.adoptHeld(side, sd, h, row.Image.Envelope, time.Time{})
 		return
 	}
+	if first && m.original(side, h.Hash) {
+		h.Version = m.s.Winner.Version
+		sd.Feed, sd.LastAssigned = h, max(sd.LastAssigned, h.Version.Time)
+		return
+	}
 	e := row.Image.Envelope
 	if fits && e.Version.Compare(m.s.Winner.Version) < 0 && !succeeds(e, before) {
 		// A state that this key had before: the table was restored, or an old item was put back while
