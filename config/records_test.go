@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/traffic/policy"
 )
 
 const recordsText = `
@@ -59,7 +60,7 @@ func TestRecordsCompileToPolicies(t *testing.T) {
 	} {
 		for down, address := range want {
 			plan := proa.Plan{Version: 1, Active: proa.AWS, Down: down}
-			tr, err := p.Trace(plan, "api", netip.MustParseAddr(client))
+			tr, err := p.Trace(policy.Situation{Plan: plan}, "api", netip.MustParseAddr(client))
 			if err != nil || len(tr.Addresses) != 1 || tr.Addresses[0].String() != address {
 				t.Errorf("%s with %q down gets %v (%v), want %s", client, down, tr.Addresses, err, address)
 			}

@@ -209,7 +209,7 @@ func (b *Base) With(state State) (*Snapshot, error) {
 	views := b.freshViews()
 	s.views = views
 	b.reserve(s)
-	moving, err := b.overlayRecords(plan, views)
+	moving, err := b.overlayRecords(policy.Situation{Plan: plan, Near: state.Near}, views)
 	if err != nil {
 		return nil, err
 	}
@@ -246,16 +246,16 @@ type variants struct {
 }
 
 // overlayRecords puts the first answer of each record over its zone, and returns all.
-func (b *Base) overlayRecords(plan proa.Plan, views []view) (map[name]variants, error) {
+func (b *Base) overlayRecords(now policy.Situation, views []view) (map[name]variants, error) {
 	moving := make(map[name]variants, len(b.records))
-	account := planText(plan)
+	account := planText(now.Plan)
 	for i, r := range b.records {
-		answers, err := r.Policy.Under(plan, b.names[i].String())
+		answers, err := r.Policy.Under(now, b.names[i].String())
 		if err != nil {
 			return nil, fmt.Errorf("record %s: %w", r.Name, err)
 		}
 		v := &views[b.homes[i]]
-		all := r.variants(plan, answers, account)
+		all := r.variants(now.Plan, answers, account)
 		sets := all[0]
 		overlay(v, b.names[i], sets)
 		v.live[b.names[i]].varies = answers.Varies()

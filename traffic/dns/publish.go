@@ -3,6 +3,7 @@ package dns
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -34,6 +35,21 @@ func (s *Server) Isolate(isolated bool) error {
 	return s.rebuild(s.base, state)
 }
 
+// Measure tells the server what vantage points measured. The answers change only where an order did;
+// Explain shows the figures.
+func (s *Server) Measure(near map[string]policy.Near) error {
+	s.publish.Lock()
+	defer s.publish.Unlock()
+	state := s.state
+	state.Near = near
+	same := func(a, b policy.Near) bool { return slices.Equal(a.Order, b.Order) }
+	if maps.EqualFunc(near, s.state.Near, same) {
+		s.state = state
+		return nil
+	}
+	return s.rebuild(s.base, state)
+}
+
 // Explain says how a client's answer for a name comes about under the plan that is served; false
 // when the name is not one whose addresses follow the plan.
 func (s *Server) Explain(owner string, client netip.Addr) (Explanation, bool, error) {
@@ -56,7 +72,7 @@ func (s *Server) Explain(owner string, client netip.Addr) (Explanation, bool, er
 	if state.Plan.Drain {
 		e.TTL = min(e.TTL, drainTTL*time.Second)
 	}
-	e.Trace, err = r.Policy.Trace(state.Plan, n.String(), client)
+	e.Trace, err = r.Policy.Trace(policy.Situation{Plan: state.Plan, Near: state.Near}, n.String(), client)
 	return e, true, err
 }
 

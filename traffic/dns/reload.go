@@ -16,12 +16,20 @@ import (
 // lost.
 func (s *Server) Reload(zones []*Zone) error {
 	s.publish.Lock()
+	records := s.cfg.Records
+	s.publish.Unlock()
+	return s.Replace(zones, records)
+}
+
+// Replace is Reload with other records.
+func (s *Server) Replace(zones []*Zone, records []Record) error {
+	s.publish.Lock()
 	defer s.publish.Unlock()
 	if was, now := origins(s.base.zones), origins(zones); !slices.Equal(was, now) {
 		return fmt.Errorf("reload: the zones are %v, not %v: %w", was, now, proa.ErrInvalidConfig)
 	}
 	source := s.source()
-	source.Zones = zones
+	source.Zones, source.Records = zones, records
 	base, err := source.Compile()
 	if err != nil {
 		return err
@@ -30,7 +38,7 @@ func (s *Server) Reload(zones []*Zone) error {
 	if err := s.rebuild(base, s.state); err != nil {
 		return err
 	}
-	s.cfg.Zones = kept
+	s.cfg.Zones, s.cfg.Records = kept, records
 	return nil
 }
 

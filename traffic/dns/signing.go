@@ -12,6 +12,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/traffic/dns/dnssec"
+	"github.com/proa-cloud/proa/traffic/policy"
 )
 
 // Signing says how zones are signed. A zone of which there are keys is; another is not.
@@ -197,7 +198,7 @@ func (b *Base) signRegions() error {
 }
 
 func (b *Base) signPlan(i int, r Record, sign *signing, plan proa.Plan) error {
-	answers, err := r.Policy.Under(plan, b.names[i].String())
+	answers, err := r.Policy.Under(policy.Situation{Plan: plan}, b.names[i].String())
 	if err != nil {
 		return fmt.Errorf("record %s: %w", r.Name, err)
 	}

@@ -10,6 +10,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/traffic/policy"
 )
 
 // State is what answers depend on besides zones and records.
@@ -18,6 +19,8 @@ type State struct {
 	Plan proa.Plan
 	// Isolated says that the server is cut off from the others: records that are silent then are.
 	Isolated bool
+	// Near is what vantage points measured, for records whose policies ask for it.
+	Near map[string]policy.Near
 	// Validations are records that prove to others that the zone is ours.
 	Validations []Validation
 	// Aliases are names with the addresses of others.

@@ -23,7 +23,8 @@ type site struct {
 	renewed time.Time
 	parts   map[string]bool // checks that count only through a calculated one
 	asked   bool            // the peers were asked to recheck since its present trouble began
-	urged   time.Time       // when a peer's asking was last heeded
+	trips   roundTrips
+	urged   time.Time // when a peer's asking was last heeded
 }
 
 // core is one vantage point's judgement of all endpoints. It is pure: the shell starts the probes
@@ -189,6 +190,9 @@ func (c *core) done(now time.Time, r ref, o Outcome, late time.Duration) {
 			o.Reason = fmt.Sprintf("distrusts itself: local health score %d of %d, %s (%s)",
 				c.self.score, maxScore, c.self.self().Reason, o.Reason)
 		}
+	}
+	if o.RoundTrip > 0 && late <= c.cfg.Late {
+		c.sites[r.endpoint].trips.add(o.RoundTrip)
 	}
 	c.sites[r.endpoint].checks[r.check].done(now, r.id, o)
 }

@@ -82,6 +82,8 @@ type Outcome struct {
 	CertExpires time.Time
 	// WarnBefore is how long before CertExpires people are warned.
 	WarnBefore time.Duration
+	// RoundTrip is how long its connection took to open, 0 where that is not known.
+	RoundTrip time.Duration
 }
 
 // flight is a probe that has started and not ended.

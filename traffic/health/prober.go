@@ -33,6 +33,7 @@ type Prober struct {
 	heeded chan int // peers ask
 	status atomic.Pointer[[]CheckStatus]
 	self   atomic.Pointer[Self]
+	trips  atomic.Pointer[map[proa.Region]time.Duration]
 }
 
 type landing struct {
@@ -138,7 +139,14 @@ func (p *Prober) fly(ctx context.Context, r ref, began time.Time) {
 	started := p.cfg.Clock()
 	probing, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
+	var watch stopwatch
+	if !check.Monitor {
+		probing = watch.watch(probing, p.cfg.Clock)
+	}
 	o := safely(probing, check.Probe)
+	if o.Result == Pass {
+		o.RoundTrip = watch.time()
+	}
 	late := max(started.Sub(began), p.cfg.Clock().Sub(started)-r.timeout)
 	select {
 	case p.landed <- landing{r, o, late}:
@@ -157,9 +165,10 @@ func safely(ctx context.Context, probe Probe) (o Outcome) {
 }
 
 func (p *Prober) show(now time.Time) {
-	s, self := p.core.status(now), p.core.self.self()
+	s, self, trips := p.core.status(now), p.core.self.self(), p.core.roundTrips()
 	p.status.Store(&s)
 	p.self.Store(&self)
+	p.trips.Store(&trips)
 }
 
 // tripwire keeps an idle connection to the endpoint and asks for a probe when it breaks: the kernel

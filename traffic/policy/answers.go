@@ -35,11 +35,11 @@ type branch struct {
 	addresses []netip.Addr
 }
 
-// Under evaluates the policy. seed makes records choose independently of each other.
-func (p *Policy) Under(plan proa.Plan, seed string) (*Answers, error) {
+// Under evaluates the policy in a situation. seed makes records choose independently of each other.
+func (p *Policy) Under(s Situation, seed string) (*Answers, error) {
 	a := &Answers{policy: p, seed: hash(14695981039346656037, seed)}
 	for class := range p.classes {
-		e := evaluation{policy: p, plan: plan, class: p.classes[class]}
+		e := evaluation{policy: p, plan: s.Plan, near: s.Near, class: p.classes[class]}
 		list, down := e.run()
 		a.Down = append(a.Down, down)
 		var picks []pick
@@ -114,6 +114,7 @@ func hash(h uint64, s string) uint64 {
 type evaluation struct {
 	policy  *Policy
 	plan    proa.Plan
+	near    map[string]Near
 	class   []uint16
 	ignore  bool // health is not looked at
 	matches int  // that were passed
@@ -161,6 +162,8 @@ func (e *evaluation) node(n *Node, depth int) []branch {
 	case n.Weighted != nil:
 		e.say(depth, "weighted")
 		return e.weighted(n.Weighted, depth)
+	case n.Nearest != nil:
+		return e.nearest(n.Nearest, depth)
 	}
 	return e.match(n.Match, depth)
 }
@@ -299,15 +302,15 @@ type Trace struct {
 	Shares    []string     `json:"shares,omitempty"` // where there is a choice by chance
 }
 
-// Trace explains a client's answer under a plan.
-func (p *Policy) Trace(plan proa.Plan, seed string, client netip.Addr) (Trace, error) {
-	a, err := p.Under(plan, seed)
+// Trace explains a client's answer in a situation.
+func (p *Policy) Trace(s Situation, seed string, client netip.Addr) (Trace, error) {
+	a, err := p.Under(s, seed)
 	if err != nil {
 		return Trace{}, err
 	}
 	var t Trace
 	class, _ := p.table.Find(client)
-	e := evaluation{policy: p, plan: plan, class: p.classes[class]}
+	e := evaluation{policy: p, plan: s.Plan, near: s.Near, class: p.classes[class]}
 	e.tell = func(depth int, format string, args ...any) {
 		t.Steps = append(t.Steps, fmt.Sprintf("%*s"+format, append([]any{depth * 2, ""}, args...)...))
 	}

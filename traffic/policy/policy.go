@@ -32,6 +32,7 @@ type Node struct {
 	Multivalue []Node    // all that are up together, at most MaxValues addresses
 	Weighted   *Weighted // one of several, by chance
 	Match      *Match    // by the client's network or place
+	Nearest    *Nearest  // the one that is up and nearest, by what was measured
 }
 
 // Weighted chooses among nodes.
@@ -152,6 +153,7 @@ func (k *compiler) node(n *Node, depth int) error {
 	set := 0
 	for _, is := range []bool{
 		n.Endpoint != "", n.Failover != nil, n.Multivalue != nil, n.Weighted != nil, n.Match != nil,
+		n.Nearest != nil,
 	} {
 		if is {
 			set++
@@ -162,6 +164,9 @@ func (k *compiler) node(n *Node, depth int) error {
 	}
 	if n.Endpoint != "" {
 		return k.endpoint(n.Endpoint)
+	}
+	if n.Nearest != nil {
+		return k.nearest(n.Nearest)
 	}
 	if n.Match != nil {
 		if err := k.match(n.Match); err != nil {
@@ -190,6 +195,21 @@ func (k *compiler) endpoint(name string) error {
 		return nil
 	}
 	return bad("endpoint %q is not there", name)
+}
+
+func (k *compiler) nearest(n *Nearest) error {
+	if n.From == "" || len(n.Among) == 0 {
+		return bad("nearest: from %q among %d endpoints", n.From, len(n.Among))
+	}
+	for _, name := range n.Among {
+		if name == Active {
+			return bad("nearest: %s moves, and has no distance", name)
+		}
+		if err := k.endpoint(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *compiler) match(m *Match) error {

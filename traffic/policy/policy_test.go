@@ -42,7 +42,7 @@ func at(name string) Node { return Node{Endpoint: name} }
 // get is a client's answer.
 func get(t *testing.T, p *Policy, plan proa.Plan, client string) (string, int) {
 	t.Helper()
-	a, err := p.Under(plan, "api.example.")
+	a, err := p.Under(Situation{Plan: plan}, "api.example.")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func get0(t *testing.T, p *Policy, plan proa.Plan, client string) (string, int) 
 	a := cached[plan]
 	if a == nil {
 		var err error
-		if a, err = p.Under(plan, "x"); err != nil {
+		if a, err = p.Under(Situation{Plan: plan}, "x"); err != nil {
 			t.Fatal(err)
 		}
 		cached[plan] = a
@@ -157,7 +157,7 @@ func TestPerQueryChoosesAnew(t *testing.T) {
 	p := compile(t, Node{Weighted: &Weighted{
 		PerQuery: true, Branches: []Share{{1, at("aws")}, {1, at("azure")}},
 	}})
-	a, err := p.Under(plan, "x")
+	a, err := p.Under(Situation{Plan: plan}, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestMultivalueIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := p.Under(plan, "x")
+	a, err := p.Under(Situation{Plan: plan}, "x")
 	if err != nil || len(a.Sets[0]) != MaxValues {
 		t.Errorf("%v %v", a.Sets, err)
 	}
@@ -226,7 +226,7 @@ func TestMultivalueIsBounded(t *testing.T) {
 
 func TestTraceSaysWhatItDid(t *testing.T) {
 	p := compile(t, Node{Failover: []Node{at("aws"), at("azure")}})
-	tr, err := p.Trace(down(plan, "aws"), "x", netip.MustParseAddr("10.0.0.1"))
+	tr, err := p.Trace(Situation{Plan: down(plan, "aws")}, "x", netip.MustParseAddr("10.0.0.1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func TestBadPoliciesAreRefused(t *testing.T) {
 
 func TestPickDoesNotAllocate(t *testing.T) {
 	p := compile(t, Node{Weighted: &Weighted{Branches: []Share{{3, at("aws")}, {1, at("azure")}}}})
-	a, err := p.Under(plan, "x")
+	a, err := p.Under(Situation{Plan: plan}, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
