@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -343,9 +344,6 @@ func TestHistoryIsARingThatSurvivesARestart(t *testing.T) {
 	row := sampleOf(&Frame{Live: Live{
 		Plan: proa.Plan{Active: proa.Azure}, Conflicts: 3, Directions: []Direction{{From: proa.AWS, Backlog: 4}, {From: proa.Azure}},
 	}})
-	if len(row) != len(seriesNames()) {
-		t.Fatalf("%d values for %d series", len(row), len(seriesNames()))
-	}
 	for i := range 8000 {
 		if err := h.add(now.Add(time.Duration(i)*time.Second/2), row); err != nil {
 			t.Fatal(err)
@@ -380,5 +378,89 @@ func TestHistoryIsARingThatSurvivesARestart(t *testing.T) {
 	}
 	if _, err := h.read(end, "2h", nil); err == nil {
 		t.Error("an unknown range was taken")
+	}
+}
+
+func TestHistoryKeepsWhatItHasWhenTablesComeAndGo(t *testing.T) {
+	dir := t.TempDir()
+	h, err := openHistory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1_800_000_000, 0)
+	frame := func(tables ...string) map[string]float64 {
+		f := &Frame{}
+		for i, name := range tables {
+			lag := float64(10 * (i + 1))
+			f.Live.Parts = append(f.Live.Parts, Part{Table: name, Direction: Direction{From: proa.AWS, LagMS: &lag, Backlog: i}})
+		}
+		return sampleOf(f)
+	}
+	sample := func(second int, tables ...string) {
+		t.Helper()
+		if err := h.add(now.Add(time.Duration(second)*time.Second), frame(tables...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 10 {
+		sample(i, "orders")
+	}
+	for i := 10; i < 20; i++ {
+		sample(i, "orders", "customers")
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if h, err = openHistory(dir); err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	for n := range 8 { // more tables than there is room for columns
+		var names []string
+		for i := range MaxParts {
+			names = append(names, "t"+strconv.Itoa(n*MaxParts+i))
+		}
+		sample(20+n, names...)
+	}
+	sample(28, "orders")
+	p, err := h.read(now.Add(29*time.Second), "1h", []string{"table orders aws lag", "table t511 aws backlog"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(h.rings[0].names) > maxColumns {
+		t.Errorf("%d columns", len(h.rings[0].names))
+	}
+	if v := p.Series["table t511 aws backlog"]; len(p.Times) != 27 || len(v) != 27 || v[26] == nil || *v[26] != 63 {
+		t.Errorf("%d values at %d times", len(v), len(p.Times))
+	}
+}
+
+func TestANewTableLeavesTheHistoryOfOthers(t *testing.T) {
+	h, err := openHistory(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	now := time.Unix(1_800_000_000, 0)
+	for i := range 20 {
+		sample := map[string]float64{"table orders aws lag": 5}
+		if i >= 10 {
+			sample["bucket photos azure lag"] = 7
+		}
+		if err := h.add(now.Add(time.Duration(i)*time.Second), sample); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := h.read(now.Add(20*time.Second), "1h", []string{"table orders aws lag", "bucket photos azure lag"})
+	if err != nil || len(p.Times) != 19 {
+		t.Fatalf("%d times, %v", len(p.Times), err)
+	}
+	for i := range p.Times {
+		if v := p.Series["table orders aws lag"][i]; v == nil || *v != 5 {
+			t.Errorf("orders at %d: %v", i, v)
+		}
+		if v := p.Series["bucket photos azure lag"][i]; i < 10 != (v == nil) {
+			t.Errorf("photos at %d: %v", i, v)
+		}
 	}
 }

@@ -1,10 +1,8 @@
 package console
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math"
 	"net/http"
 	"os"
@@ -14,44 +12,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/internal/telemetry"
 )
 
-// history keeps samples of a fixed set of series in three rings of fixed size on disk: a second apart for an hour, ten seconds
-// for a day, five minutes for thirty days. A crash costs the last sample at most.
+// history keeps samples of named series in three rings of fixed length on disk: a second apart for an hour, ten seconds for a day,
+// five minutes for thirty days. A crash costs the last sample at most.
 type history struct {
 	mu    sync.Mutex
 	rings []*ring
 }
 
-type ring struct {
-	name  string
-	step  time.Duration
-	slots int64
-	file  *os.File
-	// what has come in since the slot began
-	slot  int64
-	sum   []float64
-	count []int
-}
-
-const (
-	historyMagic  = "proa-history-1\n\x00"
-	historyHeader = 64
-	slotHeader    = 12 // seconds since 1970, CRC
-)
-
-// seriesNames are the columns. Changing them empties the rings.
-func seriesNames() []string {
-	var names []string
-	for _, cell := range telemetry.Cells() {
-		names = append(names, cell+" rate", cell+" errors", cell+" p99")
-	}
-	for _, from := range []string{"aws", "azure"} {
-		names = append(names, from+" lag", from+" backlog", from+" healthy", from+" unreplicated")
-	}
-	return append(names, "active", "differences", "conflicts", "quarantined")
-}
+// maxColumns bounds the series that are kept: those of every frame, and those of tables and buckets past and present.
+const maxColumns = 600
 
 func openHistory(dir string) (*history, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -63,38 +36,13 @@ func openHistory(dir string) (*history, error) {
 		{name: "24h", step: 10 * time.Second, slots: 8640},
 		{name: "30d", step: 5 * time.Minute, slots: 8640},
 	} {
-		if err := r.open(dir); err != nil {
+		if err := r.open(filepath.Join(dir, r.name+".ring")); err != nil {
 			return nil, errors.Join(err, h.Close())
 		}
 		h.rings = append(h.rings, r)
 	}
 	return h, nil
 }
-
-func (r *ring) open(dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, r.name+".ring"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return fmt.Errorf("console history: %w", err)
-	}
-	r.file = f
-	names := seriesNames()
-	want := make([]byte, historyHeader)
-	copy(want, historyMagic)
-	binary.BigEndian.PutUint32(want[16:], crc32.ChecksumIEEE([]byte(strings.Join(names, "\n"))))
-	got := make([]byte, historyHeader)
-	if _, err := f.ReadAt(got, 0); err != nil || !slices.Equal(got, want) {
-		if err := errors.Join(f.Truncate(0), f.Truncate(historyHeader+r.slots*r.width())); err != nil {
-			return fmt.Errorf("console history: %w", err)
-		}
-		if _, err := f.WriteAt(want, 0); err != nil {
-			return fmt.Errorf("console history: %w", err)
-		}
-	}
-	r.sum, r.count = make([]float64, len(names)), make([]int, len(names))
-	return nil
-}
-
-func (r *ring) width() int64 { return slotHeader + 4*int64(len(seriesNames())) }
 
 // Close releases the files.
 func (h *history) Close() error {
@@ -108,49 +56,15 @@ func (h *history) Close() error {
 	return errors.Join(errs...)
 }
 
-// add takes a sample; NaN is what is not known.
-func (h *history) add(now time.Time, sample []float64) error {
+// add takes a sample; what is not in it, or NaN, is not known. A name that is new becomes a column.
+func (h *history) add(now time.Time, sample map[string]float64) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var errs []error
 	for _, r := range h.rings {
-		slot := now.Unix() / int64(r.step.Seconds())
-		if slot != r.slot && r.slot != 0 {
-			errs = append(errs, r.flush())
-		}
-		r.slot = slot
-		for i, v := range sample {
-			if !math.IsNaN(v) {
-				r.sum[i] += v
-				r.count[i]++
-			}
-		}
+		errs = append(errs, r.add(now, sample))
 	}
 	return errors.Join(errs...)
-}
-
-// flush writes the slot that has ended.
-func (r *ring) flush() error {
-	record := make([]byte, r.width())
-	binary.BigEndian.PutUint64(record, uint64(r.slot*int64(r.step.Seconds())))
-	for i := range r.sum {
-		v := math.NaN()
-		if r.count[i] > 0 {
-			v = r.sum[i] / float64(r.count[i])
-		}
-		binary.BigEndian.PutUint32(record[slotHeader+4*i:], math.Float32bits(float32(v)))
-		r.sum[i], r.count[i] = 0, 0
-	}
-	binary.BigEndian.PutUint32(record[8:], sumOf(record))
-	if _, err := r.file.WriteAt(record, historyHeader+(r.slot%r.slots)*r.width()); err != nil {
-		return fmt.Errorf("console history: %w", err)
-	}
-	return nil
-}
-
-func sumOf(record []byte) uint32 {
-	sum := crc32.ChecksumIEEE(record[:8])
-	return crc32.Update(sum, crc32.IEEETable, record[slotHeader:])
 }
 
 // Plots is GET /v1/history?range=1h|24h|30d&series=a,b: columns of equal length, null for what is not known.
@@ -184,78 +98,78 @@ func (h *history) read(now time.Time, span string, series []string) (Plots, erro
 	if at < 0 || len(series) > maxSeries {
 		return Plots{}, errRange
 	}
-	r, names := h.rings[at], seriesNames()
+	r := h.rings[at]
 	out := Plots{Step: r.step.Seconds(), Times: []int64{}, Series: map[string][]*number{}}
 	columns := map[string]int{}
 	for _, name := range series {
-		if i := slices.Index(names, name); i >= 0 {
+		if i, ok := r.columns[name]; ok {
 			columns[name] = i
 			out.Series[name] = []*number{}
 		}
 	}
-	data := make([]byte, r.slots*r.width())
-	if _, err := r.file.ReadAt(data, historyHeader); err != nil {
-		return out, fmt.Errorf("console history: %w", err)
-	}
-	step := int64(r.step.Seconds())
-	last := now.Unix() / step
-	for slot := last - r.slots + 1; slot < last; slot++ {
-		record := data[(slot%r.slots)*r.width():][:r.width()]
-		stamp := int64(binary.BigEndian.Uint64(record))
-		if stamp != slot*step || binary.BigEndian.Uint32(record[8:]) != sumOf(record) {
-			continue // never written, or torn
-		}
+	return out, r.each(now, func(stamp int64, value func(int) float32) {
 		out.Times = append(out.Times, stamp)
 		for name, i := range columns {
-			v := math.Float32frombits(binary.BigEndian.Uint32(record[slotHeader+4*i:]))
 			var n *number
-			if !math.IsNaN(float64(v)) {
+			if v := value(i); !math.IsNaN(float64(v)) {
 				known := number(v)
 				n = &known
 			}
 			out.Series[name] = append(out.Series[name], n)
 		}
-	}
-	return out, nil
+	})
 }
 
 // sampleOf is a frame as a row of the history.
-func sampleOf(f *Frame) []float64 {
-	unknown := math.NaN()
-	deref := func(p *float64) float64 {
-		if p == nil {
-			return unknown
+func sampleOf(f *Frame) map[string]float64 {
+	row := map[string]float64{}
+	known := func(name string, p *float64) {
+		if row[name] = math.NaN(); p != nil {
+			row[name] = *p
 		}
-		return *p
 	}
-	var row []float64
 	for _, cell := range telemetry.Cells() {
 		s := f.Stats[cell]
-		row = append(row, s.Rate, s.ErrorRate, deref(s.P99))
+		row[cell+" rate"], row[cell+" errors"] = s.Rate, s.ErrorRate
+		known(cell+" p99", s.P99)
 	}
-	for _, d := range f.Live.Directions {
-		region := f.Live.Regions[d.From]
-		healthy, unreplicated := unknown, unknown
+	for i := range f.Live.Directions {
+		d := &f.Live.Directions[i]
+		known(string(d.From)+" lag", d.LagMS)
+		row[string(d.From)+" backlog"] = float64(d.Backlog)
+	}
+	for i := range f.Live.Parts[:min(len(f.Live.Parts), MaxParts)] {
+		p := &f.Live.Parts[i]
+		known(p.series("lag"), p.LagMS)
+		row[p.series("backlog")] = float64(p.Backlog)
+	}
+	for name, region := range f.Live.Regions {
 		switch region.Health {
-		case "healthy":
-			healthy = 1
-		case "unhealthy":
-			healthy = 0
+		case proa.Healthy:
+			row[string(name)+" healthy"] = 1
+		case proa.Unhealthy:
+			row[string(name)+" healthy"] = 0
 		}
 		if region.Unreplicated != nil {
-			unreplicated = float64(*region.Unreplicated)
+			row[string(name)+" unreplicated"] = float64(*region.Unreplicated)
 		}
-		row = append(row, deref(d.LagMS), float64(d.Backlog), healthy, unreplicated)
 	}
-	for len(row) < 3*len(telemetry.Cells())+8 {
-		row = append(row, unknown)
-	}
-	active, differences := 0.0, unknown
-	if f.Live.Plan.Active == "azure" {
-		active = 1
+	row["active"] = 0
+	if f.Live.Plan.Active == proa.Azure {
+		row["active"] = 1
 	}
 	if v := f.Live.Verified; v != nil {
-		differences = float64(v.Differences)
+		row["differences"] = float64(v.Differences)
 	}
-	return append(row, active, differences, float64(f.Live.Conflicts), float64(f.Live.Quarantine))
+	row["conflicts"], row["quarantined"] = float64(f.Live.Conflicts), float64(f.Live.Quarantine)
+	return row
+}
+
+// series names a column of the history: "table orders aws lag".
+func (p *Part) series(what string) string {
+	kind, name := "table", p.Table
+	if p.Bucket != "" {
+		kind, name = "bucket", p.Bucket
+	}
+	return kind + " " + name + " " + string(p.From) + " " + what
 }

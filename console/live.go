@@ -24,6 +24,7 @@ type Live struct {
 	Waiting    []string               `json:"waiting"`
 	Held       string                 `json:"held,omitempty"`
 	Directions []Direction            `json:"directions"`
+	Parts      []Part                 `json:"parts"` // the same for each table and bucket; MaxParts at most
 	Verified   *Verified              `json:"verified"`
 	Conflicts  uint64                 `json:"conflicts"`   // made since the node began
 	Kept       uint64                 `json:"kept"`        // in the journal
@@ -81,6 +82,18 @@ type Direction struct {
 	PerSecond float64     `json:"per_second"`
 	Scanning  bool        `json:"scanning,omitempty"`
 	Error     string      `json:"error,omitempty"`
+}
+
+// MaxParts bounds the tables' and buckets' directions of a frame, and of the history.
+const MaxParts = 64
+
+// Part is one direction of a table or a bucket.
+type Part struct {
+	Direction
+	Table       string    `json:"table,omitempty"`
+	Bucket      string    `json:"bucket,omitempty"`
+	Quarantined int       `json:"quarantined"`
+	Through     time.Time `json:"through,omitzero"`
 }
 
 // Verified is the running comparison of both sides.

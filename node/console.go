@@ -21,6 +21,7 @@ import (
 	"github.com/proa-cloud/proa/cloud"
 	"github.com/proa-cloud/proa/console"
 	"github.com/proa-cloud/proa/datasync"
+	"github.com/proa-cloud/proa/datasync/objects"
 	"github.com/proa-cloud/proa/internal/telemetry"
 	"github.com/proa-cloud/proa/traffic"
 	"github.com/proa-cloud/proa/traffic/health"
@@ -45,6 +46,7 @@ type picture struct {
 // dataView is data sync's part of the console, which costs too much to be made ten times a second.
 type dataView struct {
 	Directions   []console.Direction  `json:"directions"`
+	Parts        []console.Part       `json:"parts"`
 	Unreplicated map[proa.Region]*int `json:"unreplicated"`
 	Verified     *console.Verified    `json:"verified"`
 	Conflicts    uint64               `json:"conflicts"`
@@ -79,6 +81,17 @@ func (p *picture) countTable(t *datasync.Table, clock func() time.Time) {
 		side.Table = telemetry.Writes{Table: side.Table, Recorder: p.recorder, Arrow: arrows[r]}
 		side.Feed = telemetry.Feed{Feed: side.Feed, Recorder: p.recorder, Clock: clock}
 		t.Sides[r] = side
+	}
+}
+
+// countBucket counts what data sync is told of a bucket and copies to its sides.
+func (p *picture) countBucket(b *objects.Bucket, s3, blob cloud.PartBucket) {
+	b.Sides = map[proa.Region]cloud.Bucket{
+		proa.AWS:   telemetry.Copies{PartBucket: s3, Recorder: p.recorder, Arrow: telemetry.ReplicationS3},
+		proa.Azure: telemetry.Copies{PartBucket: blob, Recorder: p.recorder, Arrow: telemetry.ReplicationBlob},
+	}
+	for r, events := range b.Events {
+		b.Events[r] = telemetry.Notices{ObjectEvents: events, Recorder: p.recorder}
 	}
 }
 
@@ -261,6 +274,7 @@ func (n *node) ownData() *dataView {
 			v.Unreplicated[r] = &total
 		}
 	}
+	v.Parts = n.parts()
 	result, err := n.sync.Line()
 	last := n.sync.Verified()
 	if err != nil && last != nil {
@@ -302,6 +316,30 @@ func (n *node) direction(r proa.Region) console.Direction {
 	return out
 }
 
+// parts is the same for each table and bucket, of as many as the console shows.
+func (n *node) parts() []console.Part {
+	list, err := n.sync.Parts()
+	if err != nil {
+		return nil // direction tells why
+	}
+	var parts []console.Part
+	for i := range list[:min(len(list), console.MaxParts)] {
+		p := &list[i]
+		out := console.Part{Table: p.Table, Bucket: p.Bucket, Quarantined: p.Quarantined, Direction: console.Direction{
+			From: p.From, Known: p.Known, Backlog: p.Backlog, PerSecond: p.PerSecond, Scanning: p.Scanning, Error: p.Error,
+		}}
+		if p.Known {
+			ms := float64(p.Lag.Microseconds()) / 1000
+			out.LagMS, out.Through = &ms, p.Through
+		}
+		if p.P99 > 0 {
+			out.P50, out.P99 = &p.P50, &p.P99
+		}
+		parts = append(parts, out)
+	}
+	return parts
+}
+
 // live tells the console what is so. It blocks on nothing.
 func (n *node) live() console.Live {
 	e, data := n.traffic.Explain(), n.picture.data.Load()
@@ -309,7 +347,7 @@ func (n *node) live() console.Live {
 		Node: n.cfg.Node.Name, Zone: n.cfg.Zone, Primary: n.cfg.Primary, TTLSeconds: n.cfg.Traffic.TTL.D().Seconds(),
 		Plan: e.Plan, Published: *n.picture.published.Load(), Quorum: e.Quorum, Standby: e.Standby, Summary: e.Summary,
 		Regions: map[proa.Region]console.Region{}, Votes: []console.Vote{}, Checks: []console.Check{},
-		Waiting: append([]string{}, e.Waiting...), Directions: data.Directions, Verified: data.Verified,
+		Waiting: append([]string{}, e.Waiting...), Directions: data.Directions, Parts: data.Parts, Verified: data.Verified,
 		Conflicts: data.Conflicts, Kept: data.Kept, Quarantine: data.Quarantined, Warnings: data.Warnings,
 	}
 	if e.Held != nil {

@@ -51,10 +51,11 @@ func newDataSync(ctx context.Context, c Config, db *pebble.DB) (*datasync.Servic
 		if err != nil {
 			return nil, err
 		}
-		bucket := objects.Bucket{Name: b.Name, Sides: map[proa.Region]cloud.Bucket{proa.AWS: s3, proa.Azure: blob}}
+		bucket := objects.Bucket{Name: b.Name}
 		if bucket.Events, err = notices(ctx, a, z, b); err != nil {
 			return nil, err
 		}
+		c.picture.countBucket(&bucket, s3, blob)
 		cfg.Buckets = append(cfg.Buckets, bucket)
 	}
 	if err := sidecars(ctx, &cfg, c.Proa, a, z); err != nil {

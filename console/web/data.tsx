@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { act, confirm } from "./dialog";
 import { ago, clock, count, ms, plural, rate, regionName } from "./format";
 import { keyText } from "./item";
+import { Parts } from "./parts";
 import { Plot } from "./plot";
 import { Frame, post, usePoll, useStore } from "./store";
 
@@ -14,6 +15,7 @@ export function Data() {
       <h2>Data</h2>
       <Verdict frame={frame} />
       <div class="columns">{(frame.live.directions ?? []).map((d: any) => <Direction key={d.from} d={d} frame={frame} />)}</div>
+      <Parts frame={frame} />
       <Quarantine total={frame.live.quarantined} />
       <Scans />
     </section>

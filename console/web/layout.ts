@@ -46,7 +46,32 @@ export const arrowNames: Record<string, string> = {
   "health>failover": "answers to Azure", "primary>apigateway": "forward", "failover>apim": "forward",
   "apigateway>lambda": "invoke", "apim>functions": "invoke", "lambda>dynamodb": "read and write", "functions>cosmos": "read and write",
   "lambda>s3": "store", "functions>blob": "store", "cloudwatch>health": "health", "monitor>health": "health",
-  "events>replication": "changes", "replication>conflicts": "conflicts", "replication>dynamodb": "sync", "replication>cosmos": "sync",
+  "events>replication": "changes", "replication>conflicts": "conflicts", "replication>dynamodb": "items", "replication>cosmos": "items",
+  "replication>s3": "objects", "replication>blob": "objects",
+};
+
+/** crosses says of each arrow what one crossing of it is. */
+export const crosses: Record<string, string> = {
+  "request>routing": "Each query that a resolver or a client sends to the name servers.",
+  "routing>health": "Each answer, which is made of what the plan in force says is healthy.",
+  "health>primary": "Answers that name AWS's gateway, by the plan in force.",
+  "health>failover": "Answers that name Azure's gateway, by the plan in force.",
+  "primary>apigateway": "Users' requests at AWS's gateway, and those that clients report unanswered.",
+  "failover>apim": "Users' requests at Azure's gateway, and those that clients report unanswered.",
+  "apigateway>lambda": "Requests that the gateway hands to the function.",
+  "apim>functions": "Requests that the gateway hands to the function.",
+  "lambda>dynamodb": "Reads and writes of items by the function.",
+  "functions>cosmos": "Reads and writes of items by the function.",
+  "lambda>s3": "Reads and writes of objects by the function.",
+  "functions>blob": "Reads and writes of objects by the function.",
+  "cloudwatch>health": "Questions to CloudWatch's alarms, and their answers.",
+  "monitor>health": "Questions to Azure Monitor's alerts, and their answers.",
+  "events>replication": "Changes read from both regions' feeds and buckets' notices, echoes included.",
+  "replication>conflicts": "Pairs of writes that did not know of each other, each decided once.",
+  "replication>dynamodb": "Compare-and-set of each item's winner, as Azure wrote it, onto AWS.",
+  "replication>cosmos": "Compare-and-set of each item's winner, as AWS wrote it, onto Azure.",
+  "replication>s3": "Objects put to and deleted from AWS, as Azure has them.",
+  "replication>blob": "Objects put to and deleted from Azure, as AWS has them.",
 };
 
 export const wide: Layout = {
@@ -73,9 +98,13 @@ export const wide: Layout = {
     "lambda>dynamodb": "M878 164 H992", "functions>cosmos": "M878 484 H992",
     "lambda>s3": "M798 132 V76 H992", "functions>blob": "M798 516 V576 H992",
     "events>replication": "M608 320 H718", "replication>conflicts": "M878 320 H992",
-    "replication>dynamodb": "M798 288 V246 H1072 V196", "replication>cosmos": "M798 352 V394 H1072 V452",
+    "replication>dynamodb": "M798 288 V244 H1072 V196", "replication>cosmos": "M798 352 V396 H1072 V452",
+    "replication>s3": "M838 288 V264 H1161 V76 H1152", "replication>blob": "M838 352 V376 H1161 V576 H1152",
   },
-  notes: { "replication>dynamodb": { x: 816, y: 266 }, "replication>cosmos": { x: 816, y: 384 } },
+  notes: {
+    "replication>dynamodb": { x: 812, y: 258 }, "replication>s3": { x: 850, y: 280 },
+    "replication>cosmos": { x: 812, y: 391 }, "replication>blob": { x: 850, y: 370 },
+  },
 };
 
 export const narrow: Layout = {
@@ -100,7 +129,8 @@ export const narrow: Layout = {
     "apigateway>lambda": "M114 258 H126", "apim>functions": "M114 564 H126", "lambda>dynamodb": "M226 258 H238", "functions>cosmos": "M226 564 H238",
     "lambda>s3": "M176 286 V306", "functions>blob": "M176 592 V616",
     "events>replication": "M114 444 H126", "replication>conflicts": "M226 444 H238",
-    "replication>dynamodb": "M176 416 V394 H288 V286", "replication>cosmos": "M176 472 V512 H288 V536",
+    "replication>dynamodb": "M190 416 V394 H288 V286", "replication>cosmos": "M190 472 V511 H288 V536",
+    "replication>s3": "M150 416 V362", "replication>blob": "M150 472 V518 H232 V644 H226",
   },
   notes: { "replication>dynamodb": { x: 284, y: 408, anchor: "end" }, "replication>cosmos": { x: 284, y: 492, anchor: "end" } },
 };

@@ -1,8 +1,9 @@
 // The live view: the picture, what is happening now, and the details of what was picked.
 import { useState } from "preact/hooks";
 import { ago, clock, count, ms, plural, rate, regionName } from "./format";
-import { arrowNames, names, regionOf, what } from "./layout";
-import { arrowStats, boxView, dead, faultsOf, statsOf } from "./model";
+import { arrowNames, crosses, names, regionOf, what } from "./layout";
+import { arrowStats, boxView, crossing, dead, faultsOf, partsTo, statsOf } from "./model";
+import { LagPlot, PartRows } from "./parts";
 import { Picture, PictureTable } from "./picture";
 import { Frame, Stats, Trace, usePoll, useStore } from "./store";
 import { Bar, Steps, summary } from "./timeline";
@@ -120,9 +121,9 @@ function Details({ frame, what: id, onClose }: { frame: Frame; what: string; onC
   return (
     <div class="panel details" data-details={id}>
       <div class="row"><h3>{title}</h3>{v ? <span class={"chip " + v.state}>{v.word}</span> : null}<span class="spacer" /><button class="quiet" aria-label="Close the details" onClick={onClose}>×</button></div>
-      <p class="muted">{arrow ? arrowNames[id] : what[id]}</p>
+      <p class="muted">{arrow ? crosses[id] : what[id]}</p>
       <Figures s={s} />
-      {arrow ? null : <BoxFacts frame={frame} box={id} />}
+      {arrow ? <ArrowFacts frame={frame} arrow={id} /> : <BoxFacts frame={frame} box={id} />}
       {s.last ? <p class="fault">Last error, {clock(s.last.at)}: {s.last.text}</p> : null}
       <Plot range="1h" title="Last hour, a second" series={[{ name: id + " rate", label: "requests", color: "--accent" }, { name: id + " errors", label: "errors", color: "--bad" }]} height={110} />
       {arrow || (v && v.stats && v.stats.total > 0) ? <Traces arrow={arrow ? id : ""} box={arrow ? "" : id} /> : null}
@@ -149,6 +150,23 @@ function BoxFacts({ frame, box }: { frame: Frame; box: string }) {
   if (box === "conflicts") return <p><a href="#conflicts">Open the conflict inspector</a></p>;
   if (box === "replication" || box === "events") return <p><a href="#data">Open the data view</a></p>;
   return null;
+}
+
+/** ArrowFacts is what an arrow carries beside its counters. */
+function ArrowFacts({ frame, arrow }: { frame: Frame; arrow: string }) {
+  const live = frame.live;
+  const sync = crossing(arrow);
+  if (sync) {
+    const parts = partsTo(frame, sync.to, sync.objects);
+    if (parts.length === 0) return <p class="muted">No {sync.objects ? "bucket" : "table"} is replicated.</p>;
+    return <><PartRows parts={parts} />{parts.slice(0, 2).map((p) => <LagPlot key={p.table ?? p.bucket} part={p} height={90} />)}</>;
+  }
+  if (arrow === "events>replication") return <PartRows parts={live.parts ?? []} direction />;
+  if (arrow === "replication>conflicts") return <p><a href="#conflicts">{plural(live.kept, "kept loser")}: open the conflict inspector</a></p>;
+  if (arrow === "cloudwatch>health" || arrow === "monitor>health") return <BoxFacts frame={frame} box={arrow.split(">")[0]} />;
+  if (arrow === "request>routing" || arrow === "routing>health") return <dl class="facts"><dt>Zone</dt><dd>{live.zone}</dd><dt>Answers by</dt><dd>plan {live.published.version}, TTL {live.ttl_seconds} s</dd></dl>;
+  const region = regionOf[arrow.split(">")[1]] ?? (arrow === "health>primary" ? "aws" : "azure");
+  return <dl class="facts"><dt>{regionName(region)}</dt><dd>{live.regions[region]?.health}{live.plan.active === region ? ", serves" : ", stands by"}</dd><dt>Endpoint</dt><dd class="mono">{live.regions[region]?.gateway}</dd></dl>;
 }
 
 function Traces({ arrow, box }: { arrow: string; box: string }) {

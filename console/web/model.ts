@@ -107,10 +107,27 @@ export function describeArrow(f: Frame, arrow: string): string {
   return `${names[from]} to ${names[to]}, ${arrowNames[arrow]}: ${rate(s.rate)}, ${count(s.total)} in all`;
 }
 
-/** lagTo is the lag of replication towards a region. */
-export function lagTo(f: Frame, to: string): string {
-  const d = (f.live.directions ?? []).find((x: any) => x.from !== to);
-  if (!d) return "";
-  if (!d.known) return "lag unknown";
-  return d.p50_ms !== null ? `lag ${ms(d.p50_ms)} · p99 ${ms(d.p99_ms)}` : `lag ${ms(d.lag_ms)}`;
+/** partsTo are the directions of tables (items) or buckets (objects) towards a region. */
+export const partsTo = (f: Frame, to: string, objects: boolean): any[] => (f.live.parts ?? []).filter((p: any) => p.from !== to && !!p.bucket === objects);
+
+/** partName is a table's or a bucket's. */
+export const partName = (p: any): string => p.table || p.bucket;
+
+/** crossing is what a sync arrow carries, and where to. */
+export function crossing(arrow: string): { to: string; objects: boolean } | null {
+  const box = arrow.split(">")[1];
+  if (!arrow.startsWith("replication>") || !regionOf[box]) return null;
+  return { to: regionOf[box], objects: box === "s3" || box === "blob" };
+}
+
+/** lagOn is the lag of what a sync arrow carries: of the tables, or of the buckets that are furthest behind. */
+export function lagOn(f: Frame, arrow: string): string {
+  const c = crossing(arrow);
+  const d = c && (f.live.directions ?? []).find((x: any) => x.from !== c.to);
+  if (!c || !d) return "";
+  const parts = partsTo(f, c.to, c.objects);
+  if (parts.length === 0) return "";
+  if (parts.some((p) => !p.known)) return "lag unknown";
+  if (!c.objects && d.p50_ms !== null) return `lag ${ms(d.p50_ms)} · p99 ${ms(d.p99_ms)}`;
+  return `${c.objects ? "objects " : "lag "}${ms(Math.max(...parts.map((p) => p.lag_ms ?? 0)))}`;
 }

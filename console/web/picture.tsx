@@ -1,9 +1,9 @@
-// The picture: eighteen boxes, eighteen arrows, moving dots, and the same as a table.
+// The picture: eighteen boxes, twenty arrows, moving dots, and the same as a table.
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { startDots } from "./dots";
 import { count, ms, rate } from "./format";
 import { arrowNames, Layout, names, narrow, regionOf, wide } from "./layout";
-import { arrowStats, boxView, describeArrow, describeBox, lagTo } from "./model";
+import { arrowStats, boxView, describeArrow, describeBox, lagOn } from "./model";
 import { useMedia } from "./media";
 import { Frame } from "./store";
 
@@ -59,7 +59,7 @@ function ArrowShape({ frame, arrow, layout, selected, onSelect }: { frame: Frame
     <g class={`arrow ${state} ${selected ? "selected" : ""}`} role="button" tabIndex={0} aria-label={describeArrow(frame, arrow)} onClick={pick} onKeyDown={open(pick)}>
       <path d={layout.arrows[arrow]} class="hit" />
       <path d={layout.arrows[arrow]} class="line" data-arrow={arrow} marker-end="url(#head)" />
-      {note ? <text x={note.x} y={note.y} class="note" text-anchor={note.anchor ?? "start"}>{lagTo(frame, arrow.endsWith("dynamodb") ? "aws" : "azure")}</text> : null}
+      {note ? <text x={note.x} y={note.y} class="note" text-anchor={note.anchor ?? "start"}>{lagOn(frame, arrow)}</text> : null}
     </g>
   );
 }

@@ -32,7 +32,7 @@ const (
 	Conflicts   Box = "conflicts"
 )
 
-// Arrow is one of the picture's eighteen arrows: "from>to".
+// Arrow is one of the picture's twenty arrows: "from>to".
 type Arrow = string
 
 // The arrows.
@@ -55,6 +55,8 @@ const (
 	ReplicationJudged Arrow = "replication>conflicts"
 	ReplicationAWS    Arrow = "replication>dynamodb"
 	ReplicationAzure  Arrow = "replication>cosmos"
+	ReplicationS3     Arrow = "replication>s3"
+	ReplicationBlob   Arrow = "replication>blob"
 )
 
 // Boxes lists all boxes.
@@ -71,6 +73,7 @@ func Arrows() []Arrow {
 		RequestRouting, RoutingHealth, HealthPrimary, HealthFailover, PrimaryGateway, FailoverGateway,
 		GatewayLambda, GatewayFunctions, LambdaTable, FunctionsTable, LambdaBucket, FunctionsBucket,
 		CloudWatchHealth, MonitorHealth, EventsReplication, ReplicationJudged, ReplicationAWS, ReplicationAzure,
+		ReplicationS3, ReplicationBlob,
 	}
 }
 

@@ -160,6 +160,58 @@ func (b Objects) Delete(ctx context.Context, name, ifMatch string) error {
 	return err
 }
 
+// Copies counts the objects that replication puts and deletes, and no reads: one that crosses in parts is one crossing.
+type Copies struct {
+	cloud.PartBucket
+	Recorder *Recorder
+	Arrow    Arrow
+}
+
+// Put implements cloud.Bucket.
+func (b Copies) Put(
+	ctx context.Context, name string, body io.Reader, size int64, o cloud.PutOptions,
+) (cloud.ObjectInfo, error) {
+	ctx, end := b.Recorder.Span(ctx, b.Arrow)
+	info, err := b.PartBucket.Put(ctx, name, body, size, o)
+	end(err)
+	return info, err
+}
+
+// Complete implements cloud.PartBucket.
+func (b Copies) Complete(
+	ctx context.Context, name, upload string, parts []cloud.Part, o cloud.PutOptions,
+) (cloud.ObjectInfo, error) {
+	ctx, end := b.Recorder.Span(ctx, b.Arrow)
+	info, err := b.PartBucket.Complete(ctx, name, upload, parts, o)
+	end(err)
+	return info, err
+}
+
+// Delete implements cloud.Bucket.
+func (b Copies) Delete(ctx context.Context, name, ifMatch string) error {
+	ctx, end := b.Recorder.Span(ctx, b.Arrow)
+	err := b.PartBucket.Delete(ctx, name, ifMatch)
+	end(err)
+	return err
+}
+
+// Notices counts what a bucket's queue tells.
+type Notices struct {
+	cloud.ObjectEvents
+	Recorder *Recorder
+}
+
+// Receive implements cloud.ObjectEvents.
+func (n Notices) Receive(ctx context.Context, wait time.Duration) ([]cloud.ObjectEvent, error) {
+	list, err := n.ObjectEvents.Receive(ctx, wait)
+	if isFailure(err) {
+		n.Recorder.Observe(EventsReplication, -1, err)
+		return list, err
+	}
+	n.Recorder.Count(EventsReplication, uint64(len(list)), 0)
+	return list, err
+}
+
 // Alarms counts the questions to a region's own monitor.
 type Alarms struct {
 	cloud.Monitor

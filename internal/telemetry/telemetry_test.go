@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,10 +15,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/cloud"
 )
 
-func TestThePictureHasEighteenBoxesAndEighteenArrowsBetweenThem(t *testing.T) {
-	if len(Boxes()) != 18 || len(Arrows()) != 18 {
+func TestThePictureHasEighteenBoxesAndTwentyArrowsBetweenThem(t *testing.T) {
+	if len(Boxes()) != 18 || len(Arrows()) != 20 {
 		t.Fatalf("%d boxes, %d arrows", len(Boxes()), len(Arrows()))
 	}
 	known := map[string]bool{}
@@ -224,5 +226,39 @@ func TestMetricsNameBoxesAndArrows(t *testing.T) {
 	}
 	if len(families) != 3 {
 		t.Errorf("%d families: %v", len(families), families)
+	}
+}
+
+// fakeBucket answers every write with the same outcome.
+type fakeBucket struct {
+	cloud.PartBucket
+	err error
+}
+
+func (b fakeBucket) Put(context.Context, string, io.Reader, int64, cloud.PutOptions) (cloud.ObjectInfo, error) {
+	return cloud.ObjectInfo{}, b.err
+}
+
+func (b fakeBucket) Complete(context.Context, string, string, []cloud.Part, cloud.PutOptions) (cloud.ObjectInfo, error) {
+	return cloud.ObjectInfo{}, b.err
+}
+
+func (b fakeBucket) Delete(context.Context, string, string) error { return b.err }
+
+func (b fakeBucket) Head(context.Context, string) (cloud.ObjectInfo, error) {
+	return cloud.ObjectInfo{}, b.err
+}
+
+func TestEachObjectThatReplicationWritesCrossesOnce(t *testing.T) {
+	r := New("test", time.Now)
+	for _, err := range []error{nil, proa.ErrConflict, proa.ErrUnavailable} {
+		b := Copies{PartBucket: fakeBucket{err: err}, Recorder: r, Arrow: ReplicationBlob}
+		_, _ = b.Put(t.Context(), "a", strings.NewReader(""), 0, cloud.PutOptions{})
+		_, _ = b.Complete(t.Context(), "a", "u", nil, cloud.PutOptions{})
+		_ = b.Delete(t.Context(), "a", "")
+		_, _ = b.Head(t.Context(), "a")
+	}
+	if c := r.Report().Cells[ReplicationBlob]; c.Requests != 9 || c.Errors != 3 {
+		t.Errorf("9 writes, 3 of them failed, are counted as %d and %d", c.Requests, c.Errors)
 	}
 }

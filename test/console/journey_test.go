@@ -32,11 +32,12 @@ func TestJourney(t *testing.T) {
 }
 
 func looksAround(b *browser) {
-	b.until(15*time.Second, "the picture", `document.querySelectorAll("[data-box]").length === 18 && document.querySelectorAll("[data-arrow]").length === 18`)
+	b.until(15*time.Second, "the picture", `document.querySelectorAll("[data-box]").length === 18 && document.querySelectorAll("[data-arrow]").length === 20`)
 	b.says(10*time.Second, "header", "Traffic → AWS")
 	b.says(20*time.Second, "header", "both sides equal")
 	b.says(10*time.Second, `[data-panel="now"]`, "All is well")
 	b.until(15*time.Second, "requests are counted", `/[1-9].*\/s/.test(document.querySelector("[data-box=lambda]").getAttribute("aria-label"))`)
+	b.until(15*time.Second, "objects cross", `/[1-9][0-9]* in all/.test(document.querySelector('[data-arrow="replication>blob"]').parentElement.getAttribute("aria-label"))`)
 	b.until(15*time.Second, "dots move", `document.querySelectorAll(".dot").length > 3`)
 	b.shot("1-well")
 
@@ -50,7 +51,7 @@ func looksAround(b *browser) {
 	b.click(`[data-details] button[aria-label="Close the details"]`)
 	b.click(`.under button`)
 	b.says(5*time.Second, "caption", "Arrows")
-	b.until(5*time.Second, "tables", `document.querySelectorAll(".tables tbody tr").length === 36`)
+	b.until(5*time.Second, "tables", `document.querySelectorAll(".tables tbody tr").length === 38`)
 	b.shot("3-tables")
 	b.click(`.under button`)
 }

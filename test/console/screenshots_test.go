@@ -47,7 +47,7 @@ func TestScreenshots(t *testing.T) {
 	b.says(10*time.Second, ".incident", "Both sides equal")
 	picture(b, dir, "timeline", 900)
 	b.view("data")
-	b.until(10*time.Second, "plots", `document.querySelectorAll(".plot canvas").length === 4`)
+	b.until(10*time.Second, "plots", `document.querySelectorAll(".plot canvas").length === 6`)
 	picture(b, dir, "data", 900)
 }
 
