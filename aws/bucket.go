@@ -17,6 +17,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/internal/transfer"
 )
 
 // Bucket is one S3 bucket as a cloud.Bucket.
@@ -94,15 +95,14 @@ func (b *Bucket) Head(ctx context.Context, name string) (cloud.ObjectInfo, error
 // Get opens one object. The SDK verifies the body against the stored checksum as it is read, and a body that stands still for the
 // configured time-out fails.
 func (b *Bucket) Get(ctx context.Context, name string) (cloud.ObjectInfo, io.ReadCloser, error) {
-	ctx, progress := newWatch(ctx, b.config.timeout())
+	ctx, progress := transfer.New(ctx, b.config.timeout())
 	out, err := b.s3.GetObject(ctx, &s3.GetObjectInput{
 		Bucket: &b.name, Key: &name, ChecksumMode: types.ChecksumModeEnabled,
 	})
 	if err != nil {
-		progress.stop()
+		progress.Stop()
 		return cloud.ObjectInfo{}, nil, b.fail("get object", name, err)
 	}
-	progress.pause()
 	info := cloud.ObjectInfo{
 		Name: name, Size: sdk.ToInt64(out.ContentLength), ETag: sdk.ToString(out.ETag),
 		VersionID: versionID(out.VersionId), ContentType: sdk.ToString(out.ContentType),
@@ -112,9 +112,7 @@ func (b *Bucket) Get(ctx context.Context, name string) (cloud.ObjectInfo, io.Rea
 		Metadata: decodeMetadata(out.Metadata), LastModified: sdk.ToTime(out.LastModified),
 	}
 	info.CRC64, info.HasCRC64 = decodeCRC(out.ChecksumCRC64NVME, out.ChecksumType)
-	return info, &body{ReadCloser: out.Body, watch: progress, fail: func(err error) error {
-		return b.fail("get object", name, err)
-	}}, nil
+	return info, progress.Body(out.Body, func(err error) error { return b.fail("get object", name, err) }), nil
 }
 
 // Delete removes the current object; on a versioned bucket its versions stay.

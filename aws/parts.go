@@ -14,6 +14,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/internal/transfer"
 )
 
 var _ cloud.PartBucket = (*Bucket)(nil)
@@ -22,19 +23,16 @@ var _ cloud.PartBucket = (*Bucket)(nil)
 func (b *Bucket) GetRange(
 	ctx context.Context, name, etag string, offset, length int64,
 ) (io.ReadCloser, error) {
-	ctx, progress := newWatch(ctx, b.config.timeout())
+	ctx, progress := transfer.New(ctx, b.config.timeout())
 	out, err := b.s3.GetObject(ctx, &s3.GetObjectInput{
 		Bucket: &b.name, Key: &name, IfMatch: &etag,
 		Range: sdk.String(fmt.Sprintf("bytes=%d-%d", offset, offset+length-1)),
 	})
 	if err != nil {
-		progress.stop()
+		progress.Stop()
 		return nil, b.fail("get a range", name, err)
 	}
-	progress.pause()
-	return &body{ReadCloser: out.Body, watch: progress, fail: func(err error) error {
-		return b.fail("get a range", name, err)
-	}}, nil
+	return progress.Body(out.Body, func(err error) error { return b.fail("get a range", name, err) }), nil
 }
 
 // Begin creates a multipart upload, whose id is S3's.
@@ -74,8 +72,8 @@ func (b *Bucket) PutPart(
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return cloud.Part{}, fmt.Errorf("read part %d of %s again: %w", number, name, err)
 	}
-	ctx, progress := newWatch(ctx, b.config.timeout()+time.Duration(size>>18)*time.Second)
-	defer progress.stop()
+	ctx, progress := transfer.New(ctx, b.config.timeout()+time.Duration(size>>18)*time.Second)
+	defer progress.Stop()
 	n := int32(number)
 	out, err := b.s3.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: &b.name, Key: &name, UploadId: &upload, PartNumber: &n, Body: body, ContentLength: &size,

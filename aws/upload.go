@@ -14,6 +14,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/internal/transfer"
 )
 
 // An upload holds one part in memory, since the SDK refuses a body over plain HTTP that it cannot rewind. Objects up to one part are
@@ -67,8 +68,8 @@ func (u *upload) run(ctx context.Context) (cloud.ObjectInfo, error) {
 	}
 	crc := cloud.NewCRC64()
 	crc.Write(content)
-	ctx, progress := newWatch(ctx, u.patience())
-	defer progress.stop()
+	ctx, progress := transfer.New(ctx, u.patience())
+	defer progress.Stop()
 	ifMatch, ifNoneMatch := conditions(u.options)
 	out, err := u.s3.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &u.Bucket.name, Key: &u.name, Body: bytes.NewReader(content), ContentLength: &u.size,
@@ -182,8 +183,8 @@ func (u *upload) complete(
 	ctx context.Context, id *string, done []types.CompletedPart, crc uint64,
 ) (cloud.ObjectInfo, error) {
 	ifMatch, ifNoneMatch := conditions(u.options)
-	ctx, progress := newWatch(ctx, u.patience())
-	defer progress.stop()
+	ctx, progress := transfer.New(ctx, u.patience())
+	defer progress.Stop()
 	out, err := u.s3.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: &u.Bucket.name, Key: &u.name, UploadId: id,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
@@ -197,8 +198,8 @@ func (u *upload) complete(
 }
 
 func (u *upload) sendPart(ctx context.Context, id *string, n int32, content []byte) (types.CompletedPart, error) {
-	ctx, progress := newWatch(ctx, u.patience())
-	defer progress.stop()
+	ctx, progress := transfer.New(ctx, u.patience())
+	defer progress.Stop()
 	crc := cloud.NewCRC64()
 	crc.Write(content)
 	sum := sdk.String(encodeCRC(crc.Sum64()))

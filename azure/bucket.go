@@ -19,6 +19,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/internal/transfer"
 )
 
 // Bucket is one Blob container as a cloud.Bucket of block blobs. Blob storage keeps no CRC-64 of a blob: the driver keeps one in the metadata of
@@ -197,24 +198,21 @@ func describe(
 
 // Get opens one blob. A body that stands still for the configured time-out fails.
 func (b *Bucket) Get(ctx context.Context, name string) (cloud.ObjectInfo, io.ReadCloser, error) {
-	ctx, progress := newWatch(ctx, b.config.timeout())
+	ctx, progress := transfer.New(ctx, b.config.timeout())
 	out, err := b.container.NewBlobClient(name).DownloadStream(ctx, nil)
 	if err == nil && out.Body == nil { // azblob answers 304 so
 		err = fmt.Errorf("no body: %w", proa.ErrUnavailable)
 	}
 	if err != nil {
-		progress.stop()
+		progress.Stop()
 		return cloud.ObjectInfo{}, nil, b.fail("get object", name, err)
 	}
-	progress.pause()
 	info := describe(name, deref(out.ContentLength), out.ETag, out.VersionID, out.ContentType, out.LastModified,
 		out.Metadata)
 	info.Headers = headers(
 		out.CacheControl, out.ContentDisposition, out.ContentEncoding, out.ContentLanguage,
 	)
-	return info, &body{ReadCloser: out.Body, watch: progress, fail: func(err error) error {
-		return b.fail("get object", name, err)
-	}}, nil
+	return info, progress.Body(out.Body, func(err error) error { return b.fail("get object", name, err) }), nil
 }
 
 // Delete removes the blob, its snapshots included.

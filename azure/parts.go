@@ -16,6 +16,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/internal/transfer"
 )
 
 var _ cloud.PartBucket = (*Bucket)(nil)
@@ -24,7 +25,7 @@ var _ cloud.PartBucket = (*Bucket)(nil)
 func (b *Bucket) GetRange(
 	ctx context.Context, name, etag string, offset, length int64,
 ) (io.ReadCloser, error) {
-	ctx, progress := newWatch(ctx, b.config.timeout())
+	ctx, progress := transfer.New(ctx, b.config.timeout())
 	out, err := b.container.NewBlobClient(name).DownloadStream(ctx, &blob.DownloadStreamOptions{
 		Range:            blob.HTTPRange{Offset: offset, Count: length},
 		AccessConditions: conditions(cloud.PutOptions{IfMatch: etag}),
@@ -33,13 +34,10 @@ func (b *Bucket) GetRange(
 		err = fmt.Errorf("no body: %w", proa.ErrUnavailable)
 	}
 	if err != nil {
-		progress.stop()
+		progress.Stop()
 		return nil, b.fail("get a range", name, err)
 	}
-	progress.pause()
-	return &body{ReadCloser: out.Body, watch: progress, fail: func(err error) error {
-		return b.fail("get a range", name, err)
-	}}, nil
+	return progress.Body(out.Body, func(err error) error { return b.fail("get a range", name, err) }), nil
 }
 
 // Begin names an upload: Blob storage has no call for it. The blocks' ids begin with the name.
@@ -57,8 +55,8 @@ const readTwice = 64 << 20
 func (b *Bucket) PutPart(
 	ctx context.Context, name, upload string, number int, body io.ReadSeeker, size int64,
 ) (cloud.Part, error) {
-	ctx, progress := newWatch(ctx, b.config.timeout()+time.Duration(size>>18)*time.Second)
-	defer progress.stop()
+	ctx, progress := transfer.New(ctx, b.config.timeout()+time.Duration(size>>18)*time.Second)
+	defer progress.Stop()
 	sent := &summed{ReadSeeker: body, crc: cloud.NewCRC64()}
 	var o blockblob.StageBlockOptions
 	if size <= readTwice {

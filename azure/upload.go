@@ -16,6 +16,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/internal/transfer"
 )
 
 // An upload holds one block in memory. Blobs up to one block are one Put Blob; larger ones are blocks, of at most 50,000, and a
@@ -70,8 +71,8 @@ func (u *upload) run(ctx context.Context) (cloud.ObjectInfo, error) {
 	}
 	crc := cloud.NewCRC64()
 	crc.Write(content)
-	ctx, progress := newWatch(ctx, u.patience())
-	defer progress.stop()
+	ctx, progress := transfer.New(ctx, u.patience())
+	defer progress.Stop()
 	out, err := u.blob.Upload(ctx, streaming.NopCloser(bytes.NewReader(content)), &blockblob.UploadOptions{
 		Metadata: encodeMetadata(u.options.Metadata, crc.Sum64()), HTTPHeaders: blobHeaders(u.options),
 		TransactionalValidation: blob.TransferValidationTypeCRC64(crc.Sum64()),
@@ -163,8 +164,8 @@ func (u *upload) blocks(ctx context.Context) (cloud.ObjectInfo, error) {
 func (u *upload) commit(
 	ctx context.Context, ids []string, crc uint64,
 ) (cloud.ObjectInfo, error) {
-	ctx, progress := newWatch(ctx, u.patience())
-	defer progress.stop()
+	ctx, progress := transfer.New(ctx, u.patience())
+	defer progress.Stop()
 	out, err := u.blob.CommitBlockList(ctx, ids, &blockblob.CommitBlockListOptions{
 		Metadata: encodeMetadata(u.options.Metadata, crc), HTTPHeaders: blobHeaders(u.options),
 		AccessConditions: conditions(u.options),
@@ -181,8 +182,8 @@ func blockID(upload string, n int) string {
 }
 
 func (u *upload) stage(ctx context.Context, id string, content []byte) error {
-	ctx, progress := newWatch(ctx, u.patience())
-	defer progress.stop()
+	ctx, progress := transfer.New(ctx, u.patience())
+	defer progress.Stop()
 	crc := cloud.NewCRC64()
 	crc.Write(content)
 	_, err := u.blob.StageBlock(ctx, id, streaming.NopCloser(bytes.NewReader(content)), &blockblob.StageBlockOptions{
