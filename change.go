@@ -10,7 +10,8 @@ import (
 type Image struct {
 	Item     Item      `json:"item,omitempty"`     // content with its key attributes and without the envelope; nil: nothing stored
 	Envelope *Envelope `json:"envelope,omitempty"` // nil: none stored, or one that cannot be read (Malformed)
-	// Malformed is why the stored envelope could not be read, "" where it could or there is none.
+	// Malformed is why what is stored must not be judged, such as an envelope that cannot be read or text that is no
+	// Unicode; "" for all else.
 	Malformed string `json:"malformed,omitempty"`
 }
 

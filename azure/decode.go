@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/strictjson"
 )
 
 // document is one Cosmos document taken apart.
@@ -36,6 +37,9 @@ func parseDocument(s proa.Schema, text []byte) (document, error) {
 	}
 	d.lsn, _ = raw["_lsn"].(json.Number)
 	d.image = imageOf(s, d.key, raw)
+	if d.image.Malformed == "" && !strictjson.IsUnicode(text) {
+		d.image.Malformed = "text: not UTF-8, or half of a surrogate pair, which no other store holds"
+	}
 	return d, nil
 }
 

@@ -192,6 +192,17 @@ func TestForeignDocumentsAreReadAsTheyAre(t *testing.T) {
 	}
 }
 
+// The decoder puts U+FFFD in the place of what is no Unicode: such a document must not be taken for what its writer meant.
+func TestTextThatIsNoUnicodeIsNotJudged(t *testing.T) {
+	s := proa.Schema{Table: "orders", HashName: "id", HashKind: proa.KindS}
+	for text, ok := range map[string]bool{`\ud83d\ude00`: true, `\ufffd`: true, `\ud83d`: false, "\xff": false} {
+		d, err := parseDocument(s, []byte(`{"id":"o-1","v":"`+text+`"}`))
+		if err != nil || (d.image.Malformed == "") != ok {
+			t.Errorf("%q: %q, %v", text, d.image.Malformed, err)
+		}
+	}
+}
+
 func TestForeignPartialUpdateKeepsTheOtherTypes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := proa.Schema{Table: "t", HashName: "id", HashKind: proa.KindS}

@@ -127,7 +127,7 @@ func (o *PreflightOptions) side(ctx context.Context, t Table, from proa.Region, 
 // uncrossable says why a row cannot cross, "" when it can.
 func uncrossable(row *cloud.Row, target checker, rules *residency.Rules) string {
 	if row.Image.Malformed != "" {
-		return "malformed envelope: " + row.Image.Malformed
+		return "malformed: " + row.Image.Malformed
 	}
 	if target == nil || row.Image.Tombstone() || !row.Image.Exists() {
 		return ""

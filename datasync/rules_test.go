@@ -262,7 +262,7 @@ func TestAPoisonedKeyIsShownWholeAndRetried(t *testing.T) {
 		t.Fatal("it was applied")
 	}
 	one, err := w.s.QuarantinedKey(key("k"))
-	if err != nil || !strings.HasPrefix(one.Reason, "malformed envelope") {
+	if err != nil || !strings.HasPrefix(one.Reason, "malformed: envelope") {
 		t.Errorf("%+v, %v", one, err)
 	}
 	if n, err := w.s.RetryAll("orders"); err != nil || n != 2 {

@@ -13,14 +13,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/strictjson"
 )
 
 // FromJSON reads a JSON object as an item: strings, numbers, booleans, null, arrays and objects become S, N, BOOL, NULL, L and M. Numbers are
-// exact up to 38 digits and lose only trailing zeros. Text that is not UTF-8 is refused: the decoder would put U+FFFD in its place. Errors
-// wrap proa.ErrInvalid and say where.
+// exact up to 38 digits and lose only trailing zeros. Text that is not UTF-8, or escapes half of a surrogate pair alone, is refused: the decoder
+// would put U+FFFD in its place. Errors wrap proa.ErrInvalid and say where.
 func FromJSON(text []byte) (proa.Item, error) {
-	if !utf8.Valid(text) {
-		return nil, fmt.Errorf("malformed JSON: not UTF-8: %w", proa.ErrInvalid)
+	if !strictjson.IsUnicode(text) {
+		return nil, fmt.Errorf("malformed JSON: not UTF-8, or half of a surrogate pair: %w", proa.ErrInvalid)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()

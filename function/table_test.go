@@ -343,6 +343,7 @@ func TestJSONNumbersAreExact(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	for _, bad := range []string{
+		`{"a":"\ud83d"}`,
 		``, `[]`, `null`, `{`, `{} {}`, `{}}`, `{}]`, `{"a":"` + "\xff" + `"}`, `{"a":1e400}`, `{"a":1234567890123456789012345678901234567890.5}`,
 		`{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
 	} {

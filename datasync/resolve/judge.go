@@ -497,7 +497,7 @@ func (m *machine) poisonous(c proa.Change, fits bool) string {
 	limit := hlc.At(m.now.Add(m.MaxFuture))
 	switch {
 	case c.New.Malformed != "":
-		return "malformed envelope: " + c.New.Malformed
+		return "malformed: " + c.New.Malformed
 	case hlc.At(c.Time) > limit:
 		return "event from the future: " + c.Time.UTC().Format(time.RFC3339)
 	case fits && c.New.Envelope.Version.Time > limit:

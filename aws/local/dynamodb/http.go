@@ -1,7 +1,6 @@
 package dynamodb
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/json"
@@ -12,10 +11,9 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/proa-cloud/proa/aws/local/wire"
+	"github.com/proa-cloud/proa/internal/strictjson"
 )
 
 // maxBody is past the vendor's largest request (BatchWriteItem's 16 MB) with room for JSON's
@@ -222,7 +220,7 @@ func (e *apiError) body() []byte {
 // encoding/json would put U+FFFD in the place of text that is no Unicode, so that another item were written than the one that was
 // sent: such requests are refused.
 func decodeRequest(body []byte, into any) error {
-	if !isUnicode(body) {
+	if !strictjson.IsUnicode(body) {
 		return &apiError{kind: nsCoral + "SerializationException"}
 	}
 	err := json.Unmarshal(wire.Exact(body, into), into)
@@ -255,42 +253,4 @@ func requestID() string {
 	var b [32]byte
 	rand.Read(b[:])
 	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:])
-}
-
-// isUnicode reports whether a JSON text is UTF-8 and escapes no half of a surrogate pair alone.
-func isUnicode(body []byte) bool {
-	if !utf8.Valid(body) {
-		return false
-	}
-	for rest := body; ; {
-		i := bytes.IndexByte(rest, '\\')
-		if i < 0 || i+1 >= len(rest) {
-			return true
-		}
-		unit := codeUnit(rest[i:])
-		if unit < 0 { // another escape, or none at all: the decoder's business
-			rest = rest[i+2:]
-			continue
-		}
-		rest = rest[i+6:]
-		if !utf16.IsSurrogate(unit) {
-			continue
-		}
-		if utf16.DecodeRune(unit, codeUnit(rest)) == utf8.RuneError {
-			return false
-		}
-		rest = rest[6:]
-	}
-}
-
-// codeUnit is the UTF-16 code unit of an escape \uXXXX at the beginning of a text, -1 where there is none.
-func codeUnit(text []byte) rune {
-	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
-		return -1
-	}
-	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
-	if err != nil {
-		return -1
-	}
-	return rune(n)
 }
