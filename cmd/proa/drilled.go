@@ -267,19 +267,41 @@ func (d *drilled) Unreplicated(ctx context.Context, r proa.Region) ([]string, er
 	return ids, nil
 }
 
-// Conflicts asks the node for the journal since a moment.
+// silenceLimit bounds how long the list of conflicts waits for a node that does not answer: one that was killed is being restarted.
+const silenceLimit = 30 * time.Second
+
+// Conflicts asks all nodes for their journals since a moment. Without one of them the list is not the whole, so it asks again.
 func (d *drilled) Conflicts(ctx context.Context, since time.Time) ([]drill.Conflict, error) {
+	ctx, cancel := context.WithTimeout(ctx, silenceLimit)
+	defer cancel()
 	q := url.Values{"since": {since.Format(time.RFC3339Nano)}, "limit": {"100000"}}
-	var list node.ConflictsReply
-	if err := d.Client.Node(ctx, http.MethodGet, "/v1/conflicts?"+q.Encode(), nil, &list); err != nil {
-		return nil, err
+	for {
+		var list node.ConflictsReply
+		if err := d.Client.Node(ctx, http.MethodGet, "/v1/conflicts?"+q.Encode(), nil, &list); err != nil {
+			return nil, err
+		}
+		if len(list.Silent) == 0 {
+			return conflictsOf(list), nil
+		}
+		select {
+		case <-ctx.Done():
+			s := list.Silent[0]
+			return nil, &proa.Error{
+				Op: "list the conflicts", Err: fmt.Errorf("%s does not answer: %s: %w", s.Node, s.Why, proa.ErrUnavailable),
+				Hint: "those that it decided are in its journal alone; see `proa status`",
+			}
+		case <-time.After(250 * time.Millisecond):
+		}
 	}
+}
+
+func conflictsOf(list node.ConflictsReply) []drill.Conflict {
 	var found []drill.Conflict
 	for i := range list.Conflicts {
 		c := &list.Conflicts[i]
 		found = append(found, drill.Conflict{ID: c.ID, Key: c.Key["id"].Str, Winner: c.Winner.Region, Loser: c.Loser.Region, Reason: c.Reason})
 	}
-	return found, nil
+	return found
 }
 
 // Verify asks the node to compare both sides, whole: digests tell of a moment ago.
