@@ -214,6 +214,8 @@ type Traffic struct {
 	Rules []SafetyRule `yaml:"rules,omitempty"`
 	// Endpoints are further places for policies.
 	Endpoints []Endpoint `yaml:"endpoints,omitempty"`
+	// Geo says where clients are, for policies that ask for places.
+	Geo Geo `yaml:"geo,omitempty"`
 	// Records are names with routing policies.
 	Records []Record `yaml:"records,omitempty"`
 	// HoldDown is how long the primary must have been healthy before traffic returns to it.

@@ -25,6 +25,13 @@ type Change struct {
 var live = []string{
 	"primary", "traffic.failback", "traffic.hold_down", "traffic.max_switches_per_hour",
 	"objectives.rto", "objectives.rpo", "objectives.lag", "objectives.dwell",
+	"traffic.records", "traffic.endpoints",
+}
+
+// isLive reports whether a running node takes a change of a field, or of the list that it is in.
+func isLive(path string) bool {
+	list, _, _ := strings.Cut(path, "[")
+	return slices.Contains(live, path) || slices.Contains(live, list)
 }
 
 // Diff lists what changed from a to b, in the order of the file.
@@ -39,7 +46,7 @@ func diff(list *[]Change, path string, a, b reflect.Value) {
 		return
 	}
 	leaf := func() {
-		*list = append(*list, Change{Path: path, Old: show(a), New: show(b), Live: slices.Contains(live, path)})
+		*list = append(*list, Change{Path: path, Old: show(a), New: show(b), Live: isLive(path)})
 	}
 	if !a.IsValid() || !b.IsValid() {
 		leaf()

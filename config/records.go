@@ -50,9 +50,10 @@ type Route struct {
 	Multivalue []Route `yaml:"multivalue,omitempty"`
 	// Weighted takes one by chance; a client's network keeps its own.
 	Weighted *Weighted `yaml:"weighted,omitempty"`
-	// Subnet chooses by the client's network, Latency by round-trip times from there.
-	Subnet  *Match `yaml:"subnet,omitempty"`
-	Latency *Match `yaml:"latency,omitempty"`
+	// Subnet chooses by the client's network, Geographic by its place, Latency by round-trip times.
+	Subnet     *Match `yaml:"subnet,omitempty"`
+	Geographic *Match `yaml:"geographic,omitempty"`
+	Latency    *Match `yaml:"latency,omitempty"`
 }
 
 // Weighted is a choice by chance.
@@ -74,16 +75,6 @@ type Match struct {
 	Branches []Branch `yaml:"branches"`
 	// Default is for all other clients, and for those whose branch has nothing up.
 	Default *Route `yaml:"default,omitempty"`
-}
-
-// Branch is one of a Match.
-type Branch struct {
-	// Networks are those of the clients.
-	Networks []string `yaml:"networks"`
-	// To is where they are sent, in a subnet policy.
-	To Route `yaml:"to,omitempty"`
-	// RTT is how far each endpoint is from them, in a latency policy: the nearest that is up is taken.
-	RTT map[string]Duration `yaml:"rtt,omitempty"`
 }
 
 // SafetyRule refuses planned moves and failbacks, and failovers where it says so.
@@ -110,11 +101,12 @@ func (r *Route) UnmarshalYAML(node ast.Node) error {
 // IsZero reports whether no policy was given.
 func (r Route) IsZero() bool {
 	return r.Endpoint == "" && r.Failover == nil && r.Multivalue == nil && r.Weighted == nil &&
-		r.Subnet == nil && r.Latency == nil
+		r.Subnet == nil && r.Geographic == nil && r.Latency == nil
 }
 
-// Compile compiles the record's policy. Errors wrap proa.ErrInvalidConfig.
-func (c Config) Compile(r Record) (*policy.Policy, error) {
+// Compile compiles the record's policy; places may be nil where it asks for none. Errors wrap
+// proa.ErrInvalidConfig.
+func (c Config) Compile(r Record, places Places) (*policy.Policy, error) {
 	p := policy.Config{WhenDown: policy.WhenDown(r.WhenAllDown)}
 	for region, g := range map[proa.Region]Gateway{
 		proa.AWS: c.Regions.AWS.Gateway, proa.Azure: c.Regions.Azure.Gateway,
@@ -141,7 +133,7 @@ func (c Config) Compile(r Record) (*policy.Policy, error) {
 	if r.Policy.IsZero() {
 		r.Policy.Endpoint = policy.Active
 	}
-	if p.Root, err = r.Policy.node(); err != nil {
+	if p.Root, err = r.Policy.node(scope{places, c.vantages()}); err != nil {
 		return nil, err
 	}
 	return policy.Compile(p)
@@ -159,14 +151,14 @@ func parseAddresses(texts []string) ([]netip.Addr, error) {
 	return list, nil
 }
 
-func (r Route) node() (policy.Node, error) {
+func (r Route) node(in scope) (policy.Node, error) {
 	n := policy.Node{Endpoint: r.Endpoint}
 	for _, part := range []struct {
 		from []Route
 		to   *[]policy.Node
 	}{{r.Failover, &n.Failover}, {r.Multivalue, &n.Multivalue}} {
 		for _, inner := range part.from {
-			child, err := inner.node()
+			child, err := inner.node(in)
 			if err != nil {
 				return n, err
 			}
@@ -176,7 +168,7 @@ func (r Route) node() (policy.Node, error) {
 	if r.Weighted != nil {
 		n.Weighted = &policy.Weighted{PerQuery: r.Weighted.PerQuery}
 		for _, b := range r.Weighted.Branches {
-			child, err := b.To.node()
+			child, err := b.To.node(in)
 			if err != nil {
 				return n, err
 			}
@@ -188,71 +180,18 @@ func (r Route) node() (policy.Node, error) {
 			})
 		}
 	}
-	if r.Subnet != nil && r.Latency != nil {
-		return n, fmt.Errorf("subnet and latency side by side: %w", proa.ErrInvalidConfig)
-	}
-	for kind, m := range map[string]*Match{"subnet": r.Subnet, "latency": r.Latency} {
+	matches := map[string]*Match{"subnet": r.Subnet, "geographic": r.Geographic, "latency": r.Latency}
+	for kind, m := range matches {
 		if m == nil {
 			continue
 		}
+		if n.Match != nil {
+			return n, fmt.Errorf("%s beside %s: one of them: %w", kind, n.Match.Kind, proa.ErrInvalidConfig)
+		}
 		var err error
-		if n.Match, err = m.match(kind); err != nil {
+		if n.Match, err = m.match(kind, in); err != nil {
 			return n, fmt.Errorf("%s: %w", kind, err)
 		}
-	}
-	return n, nil
-}
-
-func (m Match) match(kind string) (*policy.Match, error) {
-	out := &policy.Match{Kind: kind}
-	for i, b := range m.Branches {
-		child, err := b.node(kind)
-		if err != nil {
-			return nil, err
-		}
-		out.Branches = append(out.Branches, policy.Branch{Name: strings.Join(b.Networks, ", "), Node: child})
-		for _, text := range b.Networks {
-			p, err := netip.ParsePrefix(text)
-			if err != nil {
-				return nil, fmt.Errorf("network %q: %w: %w", text, proa.ErrInvalidConfig, err)
-			}
-			out.Entries = append(out.Entries, policy.Entry{Network: p, Class: uint16(i + 1)}) //nolint:gosec // bounded by the tree
-		}
-	}
-	if m.Default != nil {
-		child, err := m.Default.node()
-		if err != nil {
-			return nil, err
-		}
-		out.Default = &child
-	}
-	return out, nil
-}
-
-// node is where a branch's clients go: as it says, or to the nearest endpoint that is up.
-func (b Branch) node(kind string) (policy.Node, error) {
-	if kind == "subnet" {
-		if len(b.RTT) > 0 {
-			return policy.Node{}, fmt.Errorf("rtt is for latency policies: %w", proa.ErrInvalidConfig)
-		}
-		return b.To.node()
-	}
-	if len(b.RTT) == 0 || !b.To.IsZero() {
-		return policy.Node{}, fmt.Errorf("a latency branch has rtt, and no to: %w", proa.ErrInvalidConfig)
-	}
-	var names []string
-	for name := range b.RTT {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(x, y string) int {
-		if d := b.RTT[x] - b.RTT[y]; d != 0 {
-			return int(d)
-		}
-		return strings.Compare(x, y)
-	})
-	var n policy.Node
-	for _, name := range names {
-		n.Failover = append(n.Failover, policy.Node{Endpoint: name})
 	}
 	return n, nil
 }
@@ -308,8 +247,13 @@ func (c Config) checkRecords(f *strictyaml.File) error {
 		if len(c.Regions.AWS.Gateway.Addresses) == 0 || len(c.Regions.Azure.Gateway.Addresses) == 0 {
 			continue // `proa up` gives them
 		}
-		if _, err := c.Compile(r); err != nil {
+		var asked asking
+		if _, err := c.Compile(r, &asked); err != nil {
 			return f.Errorf(path+".policy", "see docs/DECISIONS.md", "%v", err)
+		}
+		if asked.places && t.Geo.Database == "" {
+			return f.Errorf(path+".policy", "name a file in MaxMind's format", "it asks for places: %v",
+				policy.ErrNoPlaces)
 		}
 	}
 	return nil

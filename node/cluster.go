@@ -210,7 +210,7 @@ func (n *node) renew() {
 		unfit = own.Reason
 	}
 	n.traffic.HearNode(n.cfg.Node.Name, unfit)
-	said := cluster.News{Unfit: unfit}
+	said := cluster.News{Unfit: unfit, RoundTrips: n.prober.RoundTrips()}
 	if own.State == "owner" {
 		said.Epoch, said.Replication, said.Progress = plan.Epoch, n.ownReplication(), n.sync.Progress()
 	}

@@ -29,13 +29,6 @@ func extendDNS(c *dns.Config, d config.DNS) error {
 		}
 		c.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
-	for _, file := range d.Zones {
-		z, err := dns.LoadZone(file)
-		if err != nil {
-			return err
-		}
-		c.Zones = append(c.Zones, z)
-	}
 	c.Signing.Dir = d.Keys
 	for _, a := range d.Aliases {
 		c.Aliases = append(c.Aliases, dns.Alias{Name: a.Name, Target: a.Target, TTL: a.TTL.D()})

@@ -48,6 +48,7 @@ type node struct {
 	cluster *cluster.Cluster // nil on a node that is alone
 	api     *api
 	picture *picture
+	served  *served
 	watches *watches
 	fence   *fence
 	reload  *reloader
@@ -111,6 +112,7 @@ func (n *node) run(ctx context.Context, api *api) error {
 	g.Go(func() error { return n.sync.Run(gctx) })
 	g.Go(func() error { return api.run(gctx) })
 	g.Go(func() error { return n.runPicture(gctx) })
+	g.Go(func() error { return n.served.run(gctx) })
 	g.Go(func() error { return n.watches.run(gctx) })
 	g.Go(func() error { return n.fence.run(gctx) })
 	g.Go(func() error { return n.reload.run(gctx) })
@@ -186,12 +188,13 @@ func (n *node) newDNS() error {
 	if plan.Plan.Version == 0 {
 		plan.Plan.Active = n.cfg.Primary
 	}
-	list, err := records(n.cfg, record)
-	if err != nil {
+	var zones []*dns.Zone
+	var list []dns.Record
+	if n.served, zones, list, err = newServed(n, zone, record); err != nil {
 		return err
 	}
 	c := dns.Config{
-		Listen: n.cfg.Node.DNS, Zones: []*dns.Zone{zone}, Records: list,
+		Listen: n.cfg.Node.DNS, Zones: zones, Records: list,
 		Plan: plan.Plan, NSID: n.cfg.Node.Name, Clock: n.clock, Logger: n.logger,
 	}
 	if err := extendDNS(&c, n.cfg.DNS); err != nil {

@@ -15,10 +15,10 @@ import (
 )
 
 // records are the names whose addresses follow the plan: the zone's own and those with policies.
-func records(c config.Config, zone dns.Record) ([]dns.Record, error) {
+func records(c config.Config, zone dns.Record, places config.Places) ([]dns.Record, error) {
 	list := []dns.Record{zone}
 	for _, r := range c.Traffic.Records {
-		compiled, err := c.Compile(r)
+		compiled, err := c.Compile(r, places)
 		if err != nil {
 			return nil, fmt.Errorf("record %s: %w", r.Name, err)
 		}
@@ -80,7 +80,7 @@ func decisions(p *traffic.Config, c config.Config) {
 		if t.Drain {
 			p.Drain = max(p.Drain, r.TTL.D())
 		}
-		if compiled, err := c.Compile(r); err == nil && compiled.Spreads() {
+		if c.Spreads(r) {
 			p.Spread = true
 		}
 	}
@@ -106,6 +106,8 @@ func (n *node) noteIsolation() {
 type Answer struct {
 	dns.Explanation
 	Node string `json:"node"`
+	// Place is where the client is, by the database of places; "" without one.
+	Place string `json:"place,omitempty"`
 	// Regions and Vantages are what the plan's health was judged by.
 	Regions  map[proa.Region]traffic.Judgement `json:"regions"`
 	Vantages []traffic.VantageView             `json:"vantages"`
@@ -128,7 +130,10 @@ func (a *api) explainAnswer(r *http.Request) (any, error) {
 			r.FormValue("name"), strings.Join(a.node.dns.Names(), ", "), proa.ErrNotFound)
 	}
 	x := a.node.traffic.Explain()
-	return Answer{Explanation: e, Node: a.node.cfg.Node.Name, Regions: x.Regions, Vantages: x.Vantages}, nil
+	return Answer{
+		Explanation: e, Node: a.node.cfg.Node.Name, Place: a.node.served.where(client), Regions: x.Regions,
+		Vantages: x.Vantages,
+	}, nil
 }
 
 // DryRun is POST /v1/plan/dry-run: what would be decided under other verdicts and another policy.

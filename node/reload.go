@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"reflect"
 	"sync"
 	"syscall"
 	"time"
@@ -26,6 +27,8 @@ type ReloadStatus struct {
 	Refused time.Time `json:"refused,omitzero"`
 	// Waiting are changes that take effect at the next start.
 	Waiting []config.Change `json:"waiting"`
+	// Files are what the name server answers from besides: zones, and the database of places.
+	Files []FileStatus `json:"files"`
 }
 
 // reloader reads proa.yaml again when it changes and on SIGHUP. What the running node can take is in force at once; a file
@@ -66,6 +69,7 @@ func (r *reloader) run(ctx context.Context) error {
 			return nil
 		case <-hup:
 			forced = true
+			r.node.served.ask()
 		case <-tick.C:
 		}
 		r.look(ctx, forced)
@@ -86,6 +90,9 @@ func (r *reloader) look(ctx context.Context, forced bool) {
 		fresh, err = config.Parse(r.file, data)
 	} else if !forced && r.status.Error != "" {
 		return // it was said when the file went away
+	}
+	if err == nil && !sameRecords(r.now, fresh) {
+		err = r.node.served.take(r.applied(fresh))
 	}
 	if err == nil && r.live(r.now, fresh) {
 		err = r.node.traffic.Reconfigure(ctx, r.node.policy(r.applied(fresh)))
@@ -124,13 +131,21 @@ func (r *reloader) applied(fresh config.Config) config.Config {
 	c.Primary, c.Objectives = fresh.Primary, fresh.Objectives
 	c.Traffic.Failback, c.Traffic.HoldDown = fresh.Traffic.Failback, fresh.Traffic.HoldDown
 	c.Traffic.MaxSwitchesPerHour = fresh.Traffic.MaxSwitchesPerHour
+	c.Traffic.Records, c.Traffic.Endpoints = fresh.Traffic.Records, fresh.Traffic.Endpoints
 	return c
+}
+
+func sameRecords(a, b config.Config) bool {
+	return reflect.DeepEqual(a.Traffic.Records, b.Traffic.Records) &&
+		reflect.DeepEqual(a.Traffic.Endpoints, b.Traffic.Endpoints)
 }
 
 func (r *reloader) get(*http.Request) (any, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.status, nil
+	status := r.status
+	status.Files = append([]FileStatus{}, r.node.served.status()...)
+	return status, nil
 }
 
 // policy is the traffic controller's, of a configuration.

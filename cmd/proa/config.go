@@ -132,6 +132,12 @@ func (a *app) configStatusCommand() *cobra.Command {
 				if r.Error != "" {
 					fmt.Fprintf(w, "the file of %s is refused, the last good one is in force: %s\n", clock(r.Refused), r.Error)
 				}
+				for _, f := range r.Files {
+					fmt.Fprintf(w, "%s, read %s\n", f.File, clock(f.Loaded))
+					if f.Error != "" {
+						fmt.Fprintf(w, "the file of %s is refused, the last good one serves on: %s\n", clock(f.Refused), f.Error)
+					}
+				}
 				if len(r.Waiting) > 0 {
 					fmt.Fprintln(w, "\nwaiting for a restart:")
 					writeChanges(w, r.Waiting)

@@ -269,6 +269,9 @@ func writeAnswer(w io.Writer, e node.Answer) {
 	if e.Trace.Scope > 0 {
 		scope = fmt.Sprintf("decided by the first %d bits of the client's address", e.Trace.Scope)
 	}
+	if e.Place != "" {
+		fmt.Fprintf(w, "place\t%s\n", e.Place)
+	}
 	fmt.Fprintf(w, "scope\t%s\n\nHOW\n", scope)
 	for _, s := range e.Trace.Steps {
 		fmt.Fprintf(w, "  %s\n", s)

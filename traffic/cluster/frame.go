@@ -59,6 +59,8 @@ type Beat struct {
 type News struct {
 	// Verdicts are this vantage's own.
 	Verdicts []proa.Verdict `json:"verdicts,omitempty"`
+	// RoundTrips are this vantage's medians to each region.
+	RoundTrips map[proa.Region]time.Duration `json:"round_trips,omitempty"`
 	// Replication and Epoch are of the node that owns data sync, which all others count on; Epoch is
 	// 0 on a node that does not own it.
 	Replication []traffic.Replication `json:"replication,omitempty"`
