@@ -15,12 +15,15 @@ import (
 )
 
 const (
-	announceTimeout = 200 * time.Millisecond
-	announceRest    = time.Second // after a failure
+	announceWait    = 200 * time.Millisecond // the most that a write waits for a node to know of it
+	announceTimeout = 5 * time.Second        // the most that an announcement is under way, which the write does not wait for
+	announceRest    = time.Second            // a node is not told after it has failed, and nobody waits after waits were in vain
+	announceVain    = 3                      // waits in vain, one after the other, until then
+	announceWays    = 256                    // announcements under way to one node
 )
 
 // announcer tells the nodes of acknowledged writes, so that they can be listed should this region be lost before its change feed was read. It
-// never fails a write, and costs at most 200 ms once a second while nobody listens.
+// never fails a write, and costs at most three times 200 ms a second while nobody listens. A node that is late is told all the same.
 type announcer struct {
 	nodes  []*listener // none: announces nothing
 	token  proa.Secret
@@ -28,14 +31,22 @@ type announcer struct {
 	client *http.Client
 	clock  func() time.Time
 
-	failed atomic.Uint64
+	vain      atomic.Int64 // waits in vain since a node last answered
+	restUntil atomic.Int64 // Unix nanoseconds: nobody waits until then
+
+	failed atomic.Uint64 // no node was known to have it when the write was acknowledged
 	sent   atomic.Uint64
 }
 
 // listener is one node.
 type listener struct {
 	url       string
-	restUntil atomic.Int64 // Unix nanoseconds: left alone until then, after a failure
+	restUntil atomic.Int64  // Unix nanoseconds: left alone until then, after a failure
+	ways      chan struct{} // holds one for each announcement under way
+}
+
+func newListener(url string) *listener {
+	return &listener{url: url, ways: make(chan struct{}, announceWays)}
 }
 
 func newAnnouncer(getenv func(string) string, region proa.Region) *announcer {
@@ -48,7 +59,7 @@ func newAnnouncer(getenv func(string) string, region proa.Region) *announcer {
 	}
 	for url := range strings.SplitSeq(getenv("PROA_ANNOUNCE_URL"), ",") {
 		if url = strings.TrimSpace(url); url != "" {
-			a.nodes = append(a.nodes, &listener{url: url})
+			a.nodes = append(a.nodes, newListener(url))
 		}
 	}
 	return a
@@ -65,6 +76,9 @@ func (a *announcer) object(ctx context.Context, bucket, name, etag string, delet
 // send posts one announcement to every node and waits for the first that has it, so that a write is acknowledged only after a node
 // knows of it. The others are told meanwhile: any of them may own data sync.
 func (a *announcer) send(ctx context.Context, what proa.Announcement) {
+	if len(a.nodes) == 0 {
+		return
+	}
 	now := a.clock()
 	what.Region, what.At = a.region, now.UTC()
 	text, err := json.Marshal(what)
@@ -76,27 +90,62 @@ func (a *announcer) send(ctx context.Context, what proa.Announcement) {
 	told := make(chan error, len(a.nodes))
 	asked := 0
 	for _, n := range a.nodes {
-		if now.UnixNano() < n.restUntil.Load() {
-			continue
-		}
-		asked++
-		go func() {
-			err := a.post(ctx, n.url, text)
-			if err != nil {
-				n.restUntil.Store(now.Add(announceRest).UnixNano())
-			}
-			told <- err
-		}()
-	}
-	for range asked {
-		if <-told == nil {
-			a.sent.Add(1)
-			return
+		if now.UnixNano() >= n.restUntil.Load() && n.begin() {
+			asked++
+			go func() { told <- a.tell(ctx, n, text) }()
 		}
 	}
-	if len(a.nodes) > 0 {
+	if a.known(now, told, asked) {
+		a.sent.Add(1)
+	} else {
 		a.failed.Add(1)
 	}
+}
+
+// begin reports whether one more announcement may be under way.
+func (n *listener) begin() bool {
+	select {
+	case n.ways <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// tell posts to one node, which may take longer than the write waits.
+func (a *announcer) tell(ctx context.Context, n *listener, text []byte) error {
+	defer func() { <-n.ways }()
+	err := a.post(ctx, n.url, text)
+	if err != nil {
+		n.restUntil.Store(a.clock().Add(announceRest).UnixNano())
+		return err
+	}
+	a.vain.Store(0)
+	return nil
+}
+
+// known waits for the first node that has the announcement.
+func (a *announcer) known(now time.Time, told <-chan error, asked int) bool {
+	if now.UnixNano() < a.restUntil.Load() {
+		return false
+	}
+	late := time.NewTimer(announceWait)
+	defer late.Stop()
+	for range asked {
+		select {
+		case err := <-told:
+			if err == nil {
+				return true
+			}
+		case <-late.C:
+			if a.vain.Add(1) >= announceVain {
+				a.vain.Store(0)
+				a.restUntil.Store(a.clock().Add(announceRest).UnixNano())
+			}
+			return false
+		}
+	}
+	return false
 }
 
 func (a *announcer) post(ctx context.Context, url string, text []byte) error {

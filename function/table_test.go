@@ -265,7 +265,7 @@ func TestNobodyListeningNeverFailsAWrite(t *testing.T) {
 	table, _ := newTable(t)
 	now := time.UnixMilli(1_000_000)
 	table.announce = newAnnouncer(none, proa.AWS)
-	table.announce.nodes, table.announce.clock = []*listener{{url: node.URL}}, func() time.Time { return now }
+	table.announce.nodes, table.announce.clock = []*listener{newListener(node.URL)}, func() time.Time { return now }
 	for i := range 3 {
 		if _, err := table.Put(t.Context(), order("1", fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
@@ -277,6 +277,56 @@ func TestNobodyListeningNeverFailsAWrite(t *testing.T) {
 	now = now.Add(announceRest)
 	if _, err := table.Put(t.Context(), order("1", "later")); err != nil || calls != 2 {
 		t.Errorf("after the rest: %d calls, %v", calls, err)
+	}
+}
+
+// Nodes that are late, as on a machine under load, know of every write a little later.
+func TestALateNodeIsToldAllTheSame(t *testing.T) {
+	var known atomic.Int64
+	node := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		time.Sleep(announceWait + 50*time.Millisecond)
+		known.Add(1)
+	}))
+	defer node.Close()
+	table, _ := newTable(t)
+	table.announce = newAnnouncer(none, proa.AWS)
+	table.announce.nodes = []*listener{newListener(node.URL)}
+	const writes = 20
+	for i := range writes {
+		if _, err := table.Put(t.Context(), order(fmt.Sprint(i), "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for end := time.Now().Add(10 * time.Second); known.Load() < writes && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	if n := known.Load(); n != writes {
+		t.Errorf("the node knows of %d of %d writes", n, writes)
+	}
+}
+
+// A frozen node takes connections and says nothing: what is under way to it has a bound, and writes wait for it three times a second.
+func TestAFrozenNodeCostsLittle(t *testing.T) {
+	thaw := make(chan struct{})
+	node := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-thaw }))
+	defer node.Close()
+	defer close(thaw)
+	table, _ := newTable(t)
+	table.announce = newAnnouncer(none, proa.AWS)
+	n := newListener(node.URL)
+	n.ways = make(chan struct{}, 5)
+	table.announce.nodes = []*listener{n}
+	stopped := time.Now() // the clock stands still once the waits were in vain
+	table.announce.clock = func() time.Time { return stopped }
+	for i := range 100 {
+		if _, err := table.Put(t.Context(), order(fmt.Sprint(i), "x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if under, failed := len(n.ways), table.announce.failed.Load(); under != 5 || failed != 100 {
+		t.Errorf("%d announcements under way, want 5; %d writes not known, want 100", under, failed)
+	}
+	if took := time.Since(stopped); took > 20*announceWait {
+		t.Errorf("100 writes took %s", took)
 	}
 }
 
