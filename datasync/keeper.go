@@ -354,7 +354,8 @@ func (k *keeper) due() bool {
 }
 
 // save keeps what has changed: the deletes first, so that no feed's place is past one that is not
-// kept.
+// kept, and nothing that is not durable here, as is the journal of what the deletes have beaten or were
+// beaten by.
 func (k *keeper) save(ctx context.Context) error {
 	k.mu.Lock()
 	deletes, feeds := k.pending, maps.Clone(k.feeds)
@@ -362,7 +363,10 @@ func (k *keeper) save(ctx context.Context) error {
 	k.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, k.s.cfg.WriteTimeout)
 	defer cancel()
-	err := k.car.Remember(ctx, deletes)
+	err := k.s.store.Sync()
+	if err == nil {
+		err = k.car.Remember(ctx, deletes)
+	}
 	if err == nil {
 		err = k.car.Save(ctx, feeds)
 	}

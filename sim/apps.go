@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -148,8 +149,12 @@ func (w *world) update(s *site, k int, text proa.Value, bit uint64, op int) {
 		item = content(k, nil, text)
 	}
 	if w.cfg.resident && stored.img.Exists() && w.dice.One(3) {
-		item[home] = text
-		w.reach(HomeUpdated)
+		name := residents[w.dice.N(len(residents))]
+		item[name] = text
+		if name != home {
+			item = w.counted(k, stored.img.Item, item, op)
+		}
+		w.reach([...]Situation{HomeUpdated, MaskedUpdated, HashedUpdated}[slices.Index(residents[:], name)])
 	} else {
 		item[attributes[w.dice.N(3)]] = text
 		item = w.counted(k, stored.img.Item, item, op)

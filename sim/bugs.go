@@ -56,6 +56,13 @@ const (
 	BugNotRecalled
 	BugRecalledOnce
 	BugPendingForgotten
+	BugAttributeRulesIgnored
+	BugMergeTakesOne
+	BugHomeLeaks
+	BugUnmasked
+	BugUnhashed
+	BugNotJoined
+	BugKeptBeforeDurable
 	bugs
 )
 
@@ -75,7 +82,10 @@ var bugNames = [bugs]string{
 	"a sidecar's epoch is not checked", "deletes are purged before they are kept, and those that wait are lost in a crash",
 	"a predecessor's echo is given a new version", "a feed's place is kept before its deletes",
 	"kept deletes are not recalled", "kept deletes are recalled by an heir's first process only",
-	"deletes that wait to be kept are lost in a crash",
+	"deletes that wait to be kept are lost in a crash", "rules of single attributes are ignored",
+	"a merge takes one side's attributes", "what stays in its region leaves it",
+	"what is masked leaves as it is", "what is hashed leaves as it is",
+	"a write takes what stays in its region away", "a sidecar is ahead of the disk",
 }
 
 func (b Bug) is(o Bug) bool { return b == o }
@@ -99,8 +109,14 @@ func Bugs() []Bug {
 	return list
 }
 
-func (b Bug) rules(r *resolve.Rules) {
+func (b Bug) rules(r *resolve.Rules, d *deciding) {
 	switch b {
+	case BugAttributeRulesIgnored:
+		r.Policy = d.without
+	case BugMergeTakesOne:
+		if len(d.merged) > 0 {
+			r.Policy = theOneAsMerged
+		}
 	case BugTombstonesForgottenEarly:
 		r.TombstoneGrace = -time.Hour
 	case BugIntentsForgottenEarly:

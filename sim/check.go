@@ -151,6 +151,7 @@ func (w *world) check(k int) {
 		return // what that side has is compared when the winner fits
 	}
 	w.summed(k)
+	w.kept(k)
 	knows := w.ghosts[k][st.Winner.Version]
 	for i, o := range w.ops[k] {
 		if o.event < 0 || knows&(1<<i) != 0 {

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"time"
+
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
 	"github.com/proa-cloud/proa/datasync/resolve"
@@ -18,6 +20,10 @@ const (
 	twice   // the SDK sends it again after a lost answer
 	echoed  // the network delivers it once more, later
 )
+
+// lateAfter is how long after its intent a write is on its way at most that an heir may take for its
+// predecessor's: later it is as one that an application puts back.
+const lateAfter = 5 * second
 
 // fate draws what happens to a request.
 func (w *world) fate(s *site) fate {
@@ -84,7 +90,7 @@ func (n *node) write(key int, o resolve.Write) resolve.Applied {
 			o.Seen, o.Next = s.joined(key, o.Next)
 		}
 	}
-	do := func() (cloud.Row, bool) { return w.store(s, key, o) }
+	do := func() (cloud.Row, bool) { return n.store(s, key, o) }
 	in.Outcome = resolve.Ambiguous
 	switch fate {
 	case arrives, twice, echoed:
@@ -133,7 +139,11 @@ func (n *node) delay(s *site, key int, do func() (cloud.Row, bool)) {
 }
 
 // store is the store's part of a write.
-func (w *world) store(s *site, key int, o resolve.Write) (cloud.Row, bool) {
+func (n *node) store(s *site, key int, o resolve.Write) (cloud.Row, bool) {
+	w := n.w
+	if n.clock().Sub(time.UnixMilli(int64(o.Intent))) > lateAfter { //nolint:gosec // a time in milliseconds
+		w.reach(LateWriteLanded)
+	}
 	if !o.Purge && refuses(s, o.Next) {
 		return s.get(key), false
 	}

@@ -156,6 +156,9 @@ func Generate(seed uint64) Plan {
 		}
 		p.actions = append(p.actions, a)
 	}
+	if d.One(16) {
+		p.tell(stories[d.N(len(stories))], ops[0], &d)
+	}
 	return p
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,39 +11,74 @@ import (
 	"github.com/proa-cloud/proa/datasync/resolve"
 )
 
-// thePolicies are what a key's conflicts may be decided by, last-write-wins first.
-var thePolicies = policies(
-	"lww", "merge", "counter", "set", "manual", "prefer: aws", "prefer: azure",
-	`cel: newer.deleted ? "older" : "newer"`,
-)
-
-// The policies of which checkers must know more.
-const (
-	counters = 2
-	sets     = 3
-)
-
-func policies(names ...string) []*policy.Policy {
-	list := make([]*policy.Policy, len(names))
-	for i, name := range names {
-		rule, err := policy.Parse(name)
-		if err == nil {
-			list[i], err = policy.New(schema, rule, nil)
-		}
-		if err != nil {
-			panic(fmt.Sprintf("policy %q of the simulator: %v", name, err))
-		}
-	}
-	list[0] = nil
-	return list
+// deciding is what a key's conflicts are decided by, and what of it the checkers hold the end against.
+type deciding struct {
+	policy  *policy.Policy
+	without *policy.Policy // of the table's rule alone, for a planted bug
+	counts  bool           // n counts writes
+	gathers bool           // s gathers them
+	merged  []string       // of these attributes each is one of its latest writes, whoever wrote the others
 }
+
+// thePolicies are of whole tables and of single attributes, last-write-wins first.
+var thePolicies = []deciding{
+	{},
+	decidedBy("merge", nil, attributes[:]...),
+	decidedBy("counter", nil, attributes[:]...).counting(),
+	decidedBy("set", nil, attributes[:]...).gathering(),
+	decidedBy("manual", nil),
+	decidedBy("prefer: aws", nil),
+	decidedBy("prefer: azure", nil),
+	decidedBy(`cel: newer.deleted ? "older" : "newer"`, nil),
+	decidedBy("lww", map[string]string{"n": "counter", "s": "set"}).counting().gathering(),
+	decidedBy("lww", map[string]string{"y": "merge"}, "y"),
+	decidedBy("merge", map[string]string{"x": "prefer: azure", "n": "counter"}, "y", "z").counting(),
+	decidedBy("prefer: aws", map[string]string{"z": "merge", "s": "set"}, "z").gathering(),
+	decidedBy("merge", map[string]string{"x": "cel: older.value", "y": "lww"}, "z"),
+	decidedBy("merge", map[string]string{"z": "manual"}),
+}
+
+func decidedBy(table string, attributes map[string]string, merged ...string) deciding {
+	d := deciding{merged: merged}
+	rule, err := policy.Parse(table)
+	rules := map[string]policy.Rule{}
+	for name, text := range attributes {
+		r, wrong := policy.Parse(text)
+		rules[name], err = r, errors.Join(err, wrong)
+	}
+	var wrong error
+	d.policy, wrong = policy.New(schema, rule, rules)
+	err = errors.Join(err, wrong)
+	d.without, wrong = policy.New(schema, rule, nil)
+	if err = errors.Join(err, wrong); err != nil {
+		panic(fmt.Sprintf("policy %q of the simulator: %v", table, err))
+	}
+	return d
+}
+
+func (d deciding) counting() deciding {
+	d.counts = true
+	return d
+}
+
+func (d deciding) gathering() deciding {
+	d.gathers = true
+	return d
+}
+
+// theOneAsMerged decides as last-write-wins and calls the outcome a merge: for a planted bug.
+var theOneAsMerged = decidedBy("cel: newer.item", nil).policy
+
+// decidedBy is a key's.
+func (w *world) decidedBy(k int) *deciding { return &thePolicies[w.cfg.policies[k]] }
 
 // counted adds to a write what its key's policy merges: one to a number, a member to a set.
 func (w *world) counted(k int, stored, item proa.Item, op int) proa.Item {
-	switch w.cfg.policies[k] {
-	case counters:
+	d := w.decidedBy(k)
+	if d.counts {
 		item["n"] = proa.Value{Kind: proa.KindN, Str: strconv.Itoa(number(stored) + 1)}
-	case sets:
+	}
+	if d.gathers {
 		item["s"] = proa.SetOf(proa.KindSS, append(slices.Clone(stored["s"].Set), fmt.Sprint("op", op)))
 	}
 	return item
@@ -168,26 +204,63 @@ func (w *world) settleHolds() {
 	}
 }
 
-// summed checks that every write that the end knows is counted in it once, where a policy merges and
-// nothing but that has happened to the key.
+// additive reports whether a policy merges a key and nothing but that has happened to it.
+func (w *world) additive(k int) bool {
+	return !w.bare[k] && !w.plain[k] && !w.settled[k] && !w.owner.states[k].Winner.Tombstone &&
+		w.disksLost+w.restored == 0 && w.reached[FeedGap] == 0 && !w.poisoned[k]
+}
+
+// summed checks that every write is counted in the end once, where a policy adds writes up: whichever it
+// takes of the other attributes.
 func (w *world) summed(k int) {
-	kind, win := w.cfg.policies[k], &w.owner.states[k].Winner
-	if kind != counters && kind != sets || w.bare[k] || w.plain[k] || win.Tombstone ||
-		w.disksLost+w.restored > 0 || w.reached[FeedGap] > 0 || w.poisoned[k] {
+	d, win := w.decidedBy(k), &w.owner.states[k].Winner
+	if !d.counts && !d.gathers || !w.additive(k) {
 		return
 	}
 	item := w.sites[resolve.Index(win.Version.Region)].rows[k].img.Item
-	knows, want := w.ghosts[k][win.Version], 0
+	want := 0
 	for i, o := range w.ops[k] {
-		if o.event < 0 || knows&(1<<i) == 0 {
+		if o.event < 0 {
 			continue
 		}
 		want++
-		if kind == sets && !slices.Contains(item["s"].Set, fmt.Sprint("op", i)) {
+		if d.gathers && !slices.Contains(item["s"].Set, fmt.Sprint("op", i)) {
 			w.fail("merge", "key %d: op%d is not in the set %v", k, i, item["s"].Set)
 		}
 	}
-	if kind == counters && number(item) != want {
+	if d.counts && number(item) != want {
 		w.fail("merge", "key %d: the counter is at %d after %d writes", k, number(item), want)
 	}
+	w.reach(WritesSummed)
+}
+
+// kept checks that each attribute which a policy merges by itself is as one of its latest writes left it: no
+// write of another attribute, on either side, has taken it away.
+func (w *world) kept(k int) {
+	d, win := w.decidedBy(k), &w.owner.states[k].Winner
+	if len(d.merged) == 0 || !w.additive(k) || w.reached[MergedUnder] > 0 {
+		return
+	}
+	item := w.sites[resolve.Index(win.Version.Region)].rows[k].img.Item
+	for _, name := range d.merged {
+		var setters, seen uint64
+		var latest []proa.Value
+		for i, o := range w.ops[k] {
+			if o.event < 0 {
+				continue
+			}
+			if e := &w.sites[o.side].events[k][o.event]; !e.old.Item[name].Equal(e.new.Item[name]) {
+				setters, seen = setters|1<<i, seen|e.ghost&^(1<<i)
+			}
+		}
+		for i, o := range w.ops[k] {
+			if setters&^seen&(1<<i) != 0 {
+				latest = append(latest, w.sites[o.side].events[k][o.event].new.Item[name])
+			}
+		}
+		if len(latest) > 0 && !slices.ContainsFunc(latest, item[name].Equal) {
+			w.fail("merge", "key %d: %s is %q, and its latest writes left %v", k, name, item[name].Str, latest)
+		}
+	}
+	w.reach(AttributesKept)
 }

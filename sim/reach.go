@@ -56,6 +56,12 @@ const (
 	PurgeWaits
 	StaleRefused
 	WriteInherited
+	WritesSummed
+	AttributesKept
+	MaskedUpdated
+	HashedUpdated
+	MaskKept
+	HashKept
 	situations
 )
 
@@ -75,7 +81,9 @@ var situationNames = [situations]string{
 	"a policy lacks its base", "a key waits for an operator", "an operator settles a key",
 	"what stays in its region is updated", "an owner goes on where its predecessor was",
 	"a kept delete is recalled", "a purge waits until its delete is kept", "a stale owner is refused",
-	"a predecessor's write is taken at its word",
+	"a predecessor's write is taken at its word", "all writes are counted once",
+	"attributes are merged one by one", "what crosses as a mask is updated", "what crosses as its hash is updated",
+	"a write goes around what crosses as a mask", "a write goes around what crosses as its hash",
 }
 
 func (s Situation) String() string { return situationNames[s] }

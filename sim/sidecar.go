@@ -114,6 +114,9 @@ func (n *node) keep(side int) {
 	if s.mute {
 		w.say("what node %d keeps at %s may be stored", n.id, s.region)
 	}
+	if !w.bug.is(BugKeptBeforeDurable) {
+		n.commit(true)
+	}
 	if disk := &n.saved[0]; disk.ready[side] {
 		s.car.placed, s.car.cursor = true, disk.cursors[side]
 	}

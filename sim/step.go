@@ -43,7 +43,7 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 		w.fail("order", "key %d: the winner went back from %s to %s", key, was.Version,
 			st.Winner.Version)
 	}
-	w.leaves(key, outs)
+	w.leaves(key, st, outs)
 	n.keeps(key, was.Version, in, outs)
 	n.sameAgain(key, outs, was.Version)
 	made := makes(outs)
@@ -72,8 +72,7 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 				w.fail("poison", "key %d is quarantined without cause: %s", key, o.Reason)
 			}
 		case resolve.Forget:
-			w.reach(TombstoneForgotten)
-			n.states[key] = &resolve.State{Key: theKeys[key]}
+			n.forget(key)
 		}
 	}
 	n.unnamed(key, outs)
@@ -83,6 +82,13 @@ func (n *node) step(key int, now time.Time, in resolve.Input, ghost uint64) []re
 		}
 	}
 	return todo
+}
+
+// forget forgets a key whose delete is the end of what is known of it.
+func (n *node) forget(key int) {
+	n.w.reach(TombstoneForgotten)
+	n.w.ghosts[key][proa.Version{}] |= n.w.ghosts[key][n.states[key].Winner.Version]
+	n.states[key] = &resolve.State{Key: theKeys[key]}
 }
 
 // sameAgain notes the loser of two writes of the same content, of which no journal need speak.

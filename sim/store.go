@@ -118,6 +118,17 @@ func sameEnvelope(a, b proa.Image) bool {
 	return a.Envelope == nil || *a.Envelope == *b.Envelope
 }
 
+// sameVersion is DynamoDB's comparison of envelopes, as package aws asks for it: the fields that name a version.
+func sameVersion(stored, seen proa.Image) bool {
+	switch {
+	case seen.Malformed != "":
+		return stored.Envelope != nil || stored.Malformed != ""
+	case seen.Envelope == nil:
+		return stored.Envelope == nil && stored.Malformed == ""
+	}
+	return stored.Envelope != nil && stored.Envelope.Version == seen.Envelope.Version
+}
+
 func same(a, b proa.Image) bool {
 	return a.Exists() == b.Exists() && sameEnvelope(a, b) && a.Item.Equal(b.Item)
 }
@@ -158,7 +169,7 @@ func (s *site) swapped(stored row, seen cloud.Row, next proa.Image) (proa.Image,
 		return next, stored.etag == seen.ETag
 	case s.cosmos:
 		return next, same(stored.img, seen.Image)
-	case !sameEnvelope(stored.img, seen.Image):
+	case !sameVersion(stored.img, seen.Image):
 		return next, false
 	}
 	item := maps.Clone(stored.img.Item)
@@ -188,7 +199,7 @@ func (s *site) swapped(stored row, seen cloud.Row, next proa.Image) (proa.Image,
 // purge removes a row that was seen.
 func (s *site) purge(key int, seen cloud.Row, op int, bit uint64) (cloud.Row, bool) {
 	stored := s.rows[key]
-	ok := stored.img.Exists() && sameEnvelope(stored.img, seen.Image)
+	ok := stored.img.Exists() && sameVersion(stored.img, seen.Image)
 	for name, v := range seen.Image.Item {
 		ok = ok && stored.img.Item[name].Equal(v)
 	}

@@ -64,8 +64,8 @@ func newWorld(cfg config, bug Bug) *world {
 	for k := range w.rules {
 		w.rules[k] = resolve.DefaultRules(schema)
 		w.rules[k].Expiry.Ignore = cfg.ignore
-		w.rules[k].Policy = thePolicies[cfg.policies[k]]
-		bug.rules(&w.rules[k])
+		w.rules[k].Policy = w.decidedBy(k).policy
+		bug.rules(&w.rules[k], w.decidedBy(k))
 	}
 	for i, region := range proa.Regions() {
 		w.sites[i] = &site{

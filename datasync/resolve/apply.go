@@ -208,7 +208,7 @@ func (m *machine) refused(side proa.Region, sd *Side, intent *Intent, row cloud.
 	cur := sd.Current()
 	switch {
 	case h.print() == cur.print():
-		cur.ETag = h.ETag
+		cur.stored(&h)
 		m.pause(sd)
 	default:
 		sd.Refused = m.now

@@ -60,7 +60,7 @@ func (m *machine) observe(side proa.Region, sd *Side, row cloud.Row, h Held) {
 		sd.Poison = nil // it is no longer what is stored
 	}
 	if h.print() == cur.print() {
-		cur.ETag = h.ETag
+		cur.stored(&h)
 		return
 	}
 	if m.found(sd, &h, row) {

@@ -154,6 +154,10 @@ func (h *Held) print() Print {
 	return p
 }
 
+// stored takes over how a state is stored of which the prints are equal: another attempt of the same write may
+// have left it, with its own number and token, and what is written next is compared with all of it.
+func (h *Held) stored(as *Held) { h.Stored, h.Malformed, h.ETag = as.Stored, as.Malformed, as.ETag }
+
 // holds reports whether a stored state is the winner.
 func (w *Winner) heldBy(h *Held) bool {
 	switch {

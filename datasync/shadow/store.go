@@ -211,6 +211,20 @@ func (s *Store) Commit(fn func(tx *Tx) error) error {
 	return wait()
 }
 
+// Sync waits until every batch that has been begun is durable.
+func (s *Store) Sync() error {
+	s.mu.Lock()
+	err := s.broken
+	s.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	if err := s.db.LogData(nil, pebble.Sync); err != nil {
+		return fmt.Errorf("sync shadow: %w", err)
+	}
+	return nil
+}
+
 // flush writes the records that were touched.
 func (tx *Tx) flush() error {
 	for id, r := range tx.dirty {
