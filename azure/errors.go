@@ -93,6 +93,9 @@ func kindOf(r *azcore.ResponseError) (error, string) {
 	case "AuthorizationProtocolMismatch":
 		return proa.ErrUnauthorized, "the account demands https"
 	}
+	if err, hint := kindOfSub(r); err != nil {
+		return err, hint
+	}
 	switch r.StatusCode {
 	case http.StatusNotFound, http.StatusGone:
 		return proa.ErrNotFound, ""
@@ -113,6 +116,40 @@ func kindOf(r *azcore.ResponseError) (error, string) {
 		return proa.ErrInvalid, ""
 	}
 	return proa.ErrUnavailable, ""
+}
+
+// kindOfSub maps those errors of Cosmos DB whose status alone means something else; nil for all others.
+//
+//nolint:staticcheck // ST1008: the kind is a result, not a failure
+func kindOfSub(r *azcore.ResponseError) (error, string) {
+	switch sub := subStatus(r); {
+	case isMoving(r):
+		return proa.ErrUnavailable, ""
+	case r.StatusCode == http.StatusForbidden && sub == "1014":
+		return proa.ErrTooLarge, "the item's logical partition has reached 20 GB: nothing more fits under its partition key"
+	case r.StatusCode == http.StatusForbidden && (sub == "3" || sub == "1008"): // the account's write region moves
+		return proa.ErrUnavailable, ""
+	case r.StatusCode == http.StatusNotFound && sub == "1002": // a replica behind the session
+		return proa.ErrUnavailable, ""
+	}
+	return nil, ""
+}
+
+// isMoving reports whether a partition is being split or moved: what was asked for is there again in a moment.
+func isMoving(r *azcore.ResponseError) bool {
+	switch subStatus(r) {
+	case "1002", "1007", "1008":
+		return r.StatusCode == http.StatusGone
+	}
+	return false
+}
+
+// subStatus is Cosmos DB's, "" where there is none.
+func subStatus(r *azcore.ResponseError) string {
+	if r.RawResponse == nil {
+		return ""
+	}
+	return r.RawResponse.Header.Get("X-Ms-Substatus")
 }
 
 func statusOf(err error) int {

@@ -97,6 +97,76 @@ func TestAPlaceThatIsNoLongerRetainedIsAGap(t *testing.T) {
 	}
 }
 
+// While a partition is split or moved the service answers 410: the feed goes on from its place afterwards.
+func TestASplitThatTakesTimeIsNoGap(t *testing.T) {
+	t.Parallel()
+	for _, sub := range []string{"1002", "1007", "1008"} {
+		splitting := false
+		c := intercepted(t, func(w http.ResponseWriter, r *http.Request) bool {
+			if !splitting || r.Header.Get("A-IM") != "Full-Fidelity Feed" {
+				return false
+			}
+			w.Header().Set("x-ms-substatus", sub)
+			refuseWith(w, http.StatusGone, "Gone")
+			return true
+		})
+		c.Timeout = 2 * time.Second // the SDK tries again for long
+		feed := openFeed(t, c, orders)
+		cursor, err := feed.Now(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, c, orders, `{"id":"o-1"}`)
+		splitting = true
+		if _, err := feed.Read(t.Context(), cursor); !errors.Is(err, proa.ErrUnavailable) || errors.Is(err, proa.ErrFeedGap) {
+			t.Errorf("410/%s: %v", sub, err)
+		}
+		splitting = false
+		if batch, err := feed.Read(t.Context(), cursor); err != nil || len(batch.Changes) != 1 {
+			t.Errorf("after 410/%s: %d changes, %v", sub, len(batch.Changes), err)
+		}
+	}
+}
+
+// What a status says depends on its sub-status.
+func TestSubStatusSaysWhatAWriteMet(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		status int
+		sub    string
+		want   error
+	}{
+		{http.StatusForbidden, "1014", proa.ErrTooLarge}, // the logical partition is full
+		{http.StatusForbidden, "3", proa.ErrUnavailable},
+		{http.StatusForbidden, "", proa.ErrUnauthorized},
+		{http.StatusNotFound, "1003", proa.ErrNotFound},
+		{http.StatusNotFound, "1002", proa.ErrUnavailable},
+		{http.StatusGone, "1007", proa.ErrUnavailable},
+	} {
+		full := false
+		c := intercepted(t, func(w http.ResponseWriter, r *http.Request) bool {
+			if !full || !strings.HasSuffix(r.URL.Path, "/docs") {
+				return false
+			}
+			w.Header().Set("x-ms-substatus", tt.sub)
+			refuseWith(w, tt.status, "Refused")
+			return true
+		})
+		c.Timeout = 2 * time.Second // the SDK tries again for long
+		table := openTable(t, c, orders)
+		full = true
+		item := proa.Item{"id": proa.String("o-1")}
+		key, err := orders.KeyOf(item)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = table.Swap(t.Context(), cloud.Row{Key: key}, proa.Image{Item: item})
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%d/%s: %v, want %v", tt.status, tt.sub, err, tt.want)
+		}
+	}
+}
+
 func TestForeignDocumentsAtNoKeyAreToldAsWhatTheyAre(t *testing.T) {
 	c := intercepted(t, func(http.ResponseWriter, *http.Request) bool { return false })
 	numbered := proa.Schema{Table: "parts", HashName: "shop", HashKind: proa.KindS, RangeName: "no", RangeKind: proa.KindN}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 
 	"github.com/proa-cloud/proa"
@@ -158,11 +159,13 @@ func (f *Feed) Read(ctx context.Context, cursor string) (cloud.Batch, error) {
 }
 
 // failRead maps errors of a read. A continuation is all that the client sends, so a refused request means that its place is no longer
-// retained; a token of another container means that this one was made anew.
+// retained, unless a partition is being split or moved; a token of another container means that this one was made anew.
 func (f *Feed) failRead(op string, err error) error {
+	var r *azcore.ResponseError
+	moving := errors.As(err, &r) && isMoving(r)
 	replaced := strings.Contains(err.Error(), "does not match the current container") ||
 		errors.Is(err, azcosmos.ErrFeedRangeUnresolved)
-	if status := statusOf(err); replaced || status == http.StatusBadRequest || status == http.StatusGone {
+	if status := statusOf(err); replaced || status == http.StatusBadRequest || status == http.StatusGone && !moving {
 		return &proa.Error{
 			Op: op, Region: proa.Azure, Key: f.schema.Table,
 			Err:  fmt.Errorf("%w: %w", proa.ErrFeedGap, short(err)),

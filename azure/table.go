@@ -83,7 +83,7 @@ func isMissing(err error) bool {
 	if !errors.As(err, &r) || r.StatusCode != http.StatusNotFound || r.RawResponse == nil {
 		return false
 	}
-	sub := r.RawResponse.Header.Get("X-Ms-Substatus")
+	sub := subStatus(r)
 	return sub == "" || sub == "0"
 }
 
