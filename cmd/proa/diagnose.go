@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/traffic/delegation"
 )
 
 // When a thing is worth a warning, and when it is urgent.
@@ -25,7 +26,7 @@ const (
 func diagnose(f *facts) Diagnosis {
 	d := Diagnosis{At: f.now.UTC(), Findings: []Finding{}}
 	for _, look := range []func(*facts) []Finding{
-		lookNode, lookQuorum, lookRegions, lookDoors, lookValidation, lookTTL, lookNames, lookClocks, lookFeeds, lookData, lookQuotas,
+		lookNode, lookQuorum, lookRegions, lookDoors, lookValidation, lookTTL, lookNames, lookParent, lookClocks, lookFeeds, lookData, lookQuotas,
 		lookFiles, lookFaults,
 	} {
 		d.Findings = append(d.Findings, look(f)...)
@@ -205,6 +206,27 @@ func lookNames(f *facts) []Finding {
 	return list
 }
 
+// lookParent is about what the parent zone says: without the right servers and glue there, nobody finds the zone's.
+func lookParent(f *facts) []Finding {
+	switch {
+	case f.deaf != nil:
+		return []Finding{found("delegation", gradeWarn, "`proa dns check "+f.cfg.Zone+" --server ADDRESS --parent ADDRESS` asks by hand", "the parent could not be asked: %v", f.deaf)}
+	case f.parent == nil:
+		return []Finding{found("delegation", gradeNote, "set dns.delegation in proa.yaml to have servers, glue and DS at the parent looked at", "nobody looks at the parent zone")}
+	case len(f.parent.Findings) == 0:
+		return []Finding{fine("delegation", "the parent agrees: %s", strings.Join(f.parent.Parents, ", "))}
+	}
+	var list []Finding
+	for _, x := range f.parent.Findings {
+		grade, advice := gradeWarn, "correct the NS, glue or DS records at the parent: docs/DNS.md"
+		if x.Severity == delegation.Error {
+			grade, advice = gradeBad, "some users cannot resolve the zone; "+advice
+		}
+		list = append(list, found("delegation", grade, advice, "%s says: %s", x.Server, x.Text))
+	}
+	return list
+}
+
 func lookClocks(f *facts) []Finding {
 	var list []Finding
 	for _, d := range f.doors {
@@ -238,7 +260,7 @@ func lookFeeds(f *facts) []Finding {
 		name := "feed of " + string(d.From)
 		switch {
 		case !d.Known && d.Error != "":
-			list = append(list, found(name, gradeBad, "see that the identity may read the stream or feed and write the other side", "cannot be read: %s", d.Error))
+			list = append(list, found(name, gradeBad, "see that the identity may read the stream or feed (`proa deploy` writes the policies) and write the other side", "cannot be read: %s", d.Error))
 		case !d.Known:
 			list = append(list, found(name, gradeWarn, "", "has not been read to its end yet"))
 		case d.Lag > retention*3/4:
@@ -257,6 +279,14 @@ func lookFeeds(f *facts) []Finding {
 	}
 	for _, w := range f.data.Warnings {
 		list = append(list, found("data sync", gradeWarn, "docs/DATASYNC.md", "%s", w))
+	}
+	if f.node == nil {
+		return list
+	}
+	for _, w := range f.node.Warnings { // the node's other watches: capacity
+		if !slices.Contains(f.data.Warnings, w) && !strings.HasPrefix(w, "delegation ") {
+			list = append(list, found("node", gradeWarn, "docs/OPERATIONS.md", "%s", w))
+		}
 	}
 	return list
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/proa-cloud/proa/datasync"
 	"github.com/proa-cloud/proa/internal/supervisor"
 	"github.com/proa-cloud/proa/node"
+	"github.com/proa-cloud/proa/traffic/delegation"
 )
 
 // Grades of a finding. Notes say what does not apply here and count as nothing found.
@@ -51,6 +52,8 @@ type facts struct {
 	err     error
 	doors   []door
 	answers []answer
+	parent  *delegation.Report // nil: not looked at
+	deaf    error              // why the parent could not be asked
 	disk    *disk
 	secrets []looseFile
 }
@@ -62,7 +65,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Short: "Look for day-two traps, and say what to do about each",
 		Long: "Look for what bites on the second day: certificates on both gateways and their expiry, validation records, whether a gateway\n" +
 			"takes the zone's Host, TTL against RTO, clocks, stream retention against backlog, feed mode, quotas and budgets, permissions,\n" +
-			"quorum, delegation, files and disk. Reads only. Exit code 4 when something is found.",
+			"quorum, the parent zone's delegation and glue, files and disk. Reads only. Exit code 4 when something is found.",
 		Example: "  proa doctor\n  proa doctor -o json\n  proa doctor --config /etc/proa/proa.yaml",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -118,6 +121,7 @@ func (a *app) gather(ctx context.Context, file string) (*facts, error) {
 	}
 	f.doors = knock(ctx, f.cfg)
 	f.answers = interrogate(ctx, f.cfg)
+	f.parent, f.deaf = askParent(ctx, f.cfg)
 	return f, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/proa-cloud/proa/datasync"
 	"github.com/proa-cloud/proa/internal/supervisor"
 	"github.com/proa-cloud/proa/node"
+	"github.com/proa-cloud/proa/traffic/delegation"
 )
 
 // well is a system of which nothing is to be said.
@@ -35,6 +36,7 @@ func well() *facts {
 			{region: proa.Azure, https: true, status: 204, expires: now.Add(80 * 24 * time.Hour)},
 		},
 		answers: []answer{{server: "192.0.2.1:53", addresses: []string{"203.0.113.1"}, ttl: 2 * time.Second, validation: true}},
+		parent:  &delegation.Report{Parents: []string{"192.0.2.53:53"}},
 		disk:    &disk{free: 50, total: 100},
 	}
 }
@@ -63,19 +65,27 @@ func TestDoctorFindsEachTrapAndSaysWhatToDo(t *testing.T) {
 			f.cfg.Cluster.Nodes = make([]config.ClusterNode, 3)
 			f.node.Cluster = &node.ClusterStatus{Quorum: "no quorum: 1 of 3 nodes"}
 		}, "quorum", gradeBad, "1 of 3"},
-		"sick region":      {func(f *facts) { f.node.Regions[proa.Azure] = node.RegionStatus{Health: proa.Unhealthy, Reason: "503"} }, "health of azure", gradeBad, "503"},
-		"expiring":         {func(f *facts) { f.doors[1].expires = f.now.Add(20 * day) }, "certificate of azure", gradeWarn, "20 days"},
-		"expiring now":     {func(f *facts) { f.doors[0].expires = f.now.Add(3 * day) }, "certificate of aws", gradeBad, "3 days"},
-		"expired":          {func(f *facts) { f.doors[0].expires = f.now.Add(-day) }, "certificate of aws", gradeBad, "has ended"},
-		"wrong name":       {func(f *facts) { f.doors[1].tlsErr = errors.New("valid for x, not for y") }, "certificate of azure", gradeBad, "not for y"},
-		"unknown Host":     {func(f *facts) { f.doors[1].status = 404 }, "gateway of azure", gradeBad, "answers 404 to Host"},
-		"failing door":     {func(f *facts) { f.doors[0].status = 502 }, "gateway of aws", gradeBad, "502"},
-		"silent door":      {func(f *facts) { f.doors[0].err = errors.New("time-out") }, "gateway of aws", gradeBad, "time-out"},
-		"no validation":    {func(f *facts) { f.answers[0].validation = false }, "validation records", gradeWarn, "none is served"},
-		"long TTL":         {func(f *facts) { f.cfg.Traffic.TTL = config.Duration(time.Minute) }, "TTL and RTO", gradeBad, "over the RTO"},
-		"deaf server":      {func(f *facts) { f.answers[0].err = errors.New("time-out") }, "name server 192.0.2.1:53", gradeBad, "time-out"},
-		"empty answer":     {func(f *facts) { f.answers[0].addresses = nil }, "name server 192.0.2.1:53", gradeBad, "no address"},
-		"no server":        {func(f *facts) { f.answers = nil }, "name servers", gradeBad, "none is configured"},
+		"sick region":   {func(f *facts) { f.node.Regions[proa.Azure] = node.RegionStatus{Health: proa.Unhealthy, Reason: "503"} }, "health of azure", gradeBad, "503"},
+		"expiring":      {func(f *facts) { f.doors[1].expires = f.now.Add(20 * day) }, "certificate of azure", gradeWarn, "20 days"},
+		"expiring now":  {func(f *facts) { f.doors[0].expires = f.now.Add(3 * day) }, "certificate of aws", gradeBad, "3 days"},
+		"expired":       {func(f *facts) { f.doors[0].expires = f.now.Add(-day) }, "certificate of aws", gradeBad, "has ended"},
+		"wrong name":    {func(f *facts) { f.doors[1].tlsErr = errors.New("valid for x, not for y") }, "certificate of azure", gradeBad, "not for y"},
+		"unknown Host":  {func(f *facts) { f.doors[1].status = 404 }, "gateway of azure", gradeBad, "answers 404 to Host"},
+		"failing door":  {func(f *facts) { f.doors[0].status = 502 }, "gateway of aws", gradeBad, "502"},
+		"silent door":   {func(f *facts) { f.doors[0].err = errors.New("time-out") }, "gateway of aws", gradeBad, "time-out"},
+		"no validation": {func(f *facts) { f.answers[0].validation = false }, "validation records", gradeWarn, "none is served"},
+		"long TTL":      {func(f *facts) { f.cfg.Traffic.TTL = config.Duration(time.Minute) }, "TTL and RTO", gradeBad, "over the RTO"},
+		"deaf server":   {func(f *facts) { f.answers[0].err = errors.New("time-out") }, "name server 192.0.2.1:53", gradeBad, "time-out"},
+		"empty answer":  {func(f *facts) { f.answers[0].addresses = nil }, "name server 192.0.2.1:53", gradeBad, "no address"},
+		"no server":     {func(f *facts) { f.answers = nil }, "name servers", gradeBad, "none is configured"},
+		"lame parent": {func(f *facts) {
+			f.parent = &delegation.Report{Findings: []delegation.Finding{{Severity: delegation.Error, Server: "192.0.2.53:53", Text: "no glue for ns1"}}}
+		}, "delegation", gradeBad, "no glue for ns1"},
+		"old parent": {func(f *facts) {
+			f.parent = &delegation.Report{Findings: []delegation.Finding{{Severity: delegation.Warning, Server: "192.0.2.53:53", Text: "TTL differs"}}}
+		}, "delegation", gradeWarn, "TTL differs"},
+		"deaf parent":      {func(f *facts) { f.deaf = errors.New("time-out") }, "delegation", gradeWarn, "time-out"},
+		"small capacity":   {func(f *facts) { f.node.Warnings = []string{"azure could carry 40 % of all traffic"} }, "node", gradeWarn, "40 %"},
 		"clock off":        {func(f *facts) { f.doors[0].skew = -10 * time.Second }, "clock of aws", gradeWarn, "-10s"},
 		"clock far off":    {func(f *facts) { f.doors[0].skew = time.Minute }, "clock of aws", gradeBad, "1m0s"},
 		"unreadable feed":  {func(f *facts) { f.data.Directions[0].Known, f.data.Directions[0].Error = false, "AccessDenied" }, "feed of aws", gradeBad, "AccessDenied"},
@@ -100,6 +110,9 @@ func TestDoctorFindsEachTrapAndSaysWhatToDo(t *testing.T) {
 		d := diagnose(f)
 		ok := false
 		for _, one := range d.Findings {
+			if one.Grade != gradeOK && one.Grade != gradeNote && one.Advice == "" {
+				t.Errorf("%s: nothing says what to do: %+v", name, one)
+			}
 			if one.Check == c.check && one.Grade == c.grade && strings.Contains(one.Text, c.text) {
 				ok = true
 			}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/traffic/delegation"
 )
 
 const lookTimeout = 3 * time.Second
@@ -119,9 +120,7 @@ func interrogate(ctx context.Context, c config.Config) []answer {
 		return in, err
 	}
 	for _, server := range c.Node.DNS {
-		if host, port, err := net.SplitHostPort(server); err == nil && (host == "" || net.ParseIP(host).IsUnspecified()) {
-			server = net.JoinHostPort("127.0.0.1", port)
-		}
+		server = reachable(server)
 		a := answer{server: server}
 		in, err := ask(server, c.Zone, dns.TypeA)
 		if err == nil && in.Rcode != dns.RcodeSuccess {
@@ -142,6 +141,37 @@ func interrogate(ctx context.Context, c config.Config) []answer {
 		answers = append(answers, a)
 	}
 	return answers
+}
+
+// askParent compares the zone with what its parent says of it, where dns.delegation is set.
+func askParent(ctx context.Context, c config.Config) (*delegation.Report, error) {
+	d := c.DNS.Delegation
+	if d.Interval == 0 || len(c.Node.DNS) == 0 {
+		return nil, nil //nolint:nilnil // not looked at, and no failure
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*lookTimeout)
+	defer cancel()
+	cfg := delegation.Config{Zone: c.Zone, Server: reachable(c.Node.DNS[0]), Parents: d.Parents, Resolver: d.Resolver, Port: d.Port, Timeout: lookTimeout, Clock: time.Now}
+	if cfg.Resolver == "" && len(cfg.Parents) == 0 {
+		conf, err := dns.ClientConfigFromFile("/etc/resolv.conf")
+		if err != nil || len(conf.Servers) == 0 {
+			return nil, errors.New("no resolver is known: set dns.delegation.resolver")
+		}
+		cfg.Resolver = net.JoinHostPort(conf.Servers[0], conf.Port)
+	}
+	r, err := delegation.Check(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// reachable is where a server that listens on all addresses can be asked from here.
+func reachable(server string) string {
+	if host, port, err := net.SplitHostPort(server); err == nil && (host == "" || net.ParseIP(host).IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return server
 }
 
 // disk is the file system of the system's folder.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -50,18 +51,38 @@ func (c *Client) Stop(ctx context.Context) error {
 func (c *Client) supervisor(ctx context.Context, method, path string, body, into any) error {
 	err := c.call(ctx, method, c.State.Addresses.Control, c.State.Token, path, body, into)
 	if errors.Is(err, proa.ErrUnavailable) {
-		return &proa.Error{
-			Op: "reach the system in " + c.Dir, Err: errors.Join(proa.ErrUnavailable, errors.New("`proa up` does not run there")),
-			Hint: "start it with `proa up --dir " + c.Dir + "`",
-		}
+		return c.down()
 	}
 	return err
+}
+
+func (c *Client) down() error {
+	return &proa.Error{
+		Op: "reach the system in " + c.Dir, Err: errors.Join(proa.ErrUnavailable, errors.New("`proa up` does not run there")),
+		Hint: "start it with `proa up --dir " + c.Dir + "`",
+	}
+}
+
+// stopped reports whether no supervisor listens, and so nothing of the system in Dir runs. A remote node has none.
+func (c *Client) stopped(ctx context.Context) bool {
+	if c.Dir == "" || ctx.Err() != nil {
+		return false
+	}
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", c.State.Addresses.Control)
+	if err != nil {
+		return true
+	}
+	conn.Close()
+	return false
 }
 
 // Node calls the control API of a node that is there; it passes on what another must answer.
 func (c *Client) Node(ctx context.Context, method, path string, body, into any) error {
 	err := c.call(ctx, method, c.anyNode(ctx), c.State.Credentials.NodeToken, path, body, into)
 	if errors.Is(err, proa.ErrUnavailable) {
+		if c.stopped(ctx) {
+			return c.down()
+		}
 		return &proa.Error{Op: "reach a node", Err: err, Hint: "`proa status` says which run; see logs/node-*.log"}
 	}
 	return err
