@@ -87,7 +87,7 @@ function App() {
       <a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>
       <Header view={chosen.id} />
       <DrillStrip />
-      <main id="main" tabIndex={-1}>{frame && session ? <chosen.view /> : <p class="empty" role="status">Waiting for the node …</p>}</main>
+      <main id="main" tabindex={-1}>{frame && session ? <chosen.view /> : <p class="empty" role="status">Waiting for the node …</p>}</main>
       <Announcer />
       <Dialogs />
     </>

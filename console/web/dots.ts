@@ -19,7 +19,11 @@ export function startDots(layer: HTMLElement, layout: Layout, paths: Record<stri
     points[name] = corners(layout.arrows[name]);
   }
   let scale = layer.clientWidth / layout.width;
-  const resized = new ResizeObserver(() => { scale = layer.clientWidth / layout.width; });
+  const resized = new ResizeObserver(() => {
+    if (layer.clientWidth / layout.width === scale) return;
+    scale = layer.clientWidth / layout.width;
+    for (const { dot } of flying) dot.getAnimations().forEach((a) => a.cancel()); // they fly by the old scale
+  });
   resized.observe(layer);
 
   function fly(arrows: string[], kind: string, delay: number) {

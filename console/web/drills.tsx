@@ -82,7 +82,7 @@ function Watch({ drill, at }: { drill: Drill; at: number }) {
       <p class="muted">by {drill.by}, begun {ago(drill.started, at)}{drill.seed ? `, seed ${drill.seed}` : ""}</p>
       {drill.error ? <p class="error">{drill.error}</p> : null}
       {(drill.missed ?? []).map((m) => <p class="error" key={m}>{m}</p>)}
-      <ol class="plain log" ref={box} aria-label="What happened in the drill" tabIndex={0}>{lines.map((l, n) => <li key={n}><time class="muted">{clock(l.at)}</time> {l.text}</li>)}</ol>
+      <ol class="plain log" ref={box} aria-label="What happened in the drill" tabindex={0}>{lines.map((l, n) => <li key={n}><time class="muted">{clock(l.at)}</time> {l.text}</li>)}</ol>
       {drill.ended ? <DrillReport id={drill.id} /> : null}
     </>
   );

@@ -132,5 +132,5 @@ export const narrow: Layout = {
     "replication>dynamodb": "M190 416 V394 H288 V286", "replication>cosmos": "M190 472 V511 H288 V536",
     "replication>s3": "M150 416 V362", "replication>blob": "M150 472 V518 H232 V644 H226",
   },
-  notes: { "replication>dynamodb": { x: 284, y: 408, anchor: "end" }, "replication>cosmos": { x: 284, y: 492, anchor: "end" } },
+  notes: { "replication>dynamodb": { x: 196, y: 409 }, "replication>cosmos": { x: 196, y: 489 } },
 };

@@ -144,9 +144,9 @@ function BoxFacts({ frame, box }: { frame: Frame; box: string }) {
   }
   if (box === "cloudwatch" || box === "monitor") {
     const c = live.checks.find((x: any) => x.region === region && /alarm|monitor|watch/i.test(x.name));
-    return c ? <dl class="facts"><dt>It says</dt><dd>{c.health}: {c.reason}</dd></dl> : null;
+    return c ? <p class="muted">It says {c.health}: {c.reason}</p> : null;
   }
-  if (region && live.regions[region]) return <dl class="facts"><dt>Region</dt><dd>{live.regions[region].health}: {live.regions[region].reason}</dd></dl>;
+  if (region && live.regions[region]) return <p class="muted">{regionName(region)} is {live.regions[region].health}: {live.regions[region].reason}</p>;
   if (box === "conflicts") return <p><a href="#conflicts">Open the conflict inspector</a></p>;
   if (box === "replication" || box === "events") return <p><a href="#data">Open the data view</a></p>;
   return null;

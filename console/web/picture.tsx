@@ -56,7 +56,7 @@ function ArrowShape({ frame, arrow, layout, selected, onSelect }: { frame: Frame
   const note = layout.notes[arrow];
   const pick = () => onSelect(arrow);
   return (
-    <g class={`arrow ${state} ${selected ? "selected" : ""}`} role="button" tabIndex={0} aria-label={describeArrow(frame, arrow)} onClick={pick} onKeyDown={open(pick)}>
+    <g class={`arrow ${state} ${selected ? "selected" : ""}`} role="button" tabindex={0} aria-label={describeArrow(frame, arrow)} onClick={pick} onKeyDown={open(pick)}>
       <path d={layout.arrows[arrow]} class="hit" />
       <path d={layout.arrows[arrow]} class="line" data-arrow={arrow} marker-end="url(#head)" />
       {note ? <text x={note.x} y={note.y} class="note" text-anchor={note.anchor ?? "start"}>{lagOn(frame, arrow)}</text> : null}
@@ -70,7 +70,7 @@ function BoxShape({ frame, box, layout, small, selected, onSelect }: { frame: Fr
   const pick = () => onSelect(box);
   const failing = v.stats && v.stats.error_rate > 0 && v.state !== "bad";
   return (
-    <g class={`box ${v.state} ${regionOf[box] ?? ""} ${selected ? "selected" : ""}`} data-box={box} role="button" tabIndex={0} aria-label={describeBox(v)} aria-pressed={selected} onClick={pick} onKeyDown={open(pick)} transform={`translate(${x} ${y})`}>
+    <g class={`box ${v.state} ${regionOf[box] ?? ""} ${selected ? "selected" : ""}`} data-box={box} role="button" tabindex={0} aria-label={describeBox(v)} aria-pressed={selected} onClick={pick} onKeyDown={open(pick)} transform={`translate(${x} ${y})`}>
       <rect width={layout.boxW} height={layout.boxH} rx={small ? 7 : 9} />
       <Mark state={v.state} x={small ? 12 : 17} y={small ? 18 : 22.5} />
       <text x={small ? 21 : 28} y={small ? 22 : 27} class="name">{small ? shorter[box] ?? names[box] : names[box]}</text>

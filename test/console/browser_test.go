@@ -103,6 +103,12 @@ func (b *browser) says(limit time.Duration, selector, part string) {
 	b.until(limit, fmt.Sprintf("%s says %q", selector, part), expression)
 }
 
+// equal waits until the page says that both sides are, whatever users write meanwhile.
+func (b *browser) equal(limit time.Duration) {
+	b.t.Helper()
+	b.until(limit, "both sides are equal", `/both sides equal|equal, \d+ in flight/.test(document.querySelector("header")?.innerText)`)
+}
+
 func (b *browser) click(selector string) {
 	b.t.Helper()
 	// In one go: between looking for the place and pressing there, the page may move something else under it.

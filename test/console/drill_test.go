@@ -17,7 +17,7 @@ func TestDrill(t *testing.T) {
 	s.proa("hold", "--reason", "a load test", "--for", "1s")
 	s.proa("skew", "azure", "1s")
 	b := open(t, s.link(), 1440, 900)
-	b.says(30*time.Second, "header", "both sides equal")
+	b.equal(30 * time.Second)
 	b.view("operate")
 	beginDrill(b, "kill-primary")
 	b.says(20*time.Second, ".drill-strip", "kill-primary")

@@ -34,7 +34,7 @@ func TestJourney(t *testing.T) {
 func looksAround(b *browser) {
 	b.until(15*time.Second, "the picture", `document.querySelectorAll("[data-box]").length === 18 && document.querySelectorAll("[data-arrow]").length === 20`)
 	b.says(10*time.Second, "header", "Traffic → AWS")
-	b.says(20*time.Second, "header", "both sides equal")
+	b.equal(20 * time.Second)
 	b.says(10*time.Second, `[data-panel="now"]`, "All is well")
 	b.until(15*time.Second, "requests are counted", `/[1-9].*\/s/.test(document.querySelector("[data-box=lambda]").getAttribute("aria-label"))`)
 	b.until(15*time.Second, "objects cross", `/[1-9][0-9]* in all/.test(document.querySelector('[data-arrow="replication>blob"]').parentElement.getAttribute("aria-label"))`)
@@ -85,7 +85,7 @@ func healsAWS(b *browser) {
 	}
 	b.shot("6-healing")
 	b.says(60*time.Second, "header", "Traffic → AWS")
-	b.says(60*time.Second, "header", "both sides equal")
+	b.equal(60 * time.Second)
 	b.says(60*time.Second, `[data-panel="now"]`, "All is well")
 	b.view("failovers")
 	b.says(10*time.Second, ".incident", "AWS failed, traffic moved")

@@ -18,7 +18,7 @@ func TestEachNodeServesTheWholePicture(t *testing.T) {
 	defer users.Wait()
 	defer cancel()
 	b := open(t, s.linkOf(2), 1440, 900)
-	b.says(30*time.Second, "header", "both sides equal")
+	b.equal(30 * time.Second)
 	b.until(20*time.Second, "requests are counted here too", `/[1-9].*\/s/.test(document.querySelector("[data-box=lambda]").getAttribute("aria-label"))`)
 	b.until(10*time.Second, "three vantages", `document.querySelector("[data-box=health]").getAttribute("aria-label").includes("3 vantages")`)
 	b.click(`[data-action="kill-aws"]`)

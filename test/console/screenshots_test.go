@@ -28,7 +28,7 @@ func TestScreenshots(t *testing.T) {
 	defer users.Wait()
 	defer cancel()
 	b := open(t, s.link(), 1440, 900)
-	b.says(30*time.Second, "header", "both sides equal")
+	b.equal(30 * time.Second)
 	b.until(15*time.Second, "dots", `document.querySelectorAll(".dot").length > 8`)
 	if os.Getenv("PROA_SCREENS") != "" {
 		time.Sleep(12 * time.Second) // until figures over ten seconds stand
