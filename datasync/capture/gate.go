@@ -62,6 +62,7 @@ const (
 	OK        Result = iota
 	Throttled        // the side asks for less
 	Away             // the side was not reached
+	Failed           // for a reason that says nothing of the side's load
 )
 
 // End counts one write that has ended.

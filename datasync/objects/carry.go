@@ -31,13 +31,21 @@ func (r *Replicator) carry(
 	}
 	to := region.Other()
 	var w *Writing
+	var tried error
+	began := false
+	defer func() {
+		if began {
+			r.end(to, errors.Join(err, tried))
+		}
+	}()
 	var options cloud.PutOptions
 	err = r.change(name, false, func(st *State) (verdict, proa.Region, error) {
 		st.summed(winner)
 		v := st.observe(region, o, r.now())
 		src, dst := st.at(region), st.at(to)
 		if o.exists && st.due(to, r.now()) && src.Version == st.Winner.Version && dst.Keep == nil &&
-			r.recalled(to) {
+			r.recalled(to) && r.begin(to) {
+			began = true
 			intent := r.intent(st)
 			w, options = &intent, describe(src, dst)
 			r.intend(st, to, intent)
@@ -51,7 +59,7 @@ func (r *Replicator) carry(
 	if w == nil {
 		return o.exists, nil
 	}
-	if err := r.deliver(ctx, to, name, *w, content, options); err != nil {
+	if tried, err = r.deliver(ctx, to, name, *w, content, options); err != nil {
 		return o.exists, fmt.Errorf("%w: %w", errStore, err)
 	}
 	return o.exists, nil
@@ -85,10 +93,11 @@ func (r *Replicator) read(
 	return info, content, nil
 }
 
-// deliver writes what has been read, whose intent is recorded. It fails only when the store does.
+// deliver writes what has been read, whose intent is recorded. It returns how that went, and fails only when the store
+// does.
 func (r *Replicator) deliver(
 	ctx context.Context, to proa.Region, name string, w Writing, content []byte, o cloud.PutOptions,
-) error {
+) (tried, err error) {
 	putCtx, cancel := context.WithTimeout(ctx, r.cfg.CopyTimeout)
 	defer cancel()
 	info, err := r.cfg.Sides[to].Put(putCtx, name, bytes.NewReader(content), int64(len(content)), o)
@@ -97,11 +106,11 @@ func (r *Replicator) deliver(
 			proa.ErrUnavailable)
 	}
 	if err != nil {
-		return r.failed(ctx, name, to, w, err)
+		return err, r.failed(ctx, name, to, w, err)
 	}
 	info.CRC64, info.HasCRC64 = w.Content.CRC64, true
 	r.setLame(to, false)
-	return r.change(name, false, func(st *State) (verdict, proa.Region, error) {
+	return nil, r.change(name, false, func(st *State) (verdict, proa.Region, error) {
 		r.stored(st, to, w, info)
 		return verdict{}, "", nil
 	})

@@ -29,8 +29,16 @@ func (r *Replicator) apply(ctx context.Context, name string) error {
 			if ctx.Err() != nil || !st.due(region, r.now()) || !r.recalled(region) {
 				continue
 			}
+			began := !st.Winner.Tombstone
+			if began && !r.beginOr(region, name) {
+				continue
+			}
 			wrote = true
-			if err := r.write(ctx, st, region); err != nil {
+			tried, err := r.write(ctx, st, region)
+			if began {
+				r.end(region, tried)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -56,27 +64,27 @@ func (r *Replicator) apply(ctx context.Context, name string) error {
 // applyRounds bounds the tries in a row at one object that keeps changing; the next sweep goes on.
 const applyRounds = 3
 
-// write brings one side of an object to the winner. It fails only when the store does.
-func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) error {
+// write brings one side of an object to the winner. It returns how that went, and fails only when the store does.
+func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) (tried, err error) {
 	if r.unseen(st, region) {
 		if _, err := r.observe(ctx, region, st.Name); err != nil {
-			return r.failed(ctx, st.Name, region, r.intent(st), err)
+			return err, r.failed(ctx, st.Name, region, r.intent(st), err)
 		}
-		return nil // the next round writes, if that still is due
+		return nil, nil // the next round writes, if that still is due
 	}
 	w := r.intent(st)
 	if keep := st.at(region).Keep; keep != nil {
 		if err := r.keep(ctx, region, st.Name, *keep); err != nil {
-			return r.failed(ctx, st.Name, region, w, err)
+			return err, r.failed(ctx, st.Name, region, w, err)
 		}
 	}
-	err := r.change(st.Name, true, func(st *State) (verdict, proa.Region, error) {
+	err = r.change(st.Name, true, func(st *State) (verdict, proa.Region, error) {
 		st.at(region).Keep = nil
 		r.intend(st, region, w)
 		return verdict{}, "", nil
 	})
 	if err != nil {
-		return err
+		return err, err
 	}
 	var info cloud.ObjectInfo
 	if w.Tombstone {
@@ -85,10 +93,10 @@ func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) e
 		info, err = r.copy(ctx, st, region)
 	}
 	if err != nil {
-		return r.failed(ctx, st.Name, region, w, err)
+		return err, r.failed(ctx, st.Name, region, w, err)
 	}
 	r.setLame(region, false)
-	return r.change(st.Name, false, func(st *State) (verdict, proa.Region, error) {
+	return nil, r.change(st.Name, false, func(st *State) (verdict, proa.Region, error) {
 		r.stored(st, region, w, info)
 		return verdict{}, "", nil
 	})

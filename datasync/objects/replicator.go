@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
 	"github.com/proa-cloud/proa/datasync/bus"
+	"github.com/proa-cloud/proa/datasync/capture"
 	"github.com/proa-cloud/proa/datasync/resolve"
 	"github.com/proa-cloud/proa/datasync/resolve/journal"
 	"github.com/proa-cloud/proa/datasync/shadow"
@@ -51,6 +53,9 @@ type sideStatus struct {
 	oldest  map[string]time.Time // origins of some of them
 	sweep   chan struct{}        // sweep now
 
+	gate *capture.Gate // of copies into it
+	held []string      // names whose copy into it waits for the gate
+
 	lame     bool // its last write failed in a way that the next one may
 	recalled bool // its kept deletes have been read
 }
@@ -84,6 +89,8 @@ func New(
 		r.sides[i].oldest = map[string]time.Time{}
 		r.sides[i].sweep = make(chan struct{}, 1)
 		r.sides[i].ear.sent = map[string]time.Time{}
+		//nolint:gosec // jitter only
+		r.sides[i].gate = capture.NewGate(r.cfg.Workers, r.cfg.RetryMax, rand.New(rand.NewPCG(uint64(i)+1, 7)))
 		kept, err := r.pass(proa.Regions()[i])
 		if err != nil {
 			return nil, err
@@ -171,6 +178,7 @@ func (r *Replicator) release(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.busy, name)
+	r.resumeLocked()
 }
 
 // enqueue has a worker look at a name; when too many wait, the shadow index is asked later.

@@ -1,12 +1,17 @@
 package objects
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/cloud"
+	"github.com/proa-cloud/proa/datasync/resolve"
 )
 
 // busy has a store refuse a share of its calls with 503 SlowDown or ServerBusy.
@@ -83,4 +88,74 @@ func TestAThrottledStoreIsNotAskedAgainAtOnce(t *testing.T) {
 	p.blob.mu.Unlock()
 	crossed(t, p)
 	p.equal(map[string]string{"a": "1"})
+}
+
+// narrow is a bucket that takes few writes at a time and answers the others with 503.
+type narrow struct {
+	*bucket
+	room             atomic.Int64
+	flying, most     atomic.Int64
+	written, refused atomic.Int64
+}
+
+func (b *narrow) Put(
+	ctx context.Context, name string, body io.Reader, size int64, o cloud.PutOptions,
+) (cloud.ObjectInfo, error) {
+	n := b.flying.Add(1)
+	defer b.flying.Add(-1)
+	for most := b.most.Load(); n > most && !b.most.CompareAndSwap(most, n); most = b.most.Load() {
+	}
+	time.Sleep(25 * time.Millisecond) // a write takes its time
+	if n > b.room.Load() {
+		b.refused.Add(1)
+		return cloud.ObjectInfo{}, fmt.Errorf("503 ServerBusy: %w", proa.ErrThrottled)
+	}
+	b.written.Add(1)
+	return b.bucket.Put(ctx, name, body, size, o)
+}
+
+func (r *Replicator) width(region proa.Region) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sides[resolve.Index(region)].gate.Width()
+}
+
+// TestCopiesInFlightFollowTheStore has a store take four writes at a time: fewer are sent until it refuses few, more
+// again once it takes them, and copies to the other side are not held up.
+func TestCopiesInFlightFollowTheStore(t *testing.T) {
+	p := newPair(t)
+	busy := &narrow{bucket: p.blob}
+	busy.room.Store(4)
+	p.sides = map[proa.Region]cloud.Bucket{proa.AWS: p.s3, proa.Azure: busy}
+	p.tune = func(b *Bucket) { b.Page, b.RetryMax = 1000, 2*time.Second }
+	want := map[string]string{}
+	add := func(b *bucket, prefix string, n int) {
+		for i := range n {
+			name := fmt.Sprintf("%s%04d", prefix, i)
+			want[name] = name
+			b.put(name, name, nil)
+		}
+	}
+	add(p.s3, "a", 250)
+	p.start()
+	wait(t, "fewer to be sent", func() bool { return p.r.width(proa.Azure) <= 8 })
+	add(p.blob, "b", 50)
+	wait(t, "the other direction", func() bool {
+		_, ok := p.s3.content("b0049")
+		return ok && p.r.Direction(proa.Azure).Backlog == 0
+	})
+	if w := p.r.width(proa.AWS); w < 16 {
+		t.Errorf("the side that does not throttle is down to %d copies at a time", w)
+	}
+	crossed(t, p)
+	if refused, all := busy.refused.Load(), busy.written.Load(); refused > all {
+		t.Errorf("%d writes were refused for %d that were taken", refused, all)
+	}
+	t.Logf("%d written, %d refused, %d in flight at most", busy.written.Load(), busy.refused.Load(), busy.most.Load())
+	busy.room.Store(1000)
+	add(p.s3, "c", 600)
+	wait(t, "as many to be sent as before", func() bool { return p.r.width(proa.Azure) >= 16 })
+	wait(t, "all to be seen", func() bool { return p.r.Objects() == 900 })
+	crossed(t, p)
+	p.equal(want)
 }
