@@ -18,6 +18,8 @@ import (
 const (
 	peerTimeout   = 10 * time.Minute // a deep comparison takes its time
 	statusTimeout = 400 * time.Millisecond
+	viewTimeout   = time.Second // then this node's own view is as good
+	orderTimeout  = 30 * time.Second
 	maxPassedOn   = 64 << 20
 )
 
@@ -57,15 +59,28 @@ func (n *node) routed(pattern string, here http.Handler) http.Handler {
 			here.ServeHTTP(w, r)
 			return
 		}
-		n.passOn(w, r, target)
+		switch {
+		case leads && r.Method == http.MethodGet && target != r.Header.Get(NodeHeader):
+			n.passOn(w, r, target, viewTimeout, here)
+		case leads:
+			n.passOn(w, r, target, orderTimeout, nil)
+		default:
+			n.passOn(w, r, target, peerTimeout, nil)
+		}
 	})
 }
 
-// passOn has another node answer.
-func (n *node) passOn(w http.ResponseWriter, r *http.Request, target string) {
-	ctx, cancel := context.WithTimeout(r.Context(), peerTimeout)
+// passOn has another node answer. Where it cannot be reached in time, otherwise does, or the error is told.
+func (n *node) passOn(
+	w http.ResponseWriter, r *http.Request, target string, patience time.Duration, otherwise http.Handler,
+) {
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	resp, err := n.call(ctx, target, r.Method, r.URL.RequestURI(), r.Body)
+	if err != nil && otherwise != nil {
+		otherwise.ServeHTTP(w, r)
+		return
+	}
 	if err != nil {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusServiceUnavailable)

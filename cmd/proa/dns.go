@@ -66,9 +66,11 @@ func (a *app) serveZone(ctx context.Context, f dnsFlags) error {
 		}
 		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
-	fmt.Fprintf(a.stderr, "serving %s on %v (UDP and TCP) until Ctrl-C\n", f.zone, f.listen)
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	return dns.ServeZone(ctx, dns.ZoneFile{Path: f.zone, Keys: f.keys, Reload: hup}, cfg)
+	serving := func(serial uint32) {
+		fmt.Fprintf(a.stderr, "serving %s (serial %d) on %v (UDP and TCP) until Ctrl-C\n", f.zone, serial, f.listen)
+	}
+	return dns.ServeZone(ctx, dns.ZoneFile{Path: f.zone, Keys: f.keys, Reload: hup, Serving: serving}, cfg)
 }

@@ -34,6 +34,10 @@ var faults = []fault{
 		w.killBeside(r)
 		w.gateways[r].kill()
 	}},
+	{"crash with who decides", 1500 * time.Millisecond, 3 * time.Second, func(w *world, r proa.Region) {
+		w.killLeader()
+		w.gateways[r].kill()
+	}},
 	{"blackhole", 1500 * time.Millisecond, 2500 * time.Millisecond, say("blackhole")},
 	{"hang", 1500 * time.Millisecond, 2500 * time.Millisecond, func(w *world, r proa.Region) {
 		g := w.gateways[r]
@@ -59,10 +63,23 @@ func (w *world) killBeside(r proa.Region) {
 	}
 }
 
+// killLeader kills the node that decides, so that the others must elect before they can.
+func (w *world) killLeader() {
+	leader := w.leader()
+	for _, n := range w.nodes {
+		if n.name == leader && len(w.nodes) > 1 {
+			n.kill()
+		}
+	}
+}
+
 // trial strikes the active region, waits for the answers to flip, and heals.
 func (w *world) trial(f fault, rng *rand.Rand) time.Duration {
 	w.t.Helper()
 	active := w.settled()
+	for len(w.nodes) > 1 && w.leader() == "" {
+		time.Sleep(20 * time.Millisecond)
+	}
 	before, err := w.nodes[0].explain()
 	if err != nil {
 		w.t.Fatal(err)

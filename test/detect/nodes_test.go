@@ -37,6 +37,7 @@ type world struct {
 	dir      string
 	gateways map[proa.Region]*gateway
 	nodes    []*node
+	links    *links // nil: nodes reach each other directly
 }
 
 // node is one `proa node`.
@@ -97,6 +98,22 @@ func free(t testing.TB) string {
 func newWorld(t testing.TB, n int) *world {
 	t.Helper()
 	w := &world{t: t, bin: binary(t), dir: t.TempDir(), gateways: map[proa.Region]*gateway{}}
+	w.begin(n)
+	return w
+}
+
+// newLinkedWorld is newWorld with links between the nodes that can be cut.
+func newLinkedWorld(t testing.TB, n int) *world {
+	t.Helper()
+	w := &world{t: t, bin: binary(t), dir: t.TempDir(), gateways: map[proa.Region]*gateway{}}
+	w.links = &links{t: t, gates: map[[2]string]*passage{}}
+	w.begin(n)
+	return w
+}
+
+func (w *world) begin(n int) {
+	t := w.t
+	t.Helper()
 	for _, r := range proa.Regions() {
 		w.gateways[r] = &gateway{address: free(t)}
 		w.gateways[r].start(t)
@@ -121,7 +138,6 @@ func newWorld(t testing.TB, n int) *world {
 			}
 		})
 	}
-	return w
 }
 
 // configure writes the node's proa.yaml.
@@ -156,12 +172,15 @@ func (w *world) cluster(n *node) string {
 	files := cluster.FilesIn(dir)
 	text := fmt.Sprintf("cluster:\n  ca: %q\n  certificate: %q\n  key: %q\n  nodes:\n", files.CA,
 		files.Certificate, files.Key)
-	for _, n := range w.nodes {
-		beside := ""
-		if n.beside != "" {
-			beside = ", beside: " + string(n.beside)
+	for _, other := range w.nodes {
+		beside, address := "", other.peers
+		if other.beside != "" {
+			beside = ", beside: " + string(other.beside)
 		}
-		text += fmt.Sprintf("    - {name: %s, address: %q%s}\n", n.name, n.peers, beside)
+		if w.links != nil && other != n {
+			address = w.links.between(n, other)
+		}
+		text += fmt.Sprintf("    - {name: %s, address: %q%s}\n", other.name, address, beside)
 	}
 	return text
 }
@@ -197,23 +216,43 @@ func (n *node) answer() string {
 }
 
 // explain is the node's account.
-func (n *node) explain() (traffic.Explanation, error) {
-	var e traffic.Explanation
-	req, err := http.NewRequest(http.MethodGet, "http://"+n.control+"/v1/explain", http.NoBody)
+func (n *node) explain() (e traffic.Explanation, err error) {
+	return e, n.get("/v1/explain", &e)
+}
+
+// leader is the node that decides by what the living say, "" for none that all of them name.
+func (w *world) leader() string {
+	leader := ""
+	for _, n := range w.nodes {
+		if n.dead() {
+			continue
+		}
+		var v cluster.View
+		if err := n.get("/v1/cluster", &v); err != nil || v.Leader == "" || leader != "" && v.Leader != leader {
+			return ""
+		}
+		leader = v.Leader
+	}
+	return leader
+}
+
+func (n *node) get(path string, into any) error {
+	req, err := http.NewRequest(http.MethodGet, "http://"+n.control+path, http.NoBody)
 	if err != nil {
-		return e, err
+		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	client := http.Client{Timeout: time.Second}
+	req.Header.Set("Proa-Node", n.name) // its own view
+	client := http.Client{Timeout: 5 * time.Second}
 	res, err := client.Do(req)
 	if err != nil {
-		return e, err
+		return err
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
-		return e, fmt.Errorf("explain of %s: %s", n.name, res.Status)
+		return fmt.Errorf("%s of %s: %s", path, n.name, res.Status)
 	}
-	return e, json.NewDecoder(res.Body).Decode(&e)
+	return json.NewDecoder(res.Body).Decode(into)
 }
 
 // settled waits until every node calls both regions healthy and answers with the same one.

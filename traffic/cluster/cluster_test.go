@@ -278,6 +278,8 @@ func TestWithoutAMajorityTheLastPlanStands(t *testing.T) {
 	f.have(f.propose("node-1", "node-3"), "node-1", "node-3")
 }
 
+// TestAnyOneLinkMayBeCut: all three nodes learn of each plan nevertheless, for the leader moves to the one
+// that reaches both others.
 func TestAnyOneLinkMayBeCut(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, "node-1", "node-2", "node-3")
@@ -286,7 +288,7 @@ func TestAnyOneLinkMayBeCut(t *testing.T) {
 		f.propose(f.names...)
 		f.cut(l[0], l[1])
 		time.Sleep(2 * time.Second) // longer than an election
-		f.propose(f.names...)
+		f.have(f.propose(f.names...), f.names...)
 		f.heal(l[0], l[1])
 		f.have(f.propose(f.names...), f.names...)
 	}

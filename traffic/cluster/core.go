@@ -19,6 +19,7 @@ import (
 const (
 	compactAfter    = 64              // entries
 	placementPause  = 5 * time.Second // between two tries to move the leader
+	linkPause       = time.Second     // the same, where a link is broken
 	joinPause       = time.Second     // between two membership changes
 	proposalTimeout = 3 * time.Second // then a proposer is told that the outcome is not known
 	maxProposals    = 16              // under way at once

@@ -52,6 +52,8 @@ type Beat struct {
 	// Echo holds, for each node, the At of the last beat heard of it that had all that the sender knows
 	// to be agreed: who leads tells an owner so that its lease goes on.
 	Echo map[string]time.Duration `json:"echo,omitempty"`
+	// Hears are the nodes that were heard lately; null from one that does not say so.
+	Hears []string `json:"hears"`
 	News
 }
 

@@ -81,13 +81,17 @@ func (k *core) begin(members map[string]uint64) error {
 	return k.raft.Campaign()
 }
 
-// place moves the leader to where its loss hurts least: out of the cloud that serves, since losing
-// that cloud must not cost an election as well, and then away from data sync's owner.
+// place moves the leader to where its loss hurts least: to a node that reaches all others, where a
+// link is broken, for whoever it does not reach learns of no plan; out of the cloud that serves, since
+// losing that cloud must not cost an election as well; and then away from data sync's owner.
 func (k *core) place(now time.Time) {
-	if now.Sub(k.moved) < placementPause {
+	if now.Sub(k.moved) < linkPause {
 		return
 	}
 	best, least := "", k.burden(k.c.cfg.Self)
+	if least < unreached && now.Sub(k.moved) < placementPause {
+		return
+	}
 	progress := k.raft.Status().Progress
 	for _, n := range k.c.cfg.Nodes {
 		p, known := progress[k.record.Members[n.Name]]
@@ -104,8 +108,25 @@ func (k *core) place(now time.Time) {
 		return
 	}
 	k.moved = now
-	k.c.cfg.Logger.Info("leader moves away from the serving cloud or data sync's owner", "to", best)
+	k.c.cfg.Logger.Info("leader moves to where its loss would cost least", "to", best,
+		"unreached", k.burden(k.c.cfg.Self)/unreached)
 	k.raft.TransferLeader(k.record.Members[best])
+}
+
+// unreached is a node's burden for each other one that it does not reach, or that does not reach it.
+const unreached = 10
+
+// severed reports whether one of two nodes says that it does not hear the other.
+func (k *core) severed(x, y string) bool {
+	deaf := func(from, of string) bool {
+		if from == k.c.cfg.Self {
+			_, ago, ok := k.c.Heard(of)
+			return !ok || ago > lostAfter
+		}
+		b, ago, ok := k.c.Heard(from)
+		return ok && ago <= lostAfter && b.Hears != nil && !slices.Contains(b.Hears, of)
+	}
+	return deaf(x, y) || deaf(y, x)
 }
 
 // burden says how much a node's loss would cost besides an election.
@@ -116,6 +137,11 @@ func (k *core) burden(name string) int {
 	}
 	if name == k.record.State.Plan.Owner {
 		b++
+	}
+	for _, n := range k.c.cfg.Nodes {
+		if n.Name != name && k.severed(name, n.Name) {
+			b += unreached
+		}
 	}
 	return b
 }

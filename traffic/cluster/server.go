@@ -160,8 +160,11 @@ func (c *Cluster) beat() []byte {
 		Formed: v.formed, Seq: v.Record.Seq, At: time.Since(c.began),
 	}
 	c.mu.Lock()
-	b.News, b.Echo = c.news, map[string]time.Duration{}
+	b.News, b.Echo, b.Hears = c.news, map[string]time.Duration{}, []string{}
 	for name, h := range c.heard {
+		if time.Since(h.at) <= lostAfter {
+			b.Hears = append(b.Hears, name)
+		}
 		if h.knew > 0 {
 			b.Echo[name] = h.knew
 		}

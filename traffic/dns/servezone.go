@@ -21,6 +21,8 @@ type ZoneFile struct {
 	Keys string
 	// Reload has the file loaded again at once; nil for nobody to ask.
 	Reload <-chan os.Signal
+	// Serving is called once the zone is loaded and all addresses are bound; nil for nobody to tell.
+	Serving func(serial uint32)
 }
 
 // ServeZone serves one zone file until ctx ends. cfg is the server's configuration without zones. A
@@ -33,6 +35,12 @@ func ServeZone(ctx context.Context, f ZoneFile, cfg Config) error {
 	s, err := newZoneServer(f.Path, f.Keys, cfg)
 	if err != nil {
 		return err
+	}
+	if err := s.Bind(); err != nil {
+		return err
+	}
+	if f.Serving != nil {
+		f.Serving(s.Current().base.zones[0].Serial)
 	}
 	spareProcessor()
 	trim()
