@@ -44,6 +44,7 @@ type keeper struct {
 	kept    map[string]proa.Version // by key ID: kept, and waiting for its purge
 	feeds   map[string]sidecar.Feed // what is durable here
 	moved   bool                    // some of feeds gave changes since they were saved
+	saving  bool
 	savedAt time.Time
 	dropped uint64
 	missing bool // the table is, and this node is alone: it goes on without
@@ -345,12 +346,12 @@ func (t *table) resume(sd *side, from sidecar.Feed) error {
 	})
 }
 
-// due reports whether there is something to keep.
+// due reports whether there is something to keep, or being kept.
 func (k *keeper) due() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	idle := len(k.feeds) > 0 && k.s.clock.now().Sub(k.savedAt) > keepIdle
-	return k.moved || len(k.pending) > 0 || idle
+	return k.moved || k.saving || len(k.pending) > 0 || idle
 }
 
 // save keeps what has changed: the deletes first, so that no feed's place is past one that is not
@@ -359,7 +360,7 @@ func (k *keeper) due() bool {
 func (k *keeper) save(ctx context.Context) error {
 	k.mu.Lock()
 	deletes, feeds := k.pending, maps.Clone(k.feeds)
-	k.pending, k.moved = nil, false
+	k.pending, k.moved, k.saving = nil, false, true
 	k.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, k.s.cfg.WriteTimeout)
 	defer cancel()
@@ -372,6 +373,7 @@ func (k *keeper) save(ctx context.Context) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.saving = false
 	if err != nil {
 		k.pending, k.moved = append(deletes, k.pending...), true
 		return err
