@@ -151,13 +151,15 @@ func (d *Direction) through(t time.Time) {
 func (t *table) direction(d *Direction, now time.Time, lags *lagMeter) error {
 	from, to := t.side(d.From), t.side(d.To)
 	depth := t.store.Depth(t.schema.Table, d.To)
-	oldest, err := t.store.Oldest(t.schema.Table, d.To)
-	if err != nil {
-		return err
-	}
 	t.readState(d, from, now, lags)
-	if depth.Backlog > 0 && !oldest.IsZero() {
-		d.through(oldest)
+	if depth.Backlog > 0 {
+		oldest, err := t.store.Oldest(t.schema.Table, d.To)
+		if err != nil {
+			return err
+		}
+		if !oldest.IsZero() {
+			d.through(oldest)
+		}
 	}
 	d.Backlog += depth.Backlog
 	d.Quarantined += depth.Parked

@@ -54,6 +54,9 @@ func (s *Service) Unreplicated(
 	for _, t := range s.tables() {
 		depth := s.store.Depth(t.schema.Table, from.Other())
 		total += depth.Backlog
+		if len(list) >= limit || depth.Backlog+depth.Parked == 0 {
+			continue // the queue may be full of envelopes, which nobody waits for
+		}
 		err := s.store.Queued(t.schema.Table, from.Other(), func(w shadow.Waiting, parked bool) bool {
 			if len(list) >= limit {
 				return false
