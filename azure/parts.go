@@ -58,18 +58,20 @@ func (b *Bucket) PutPart(
 	ctx, progress := transfer.New(ctx, b.config.timeout()+time.Duration(size>>18)*time.Second)
 	defer progress.Stop()
 	sent := &summed{ReadSeeker: body, crc: cloud.NewCRC64()}
+	var content io.ReadSeeker = sent
 	var o blockblob.StageBlockOptions
 	if size <= readTwice {
 		if _, err := io.Copy(io.Discard, sent); err != nil {
 			return cloud.Part{}, fmt.Errorf("read part %d of %s: %w", number, name, err)
 		}
 		o.TransactionalValidation = blob.TransferValidationTypeCRC64(sent.crc.Sum64())
-		if _, err := sent.Seek(0, io.SeekStart); err != nil {
+		content = body // the service compares what it reads with the sum of what was read before
+		if _, err := content.Seek(0, io.SeekStart); err != nil {
 			return cloud.Part{}, fmt.Errorf("read part %d of %s again: %w", number, name, err)
 		}
 	}
 	out, err := b.container.NewBlockBlobClient(name).StageBlock(
-		ctx, blockID(upload, number), streaming.NopCloser(sent), &o)
+		ctx, blockID(upload, number), streaming.NopCloser(content), &o)
 	if err != nil {
 		return cloud.Part{}, b.fail("put a part", name, err)
 	}

@@ -21,7 +21,7 @@ func (c *call) appendBlock() error {
 		return refusal
 	}
 	w.create = false
-	content, _, err := c.body(maxAppendBlock, "Content-MD5")
+	content, _, err := c.body(maxAppendBlock, false, "Content-MD5")
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func (c *call) putBlock() error {
 	} else if c.r.ContentLength == 0 {
 		err = invalidHeader("Content-Length", "0")
 	} else {
-		content, sum, err = c.body(maxPutBlock, "Content-MD5")
+		content, sum, err = c.body(maxPutBlock, false, "Content-MD5")
 	}
 	if err != nil {
 		return err

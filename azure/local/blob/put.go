@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
 	"io"
 	"net/http"
 	"strconv"
@@ -80,8 +81,9 @@ func crcText(sum uint64) string {
 	return base64.StdEncoding.EncodeToString(binary.LittleEndian.AppendUint64(nil, sum))
 }
 
-// body streams the request's body into a segment and verifies it. On an error nothing stays behind.
-func (c *call) body(limit int64, md5Names ...string) (staged, []byte, error) {
+// body streams the request's body into a segment and verifies it. On an error nothing stays behind. The MD5, which costs more than
+// all else, is computed where the request names one and where the caller keeps it.
+func (c *call) body(limit int64, keepMD5 bool, md5Names ...string) (staged, []byte, error) {
 	if c.r.ContentLength < 0 {
 		return staged{}, nil, fail(http.StatusLengthRequired, "MissingContentLengthHeader",
 			"The Content-Length header was not specified.")
@@ -97,7 +99,11 @@ func (c *call) body(limit int64, md5Names ...string) (staged, []byte, error) {
 		return staged{}, nil, refusal
 	}
 	sum := md5.New()
-	content, err := c.s.contents.write(exactly(c.r.Body, c.r.ContentLength), sum)
+	var more []hash.Hash
+	if keepMD5 || sums.md5 != nil {
+		more = append(more, sum)
+	}
+	content, err := c.s.contents.write(exactly(c.r.Body, c.r.ContentLength), more...)
 	if err != nil {
 		return staged{}, nil, err
 	}
@@ -210,7 +216,7 @@ func (c *call) upload(kind string) error {
 	if err := c.precheck(w); err != nil {
 		return err
 	}
-	content, sum, err := c.body(maxPutBlob, "x-ms-blob-content-md5", "Content-MD5")
+	content, sum, err := c.body(maxPutBlob, true, "x-ms-blob-content-md5", "Content-MD5")
 	if err != nil {
 		return err
 	}
