@@ -105,6 +105,16 @@ func (k *checker) settings(c config.Config, s Settings) {
 	if s.AnnounceURL != "" && !strings.HasPrefix(s.AnnounceURL, "https://") {
 		k.add("--announce-url", "functions would send their token in the clear", "give an https:// address")
 	}
+	names := fenced(c)
+	if len(names) > 0 && len(s.LeaseURLs) == 0 {
+		k.add("--lease-url", "functions would write "+strings.Join(names, ", ")+" without a lease",
+			"give every node's https://NODE/v1/lease")
+	}
+	for _, u := range s.LeaseURLs {
+		if !strings.HasPrefix(u, "https://") || strings.Contains(u, ",") {
+			k.add("--lease-url", fmt.Sprintf("%q: functions would send their token in the clear", u), "give https:// addresses")
+		}
+	}
 }
 
 func (k *checker) zone(zone string) {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/config"
@@ -28,6 +29,8 @@ type Settings struct {
 	FunctionZip string
 	// AnnounceURL is where functions announce their writes; "" for nowhere.
 	AnnounceURL string
+	// LeaseURLs are where functions ask for write leases, every node's; needed where a table is fenced.
+	LeaseURLs []string
 	// AWSCertificate is the ARN of the zone's certificate in ACM.
 	AWSCertificate string
 	// AzureSubscription, AzureLocation and AzureCertificate (a Key Vault secret id) name their parts.
@@ -63,6 +66,8 @@ type variables struct {
 	FunctionZip         string            `json:"function_zip"`
 	HealthPath          string            `json:"health_path"`
 	AnnounceURL         string            `json:"announce_url,omitempty"`
+	LeaseURL            string            `json:"lease_url,omitempty"`
+	FencedTables        string            `json:"fenced_tables,omitempty"`
 	AWSRegion           string            `json:"aws_region"`
 	AWSCertificateARN   string            `json:"aws_certificate_arn"`
 	AzureSubscriptionID string            `json:"azure_subscription_id"`
@@ -124,6 +129,17 @@ func cutDir(path, dir string) (rel string, ok bool) {
 	return path, false
 }
 
+// fenced are the tables that one region alone may write.
+func fenced(c config.Config) []string {
+	var names []string
+	for _, t := range c.Tables {
+		if t.Fenced() {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
 func variablesOf(c config.Config, s Settings) variables {
 	v := variables{
 		Name: s.Name, Zone: c.Zone, Tables: map[string]table{}, Buckets: map[string]string{}, Notices: map[string]string{},
@@ -132,6 +148,7 @@ func variablesOf(c config.Config, s Settings) variables {
 		AzureSubscriptionID: s.AzureSubscription, AzureLocation: s.AzureLocation,
 		AzureCertificateID: s.AzureCertificate, AzurePublisherEmail: s.PublisherEmail,
 	}
+	v.LeaseURL, v.FencedTables = strings.Join(s.LeaseURLs, ","), strings.Join(fenced(c), ",")
 	for _, t := range c.Tables {
 		out := table{
 			HashName: t.Hash.Name, HashType: t.Hash.Type, Database: t.Database,

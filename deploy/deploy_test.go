@@ -64,6 +64,53 @@ func TestTheVariablesSayWhatTheConfigurationSays(t *testing.T) {
 	}
 }
 
+func TestFencedTablesGetLeases(t *testing.T) {
+	c, s := valid()
+	c.Tables = slices.Clone(c.Tables)
+	c.Tables[0].Fencing = config.FencingLease
+	if err := deployed(t, c, s, nil); err == nil || !strings.Contains(err.Error(), "--lease-url: functions would write orders without a lease") {
+		t.Errorf("without addresses: %v", err)
+	}
+	s.LeaseURLs = []string{"http://node-1.example.com/v1/lease"}
+	if err := deployed(t, c, s, nil); err == nil || !strings.Contains(err.Error(), "in the clear") {
+		t.Errorf("without TLS: %v", err)
+	}
+	s.LeaseURLs = []string{"https://node-1.example.com/v1/lease", "https://node-2.example.com/v1/lease"}
+	var got struct {
+		LeaseURL string `json:"lease_url"`
+		Fenced   string `json:"fenced_tables"`
+	}
+	if err := deployed(t, c, s, &got); err != nil || got.Fenced != "orders" ||
+		got.LeaseURL != "https://node-1.example.com/v1/lease,https://node-2.example.com/v1/lease" {
+		t.Errorf("%+v %v", got, err)
+	}
+	for _, module := range []string{"aws", "azure"} {
+		b, err := os.ReadFile(filepath.Join("modules", module, "function.tf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"PROA_FENCED_TABLES", "PROA_LEASE_URL"} {
+			if !strings.Contains(string(b), name) {
+				t.Errorf("%s: the function has no %s", module, name)
+			}
+		}
+	}
+}
+
+// deployed renders, and reads the variables into what is given.
+func deployed(t *testing.T, c config.Config, s deploy.Settings, into any) error {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := deploy.Render(dir, c, s); err != nil || into == nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(dir, deploy.VariablesFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return json.Unmarshal(b, into)
+}
+
 func TestRenderKeepsTheUsersFilesAndRepeats(t *testing.T) {
 	c, s := valid()
 	dir := t.TempDir()

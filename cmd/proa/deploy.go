@@ -59,6 +59,7 @@ func (a *app) deployCommand() *cobra.Command {
 	f.StringVar(&s.Name, "name", "", "prefix of every name in both clouds")
 	f.StringVar(&s.FunctionZip, "function-zip", "", "the function's package; the demo's where left out")
 	f.StringVar(&s.AnnounceURL, "announce-url", "", "where functions announce their writes: https://NODE/v1/announce")
+	f.StringSliceVar(&s.LeaseURLs, "lease-url", nil, "where functions ask for write leases: https://NODE/v1/lease")
 	f.StringVar(&s.AWSCertificate, "aws-certificate", "", "ARN of the zone's certificate in ACM")
 	f.StringVar(&s.AzureCertificate, "azure-certificate", "", "Key Vault secret id of the zone's certificate")
 	f.StringVar(&s.AzureSubscription, "azure-subscription", "", "id of the subscription")

@@ -44,6 +44,9 @@ func (a *app) writeCluster(w io.Writer, v *cluster.View) {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%t\t%d\t%s\n", n.Name, beside, id, n.Alive, n.Seq, n.Trouble)
 	}
+	if v.Leaving != "" {
+		fmt.Fprintf(w, "\n%s\n", v.Leaving)
+	}
 	fmt.Fprintln(w)
 	for _, e := range v.Record.Audit {
 		by := e.Node

@@ -11,6 +11,8 @@ module "aws" {
   health_path        = var.health_path
   announce_url       = var.announce_url
   announce_token     = var.announce_token
+  lease_url          = var.lease_url
+  fenced_tables      = var.fenced_tables
   certificate_arn    = var.aws_certificate_arn
   node_principals    = var.aws_node_principals
   log_retention_days = var.log_retention_days
@@ -27,6 +29,8 @@ module "azure" {
   function_zip       = var.function_zip
   announce_url       = var.announce_url
   announce_token     = var.announce_token
+  lease_url          = var.lease_url
+  fenced_tables      = var.fenced_tables
   certificate_id     = var.azure_certificate_id
   publisher_email    = var.azure_publisher_email
   node_federation    = var.azure_node_federation

@@ -52,8 +52,20 @@ variable "announce_url" {
   default     = ""
 }
 
+variable "lease_url" {
+  description = "Where functions ask for write leases: every node's https://NODE/v1/lease, with commas between."
+  type        = string
+  default     = ""
+}
+
+variable "fenced_tables" {
+  description = "Tables that a function writes under a lease only, with commas between."
+  type        = string
+  default     = ""
+}
+
 variable "announce_token" {
-  description = "Bearer token of announce_url. Set it by TF_VAR_announce_token, not in a file."
+  description = "Bearer token of announce_url and lease_url. Set it by TF_VAR_announce_token, not in a file."
   type        = string
   default     = ""
   sensitive   = true

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +27,8 @@ type fleet struct {
 	nodes map[string]*running
 	links map[string]*netfault.Proxy // "a→b"
 	addrs map[string]string
+	// without are nodes that are not configured now
+	without map[string]bool
 }
 
 type running struct {
@@ -79,6 +83,9 @@ func (f *fleet) issue(name string) {
 func (f *fleet) config(name string) Config {
 	var nodes []Node
 	for i, n := range f.names {
+		if f.without[n] {
+			continue
+		}
 		addr := f.addrs[n]
 		if n != name {
 			addr = f.links[name+"→"+n].Addr()
@@ -292,6 +299,36 @@ func TestAnyOneLinkMayBeCut(t *testing.T) {
 		f.heal(l[0], l[1])
 		f.have(f.propose(f.names...), f.names...)
 	}
+}
+
+// TestANodeIsReplacedByAnother: node-3 is taken out of the files and node-4 put in, one restart after another. The old
+// member counts until all have the new list.
+func TestANodeIsReplacedByAnother(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "node-1", "node-2", "node-3", "node-4")
+	f.without = map[string]bool{"node-4": true}
+	f.start("node-1", "node-2", "node-3")
+	f.have(f.propose("node-1", "node-2", "node-3"), "node-1", "node-2", "node-3")
+	f.stop("node-3")
+	f.without = map[string]bool{"node-3": true}
+	f.stop("node-1")
+	f.start("node-1")
+	f.have(f.propose("node-1", "node-2"), "node-1", "node-2")
+	f.within(10*time.Second, "node-1 says why node-3 still counts", func() bool {
+		return f.nodes["node-1"].View().Leaving == "node-3 is a member and not configured here: node-2 is configured with node-1, node-2, node-3"
+	})
+	f.stop("node-2")
+	f.start("node-2", "node-4")
+	now := []string{"node-1", "node-2", "node-4"}
+	for _, name := range now {
+		f.within(20*time.Second, "members as "+name+" sees them", func() bool {
+			v := f.nodes[name].View()
+			return slices.Equal(slices.Sorted(maps.Keys(v.Record.Members)), now) && v.Leaving == ""
+		})
+	}
+	f.have(f.propose(now...), now...)
+	f.stop("node-1") // two of the three that are left are a majority
+	f.have(f.propose("node-2", "node-4"), "node-2", "node-4")
 }
 
 func TestASplitOffLeaderDecidesNothing(t *testing.T) {

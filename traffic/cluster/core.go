@@ -180,6 +180,7 @@ func (k *core) tick(now time.Time) {
 	if k.deciding() {
 		k.place(now)
 		k.adopt(now)
+		k.retire(now)
 	}
 }
 

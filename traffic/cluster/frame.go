@@ -54,6 +54,8 @@ type Beat struct {
 	Echo map[string]time.Duration `json:"echo,omitempty"`
 	// Hears are the nodes that were heard lately; null from one that does not say so.
 	Hears []string `json:"hears"`
+	// Nodes are those of the sender's configuration, sorted.
+	Nodes []string `json:"nodes,omitempty"`
 	News
 }
 

@@ -94,7 +94,7 @@ func (r Record) note(a Audit) Record {
 // member is a membership change's context: who comes, and whom it replaces.
 type member struct {
 	Name string `json:"name"`
-	ID   uint64 `json:"id"`
+	ID   uint64 `json:"id"` // 0: nobody comes
 	Gone uint64 `json:"gone,omitempty"`
 	// Learner: the newcomer only listens until it has caught up.
 	Learner bool      `json:"learner,omitempty"`
@@ -110,6 +110,12 @@ func (r Record) join(m member) Record {
 	r.Members = maps.Clone(r.Members)
 	if r.Members == nil {
 		r.Members = map[string]uint64{}
+	}
+	if m.ID == 0 {
+		delete(r.Members, m.Name)
+		return r.note(Audit{
+			At: m.At, Node: m.By, What: fmt.Sprintf("%s, %s, leaves: no node is configured with it", m.Name, identity(m.Gone)),
+		})
 	}
 	r.Members[m.Name] = m.ID
 	what := fmt.Sprintf("%s joins as %s", m.Name, identity(m.ID))

@@ -158,6 +158,7 @@ func (c *Cluster) beat() []byte {
 	b := Beat{
 		Node: c.cfg.Self, ID: v.id, Cluster: v.Record.Cluster, Generation: v.Record.Generation,
 		Formed: v.formed, Seq: v.Record.Seq, At: time.Since(c.began),
+		Nodes: c.configured(),
 	}
 	c.mu.Lock()
 	b.News, b.Echo, b.Hears = c.news, map[string]time.Duration{}, []string{}

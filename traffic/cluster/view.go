@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,8 @@ type View struct {
 	Term   uint64     `json:"term"`
 	Nodes  []NodeView `json:"nodes"`
 	Record Record     `json:"record"`
+	// Leaving says why a member that this node is not configured with still counts, "" for none.
+	Leaving string `json:"leaving,omitempty"`
 
 	id     uint64
 	formed bool
@@ -66,6 +69,9 @@ func (c *Cluster) View() View {
 		v.Nodes = append(v.Nodes, view)
 	}
 	v.Quorum = c.quorum(alive, v.Leader)
+	if name, why := c.leaving(v.Record); name != "" {
+		v.Leaving = name + " is a member and not configured here: " + cmp.Or(why, "it is being taken out")
+	}
 	return v
 }
 

@@ -6,6 +6,11 @@ locals {
     PROA_ANNOUNCE_URL   = var.announce_url
     PROA_ANNOUNCE_TOKEN = var.announce_token
   }
+  fencing = var.fenced_tables == "" ? {} : {
+    PROA_FENCED_TABLES  = var.fenced_tables
+    PROA_LEASE_URL      = var.lease_url
+    PROA_ANNOUNCE_TOKEN = var.announce_token
+  }
 }
 
 resource "aws_iam_role" "function" {
@@ -71,7 +76,7 @@ resource "aws_lambda_function" "function" {
   timeout          = 15
 
   environment {
-    variables = local.announce
+    variables = merge(local.announce, local.fencing)
   }
   logging_config {
     log_format = "JSON"

@@ -14,6 +14,8 @@ variable "notices" { type = map(string) }
 variable "function_zip" { type = string }
 variable "health_path" { type = string }
 variable "announce_url" { type = string }
+variable "lease_url" { type = string }
+variable "fenced_tables" { type = string }
 variable "announce_token" {
   type      = string
   sensitive = true

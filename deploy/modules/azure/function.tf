@@ -48,6 +48,10 @@ resource "azurerm_function_app_flex_consumption" "function" {
     }, var.announce_url == "" ? {} : {
     PROA_ANNOUNCE_URL   = var.announce_url
     PROA_ANNOUNCE_TOKEN = var.announce_token
+    }, var.fenced_tables == "" ? {} : {
+    PROA_FENCED_TABLES  = var.fenced_tables
+    PROA_LEASE_URL      = var.lease_url
+    PROA_ANNOUNCE_TOKEN = var.announce_token
   })
   site_config {
     minimum_tls_version                    = "1.2"

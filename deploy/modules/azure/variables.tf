@@ -12,6 +12,8 @@ variable "buckets" { type = map(string) }
 variable "notices" { type = map(string) }
 variable "function_zip" { type = string }
 variable "announce_url" { type = string }
+variable "lease_url" { type = string }
+variable "fenced_tables" { type = string }
 variable "announce_token" {
   type      = string
   sensitive = true
