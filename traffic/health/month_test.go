@@ -95,7 +95,7 @@ type virtual struct {
 	plans    []traffic.PlanChanged
 }
 
-func newVirtual(t *testing.T, seed uint64) *virtual {
+func newVirtual(t *testing.T, seed uint64, timing Timing) *virtual {
 	v := &virtual{
 		t: t, now: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), rng: rand.New(rand.NewPCG(seed, 2)),
 		verdicts: map[proa.Health]int{},
@@ -123,7 +123,7 @@ func newVirtual(t *testing.T, seed uint64) *virtual {
 		}
 		v.cores = append(v.cores, newCore(Config{
 			Vantage: vantage.Name, Renew: time.Minute, Late: 250 * time.Millisecond, Seed: s,
-			Endpoints: []Endpoint{virtualEndpoint(proa.AWS), virtualEndpoint(proa.Azure)},
+			Endpoints: []Endpoint{virtualEndpoint(proa.AWS, timing), virtualEndpoint(proa.Azure, timing)},
 		}, v.now))
 		v.wakes = append(v.wakes, 0)
 		v.step(i)
@@ -131,10 +131,10 @@ func newVirtual(t *testing.T, seed uint64) *virtual {
 	return v
 }
 
-func virtualEndpoint(r proa.Region) Endpoint {
+func virtualEndpoint(r proa.Region, timing Timing) Endpoint {
 	return Endpoint{Region: r, Checks: []CheckConfig{
-		{Name: "port", Probe: &fake{}, Timing: DefaultTiming()},
-		{Name: "service", Probe: &fake{}, Timing: DefaultTiming()},
+		{Name: "port", Probe: &fake{}, Timing: timing},
+		{Name: "service", Probe: &fake{}, Timing: timing},
 	}}
 }
 
@@ -229,7 +229,7 @@ func TestNoFailoverForBurstsOfLoss(t *testing.T) {
 		}
 		hours = n
 	}
-	v := newVirtual(t, 1)
+	v := newVirtual(t, 1, DefaultTiming())
 	v.run(v.now.Add(time.Duration(hours) * time.Hour))
 	t.Logf("%d hours, %d probes, %d lost, verdicts %v", hours, v.probes, v.lost, v.verdicts)
 	for _, plan := range v.plans {
@@ -238,4 +238,20 @@ func TestNoFailoverForBurstsOfLoss(t *testing.T) {
 	if v.lost < 100*hours || v.verdicts[proa.Unhealthy]+v.verdicts[proa.Unknown] < hours {
 		t.Error("the weather was too good to prove anything")
 	}
+}
+
+// TestTheMonthFindsAHastyCheck: the same weather fails over falsely where one lost probe is enough.
+func TestTheMonthFindsAHastyCheck(t *testing.T) {
+	hasty := DefaultTiming()
+	hasty.Fall, hasty.Timeout = 1, 100*time.Millisecond
+	v := newVirtual(t, 1, hasty)
+	for end := v.now.Add(48 * time.Hour); v.now.Before(end); {
+		v.run(v.now.Add(time.Hour))
+		for _, plan := range v.plans {
+			if plan.Evidence.Cause == traffic.CauseFailover {
+				return
+			}
+		}
+	}
+	t.Errorf("none in 48 hours: %d probes, %d lost, verdicts %v", v.probes, v.lost, v.verdicts)
 }
