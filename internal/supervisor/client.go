@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -58,7 +59,7 @@ func (c *Client) supervisor(ctx context.Context, method, path string, body, into
 
 func (c *Client) down() error {
 	return &proa.Error{
-		Op: "reach the system in " + c.Dir, Err: errors.Join(proa.ErrUnavailable, errors.New("`proa up` does not run there")),
+		Op: "reach the system in " + c.Dir, Err: fmt.Errorf("%w: `proa up` does not run there", proa.ErrUnavailable),
 		Hint: "start it with `proa up --dir " + c.Dir + "`",
 	}
 }
@@ -164,6 +165,9 @@ func (c *Client) call(ctx context.Context, method, addr, token, path string, bod
 	if err != nil {
 		return fmt.Errorf("%w: %w", proa.ErrUnavailable, err)
 	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		return c.stranger(addr)
+	}
 	if resp.StatusCode != http.StatusOK {
 		var refusal struct {
 			Error string `json:"error"`
@@ -180,6 +184,15 @@ func (c *Client) call(ctx context.Context, method, addr, token, path string, bod
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// stranger is what a system says that does not know our token: another one listens where ours did.
+func (c *Client) stranger(address string) error {
+	e := &proa.Error{Op: "reach " + address, Err: errors.New("it takes another token"), Hint: "give the node's own token as node.control_token"}
+	if c.Dir != "" {
+		e.Hint = filepath.Join(c.Dir, "supervisor.json") + " is of another system: give the folder of the one that runs with --dir"
+	}
+	return e
 }
 
 // nodeTimeout bounds how long a status waits for a node that may be frozen.

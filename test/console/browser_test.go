@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,7 +86,11 @@ func (b *browser) text(selector string) string {
 func (b *browser) until(limit time.Duration, what, expression string) {
 	b.t.Helper()
 	for deadline := time.Now().Add(limit); ; {
-		if eval[bool](b, "!!("+expression+")") {
+		yes, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+expression+")", chromedp.EvalAwaitPromise))
+		if err != nil && !strings.Contains(err.Error(), "navigated") { // the page that redeems the link goes on by itself
+			b.t.Fatalf("%s: %v", expression, err)
+		}
+		if yes && err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
