@@ -64,7 +64,7 @@ func newPicture(c Config) *picture {
 	}
 	p.exporter = telemetry.Exporter{Recorder: p.recorder, URLs: c.Proa.Node.Telemetry, Token: c.Proa.Node.AnnounceToken}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(p.collector, collectors.NewGoCollector(),
+	registry.MustRegister(p.collector, partGauges{func() []console.Part { return p.data.Load().Parts }}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{Timeout: 10 * time.Second})
 	p.data.Store(&dataView{})
