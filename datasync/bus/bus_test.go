@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -112,6 +113,38 @@ func TestATrimmedLogSaysSo(t *testing.T) {
 	}
 	if first, next := l.Ends(); first != 51 || next != 101 {
 		t.Errorf("%d, %d", first, next)
+	}
+}
+
+// A log that has been cut to its bound stays as it is while nothing is written.
+func TestTheLogKeepsWhatFits(t *testing.T) {
+	db := openDB(t, vfs.NewMem())
+	defer db.Close()
+	l := openLog(t, db)
+	random := rand.NewChaCha8([32]byte{1})
+	text := make([]byte, 10<<10)
+	for i := range 400 {
+		e := event("k", i)
+		_, _ = random.Read(text)
+		e.Image.Item["b"] = proa.Binary(text)
+		appendAll(t, db, l, e)
+	}
+	if err := db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	const most = 2 << 20
+	began := time.Unix(1_700_000_000, 0)
+	if dropped, err := l.Trim(began, most); err != nil || dropped == 0 {
+		t.Fatalf("%d dropped, %v", dropped, err)
+	}
+	first, next := l.Ends()
+	if size := (next - first) * 10 << 10; size > most || size < most/2 {
+		t.Errorf("%d events of more than 10 KiB are kept", next-first)
+	}
+	for range 40 {
+		if again, err := l.Trim(began, most); err != nil || again != 0 {
+			t.Fatalf("%d more dropped, %v", again, err)
+		}
 	}
 }
 

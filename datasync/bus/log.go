@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/proa-cloud/proa/datasync/internal/fifo"
 )
 
 // ErrGap says that events between the offset and the log's first were dropped.
@@ -52,9 +54,7 @@ func Open(db *pebble.DB, prefix byte) (*Log, error) {
 	return l, errors.Join(it.Error(), it.Close())
 }
 
-func (l *Log) key(offset uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{l.prefix}, offset)
-}
+func (l *Log) key(offset uint64) []byte { return fifo.Key(l.prefix, offset) }
 
 // Append puts an event into the batch and returns its offset. Batches must be committed in the
 // order in which events were appended to them, with a call of Committed after each; one caller at a
@@ -132,8 +132,8 @@ func (l *Log) Wait(ctx context.Context, offset uint64) error {
 	}
 }
 
-// Trim drops events captured before a time, and the oldest tenth while the log is larger on disk
-// than maxBytes. It returns how many went.
+// Trim drops events captured before a time, and the oldest ones that do not fit into maxBytes on disk.
+// It returns how many went.
 func (l *Log) Trim(before time.Time, maxBytes int64) (dropped uint64, err error) {
 	first, next := l.Ends()
 	cut := first
@@ -148,14 +148,11 @@ func (l *Log) Trim(before time.Time, maxBytes int64) (dropped uint64, err error)
 		// a thousandth at a time: age is a bound, not an appointment
 		cut = max(after, cut+(next-first)/1000)
 	}
-	size, err := l.db.EstimateDiskUsage(l.key(0), []byte{l.prefix + 1})
+	fits, err := fifo.Fit(l.db, l.prefix, first, next, maxBytes)
 	if err != nil {
 		return 0, fmt.Errorf("trim change log: %w", err)
 	}
-	if int64(size) > maxBytes {
-		cut = max(cut, first+(next-first)/10+1)
-	}
-	cut = min(cut, max(next, 1)-1) // the last one stays: it remembers the offset
+	cut = min(max(cut, fits), max(next, 1)-1) // the last one stays: it remembers the offset
 	if cut <= first {
 		return 0, nil
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/datasync/internal/fifo"
 )
 
 // Conflict is one entry. Its JSON is stable.
@@ -98,6 +99,8 @@ type Journal struct {
 	mu          sync.Mutex
 	first, next uint64
 	dropped     uint64
+
+	indexed uint64 // Trim's: no conflict before it is in the index by key
 }
 
 // Open finds the journal's ends.
@@ -135,9 +138,7 @@ func (j *Journal) Append(b *pebble.Batch, keyID string, c Conflict) error {
 	return b.Set(binary.BigEndian.AppendUint64(append([]byte{j.byKey}, keyID...), c.ID), nil, nil)
 }
 
-func (j *Journal) key(id uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{j.entries}, id)
-}
+func (j *Journal) key(id uint64) []byte { return fifo.Key(j.entries, id) }
 
 // Stats returns how many entries are kept, how many were ever made and how many this process
 // dropped at the bounds.
@@ -197,7 +198,7 @@ func (j *Journal) findKey(q Query, limit int) ([]Conflict, error) {
 		}
 		c, err := j.Get(binary.BigEndian.Uint64(it.Key()[len(prefix):]))
 		if errors.Is(err, proa.ErrNotFound) {
-			continue // dropped at a bound
+			break // dropped at a bound, as all before it
 		}
 		if err != nil {
 			return nil, errors.Join(err, it.Close())
@@ -226,8 +227,8 @@ func (j *Journal) Get(id uint64) (Conflict, error) {
 	return c, errors.Join(err, closer.Close())
 }
 
-// Trim drops entries decided before a time, and the oldest tenth while the journal is larger on
-// disk than maxBytes. It returns how many went. Their index by key goes as it is met.
+// Trim drops entries decided before a time, and the oldest ones that do not fit into maxBytes on disk
+// (their index by key comes on top). It returns how many went.
 func (j *Journal) Trim(before time.Time, maxBytes int64) (uint64, error) {
 	j.mu.Lock()
 	first, next := j.first, j.next
@@ -242,19 +243,19 @@ func (j *Journal) Trim(before time.Time, maxBytes int64) (uint64, error) {
 			break
 		}
 	}
-	size, err := j.db.EstimateDiskUsage(j.key(0), []byte{j.entries + 1})
+	fits, err := fifo.Fit(j.db, j.entries, first, next, maxBytes)
 	if err != nil {
 		return 0, fmt.Errorf("trim conflict journal: %w", err)
 	}
-	if int64(size) > maxBytes {
-		cut = max(cut, first+(next-first)/10+1)
-	}
-	cut = min(cut, max(next, 1)-1) // the last one stays: it remembers the ID
+	cut = min(max(cut, fits), max(next, 1)-1) // the last one stays: it remembers the ID
 	if cut <= first {
 		return 0, nil
 	}
-	if err := j.dropIndex(first, cut); err != nil {
-		return 0, err
+	if cut-j.indexed >= (next-cut)/8 {
+		if err := j.dropIndex(cut); err != nil {
+			return 0, err
+		}
+		j.indexed = cut
 	}
 	if err := j.db.DeleteRange(j.key(0), j.key(cut), pebble.NoSync); err != nil {
 		return 0, fmt.Errorf("trim conflict journal: %w", err)
@@ -266,8 +267,9 @@ func (j *Journal) Trim(before time.Time, maxBytes int64) (uint64, error) {
 	return cut - first, nil
 }
 
-// dropIndex removes the index entries of dropped conflicts.
-func (j *Journal) dropIndex(from, to uint64) error {
+// dropIndex removes the index entries of dropped conflicts. It reads the whole index, so it is done for
+// many conflicts at a time.
+func (j *Journal) dropIndex(to uint64) error {
 	b := j.db.NewBatch()
 	it, err := j.db.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{j.byKey},
@@ -277,7 +279,7 @@ func (j *Journal) dropIndex(from, to uint64) error {
 		return errors.Join(fmt.Errorf("trim conflict journal: %w", err), b.Close())
 	}
 	for ok := it.First(); ok; ok = it.Next() {
-		if id := binary.BigEndian.Uint64(it.Key()[len(it.Key())-8:]); id >= from && id < to {
+		if id := binary.BigEndian.Uint64(it.Key()[len(it.Key())-8:]); id < to {
 			if err := b.Delete(it.Key(), nil); err != nil {
 				return errors.Join(err, it.Close(), b.Close())
 			}

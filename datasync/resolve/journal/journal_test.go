@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -149,12 +150,49 @@ func TestRetentionByAgeAndSizeCountsWhatItDrops(t *testing.T) {
 	if made != 101 || total != 50+dropped {
 		t.Errorf("%d made, %d dropped in all", made, total)
 	}
-	for range 50 {
-		if _, err := j.Trim(began.Add(1000*time.Hour), 1); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := j.Trim(began.Add(1000*time.Hour), 1); err != nil {
+		t.Fatal(err)
 	}
 	if kept, _, _ := j.Stats(); kept != 1 {
 		t.Errorf("%d kept: the last one stays, for its ID", kept)
+	}
+}
+
+// A journal that has been cut to its bound stays as it is while nothing is written.
+func TestRetentionBySizeKeepsWhatFits(t *testing.T) {
+	db, j := open(t, vfs.NewMem())
+	defer db.Close()
+	random := rand.NewChaCha8([32]byte{1})
+	text := make([]byte, 10<<10)
+	for i := range 400 {
+		e := entry(i, "t", fmt.Sprint("k", i%20), "lww")
+		_, _ = random.Read(text)
+		e.Winner.Item["b"] = proa.Binary(text)
+		fill(t, db, j, e)
+	}
+	if err := db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	const most = 2 << 20
+	dropped, err := j.Trim(began, most)
+	if err != nil || dropped == 0 {
+		t.Fatalf("%d dropped, %v", dropped, err)
+	}
+	kept, _, _ := j.Stats()
+	if size := kept * 10 << 10; size > most || size < most/2 {
+		t.Errorf("%d entries of more than 10 KiB are kept", kept)
+	}
+	for range 40 {
+		if again, err := j.Trim(began, most); err != nil || again != 0 {
+			t.Fatalf("%d more dropped, %v", again, err)
+		}
+	}
+	found, err := j.Find(Query{KeyID: keyID("k3"), Limit: 1000})
+	if err != nil || len(found) == 0 || uint64(len(found)) > kept/20+1 {
+		t.Errorf("%d of a key, %v", len(found), err)
+	}
+	fill(t, db, j, entry(1000, "t", "k3", "lww"))
+	if after, err := j.Find(Query{KeyID: keyID("k3"), Limit: 1000}); err != nil || len(after) != len(found)+1 {
+		t.Errorf("%d of a key, %v", len(after), err)
 	}
 }
