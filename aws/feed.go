@@ -45,7 +45,8 @@ type iterator struct {
 	token  string
 	at     shardPosition
 	read   time.Time
-	filter bool // it began at the shard's oldest record, so records from before at.Since come, too
+	end    time.Time // when the last read began, zero where its page was full
+	filter bool      // it began at the shard's oldest record, so records from before at.Since come, too
 }
 
 const (
@@ -248,5 +249,21 @@ func (f *Feed) merge(pos position, reads []shardRead) (cloud.Batch, error) {
 		return cloud.Batch{}, failed
 	}
 	batch.Next = pos.cursor()
+	batch.Age = f.age(pos)
 	return batch, nil
+}
+
+// age is how long ago the shard was read to its end that this is longest ago of. Reads of this call count as now.
+func (f *Feed) age(pos position) time.Duration {
+	age := time.Nanosecond
+	for id, at := range pos.Shards {
+		switch it := f.iterators[id]; {
+		case at.Done: // its children are listed before the next read, which merge asks for at once
+		case it.end.IsZero() || it.at != at:
+			return cloud.AgeUnknown
+		default:
+			age = max(age, time.Since(it.end))
+		}
+	}
+	return age
 }

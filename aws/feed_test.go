@@ -15,6 +15,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/aws/local/dynamodb"
+	"github.com/proa-cloud/proa/cloud"
 )
 
 var orders = proa.Schema{Table: "orders", HashName: "id", HashKind: proa.KindS}
@@ -323,4 +324,62 @@ func TestAShardIsReadNoMoreOftenThanTheServiceAllows(t *testing.T) {
 	if n := reads.Load(); n > allowed || n == 0 {
 		t.Errorf("%d reads of %d shards, %d are allowed; asked %d times", n, shards, allowed, asked)
 	}
+}
+
+// A read within the service's interval reads nothing: it must not be taken for one that found nothing.
+func TestAReadThatReadsNothingSaysHowOldItsWordIs(t *testing.T) {
+	d := newSharded(t)
+	d.FeedInterval = time.Minute
+	table, feed := openTable(t, d.Config, orders), openFeed(t, d.Config, orders)
+	cursor, err := feed.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := feed.Read(t.Context(), cursor)
+	if err != nil || first.More || first.Age == 0 || first.Age > 30*time.Second {
+		t.Fatalf("first read: %+v, %v", first, err)
+	}
+	written := time.Now()
+	d.put(t, table, "k", "1")
+	batch, err := feed.Read(t.Context(), first.Next)
+	if read := time.Now().Add(-batch.Age); err != nil || len(batch.Changes) != 0 || !read.Before(written) {
+		t.Errorf("a read that skipped both shards says that it has all until %s after the write: %+v, %v", read.Sub(written), batch, err)
+	}
+}
+
+// A shard that cannot be read holds back what the whole feed is known to have shown.
+func TestAThrottledShardHoldsBackTheFeedsAge(t *testing.T) {
+	d := newSharded(t)
+	d.Attempts = 1
+	table, feed := openTable(t, d.Config, orders), openFeed(t, d.Config, orders)
+	cursor, err := feed.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range 20 { // enough for both shards
+		d.put(t, table, fmt.Sprint("k", k), "1")
+	}
+	var reads atomic.Int32
+	throttle := func(w http.ResponseWriter, op string) bool {
+		if op != "GetRecords" || reads.Add(1) != 1 {
+			return false
+		}
+		refuse(w, "ProvisionedThroughputExceededException", "slow down")
+		return true
+	}
+	d.answer.Store(&throttle)
+	batch, err := feed.Read(t.Context(), cursor)
+	if err != nil || len(batch.Changes) == 0 || batch.Age != cloud.AgeUnknown {
+		t.Fatalf("%d changes, age %s, %v", len(batch.Changes), batch.Age, err)
+	}
+	for range 100 {
+		time.Sleep(6 * time.Millisecond) // past the least interval
+		if batch, err = feed.Read(t.Context(), batch.Next); err != nil {
+			t.Fatal(err)
+		}
+		if batch.Age != cloud.AgeUnknown {
+			return
+		}
+	}
+	t.Errorf("still %+v", batch)
 }

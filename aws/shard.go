@@ -101,10 +101,11 @@ func (p position) admit(listed []streamtypes.Shard) error {
 
 // readShard reads one page into r and returns the iterator to go on with.
 func (f *Feed) readShard(ctx context.Context, r *shardRead, it iterator) iterator {
+	began := time.Now()
 	if it.token != "" && it.at == r.at {
 		out, err := f.getRecords(ctx, it.token)
 		if err == nil {
-			return f.take(r, out, it.filter)
+			return f.take(r, out, it.filter, began)
 		}
 		if !iteratorLost(err) {
 			r.err = f.failRead(err)
@@ -125,7 +126,7 @@ func (f *Feed) readShard(ctx context.Context, r *shardRead, it iterator) iterato
 		r.err = f.failRead(err)
 		return iterator{}
 	}
-	return f.take(r, out, true)
+	return f.take(r, out, true, began)
 }
 
 func (f *Feed) iteratorToken(
@@ -172,7 +173,7 @@ func (f *Feed) failRead(err error) error {
 }
 
 // take turns records into changes and moves the position past them.
-func (f *Feed) take(r *shardRead, out *dynamodbstreams.GetRecordsOutput, filter bool) iterator {
+func (f *Feed) take(r *shardRead, out *dynamodbstreams.GetRecordsOutput, filter bool, began time.Time) iterator {
 	at := r.at
 	for i := range out.Records {
 		rec := &out.Records[i]
@@ -200,7 +201,24 @@ func (f *Feed) take(r *shardRead, out *dynamodbstreams.GetRecordsOutput, filter 
 	at.Done = out.NextShardIterator == nil
 	r.more = len(out.Records) > 0 || at.Done
 	r.at = at
-	return iterator{token: sdk.ToString(out.NextShardIterator), at: at, read: time.Now(), filter: filter}
+	it := iterator{token: sdk.ToString(out.NextShardIterator), at: at, read: time.Now(), filter: filter}
+	if !full(out) {
+		it.end = began
+	}
+	return it
+}
+
+// full reports whether a page may have left out records that were there: it has as many as the service gives, or half of its 1 MiB.
+//
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html
+func full(out *dynamodbstreams.GetRecordsOutput) bool {
+	var size int64
+	for i := range out.Records {
+		if d := out.Records[i].Dynamodb; d != nil {
+			size += sdk.ToInt64(d.SizeBytes)
+		}
+	}
+	return len(out.Records) >= readLimit || size >= 512<<10
 }
 
 func recordTime(rec *streamtypes.Record) time.Time {

@@ -3,6 +3,7 @@ package aws
 import (
 	"strings"
 	"testing"
+	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
@@ -25,7 +26,7 @@ func TestARecordThatCannotBeReadDoesNotHoldBackItsShard(t *testing.T) {
 		NextShardIterator: sdk.String("next"),
 	}
 	r := &shardRead{id: "shard"}
-	feed.take(r, out, false)
+	feed.take(r, out, false, time.Now())
 	if r.err != nil || len(r.changes) != 4 || r.at.After != "4" {
 		t.Fatalf("%d changes up to %s, %v", len(r.changes), r.at.After, r.err)
 	}

@@ -8,6 +8,7 @@ package cloud
 import (
 	"context"
 	"io"
+	"math"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -51,7 +52,14 @@ type Batch struct {
 	Changes []proa.Change // per key in the order in which they happened
 	Next    string        // cursor after these changes; valid after a restart of either side
 	More    bool          // more changes are known to wait: read again at once
+	// Age, where it is not 0, is how long before the end of the call the feed's most backward part was last read to its end, as
+	// where a service limits reads: changes made since may still come. AgeUnknown where a part has not been read to its end.
+	// 0 says that without More the whole feed was read to its end by this call.
+	Age time.Duration
 }
+
+// AgeUnknown is the Age of a Batch that says nothing of how far the feed has been read.
+const AgeUnknown = time.Duration(math.MaxInt64)
 
 // Feed is the ordered change feed of one table. It hides shards and feed ranges: a cursor covers all of them.
 type Feed interface {

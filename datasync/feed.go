@@ -93,7 +93,7 @@ func (r *reader) next(ctx context.Context) (time.Duration, error) {
 	if err := r.take(batch); err != nil {
 		return 0, err
 	}
-	r.sd.read(began, !batch.More)
+	r.sd.read(began, &batch)
 	r.sd.gate.Back()
 	r.t.m.reads.Add(1)
 	return r.sd.pace.Read(len(batch.Changes), batch.More), nil
@@ -227,7 +227,7 @@ func (r *reader) gap(ctx context.Context, cause error) (time.Duration, error) {
 }
 
 // read records a read that succeeded.
-func (sd *side) read(began time.Time, end bool) {
+func (sd *side) read(began time.Time, b *cloud.Batch) {
 	sd.mu.Lock()
 	defer sd.mu.Unlock()
 	sd.lastErr, sd.lastWriteErr = nil, nil
@@ -235,8 +235,10 @@ func (sd *side) read(began time.Time, end bool) {
 		sd.ready = true
 		poke(sd.work)
 	}
-	if end {
-		sd.fresh = began
+	switch asOf := began.Add(-b.Age); {
+	case b.Age == cloud.AgeUnknown, b.Age == 0 && b.More:
+	case asOf.After(sd.fresh):
+		sd.fresh = asOf
 	}
 }
 
