@@ -86,6 +86,9 @@ var stories = []story{
 // tell weaves a story into a plan, on the sides as they are or the other way round. ops is how many writes of
 // the first key the plan has.
 func (p *Plan) tell(s story, ops int, d *dice.Dice) {
+	if p.cfg.noOld {
+		return // what an owner's end hides can then not be told
+	}
 	if s.agree {
 		p.cfg.shared, p.cfg.skew, p.cfg.nodeSkew = true, [2]time.Duration{}, 0
 	}

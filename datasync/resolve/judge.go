@@ -405,19 +405,19 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 		!slices.Contains(w.saw[1:], m.s.Winner.Version)
 	prev := sd.Feed
 	m.local(sd, w)
-	m.again(sd, prev, fits, e)
+	m.again(sd, prev, fits, e, c.Old != nil)
 }
 
 // again journals what an earlier write of ours, byte for byte, took the place of, where that write can
 // have done it once more. It may be an item that was put back, which wins; or that very write, sent
 // twice by an SDK that had not got the answer to its first attempt, or late by a node whose memory is
-// gone.
-func (m *machine) again(sd *Side, prev Held, fits bool, e *proa.Envelope) {
+// gone. told says that the change tells what it took the place of: otherwise a removal may be hidden.
+func (m *machine) again(sd *Side, prev Held, fits bool, e *proa.Envelope, told bool) {
 	if !fits || e.Write == 0 {
 		return
 	}
 	switch in, p := m.intent(sd, e.Write), prev.print(); {
-	case in == nil && p.Exists && (prev.ETag != "" || prev.own()):
+	case in == nil && told && p.Exists && (prev.ETag != "" || prev.own()):
 		return // a late write cannot take what was stored for the former state that it was compared with
 	case in != nil && (in.Seen.Exists != p.Exists || in.Seen.Stored != p.Stored):
 		return

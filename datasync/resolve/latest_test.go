@@ -93,3 +93,25 @@ func TestEnvelopeNamesTheBaseThatALatestVersionFeedHides(t *testing.T) {
 		})
 	}
 }
+
+// A frozen owner's write lands where a delete was, after its tombstone image was taken away, which a
+// latest-version feed hides. It cannot be told from an item put back, and wins; the delete is in the journal.
+func TestALateWriteOverADeleteThatTheFeedHidesIsInDoubt(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.rules.Born = b.now
+	old := b.version("old", 0)
+	gone := proa.Version{Time: hlc.At(b.now.Add(2 * time.Second)), Region: proa.Azure}
+	key := proa.Item{"id": proa.String("k")}
+	b.store(proa.Azure, proa.Image{Item: key, Envelope: &proa.Envelope{Version: gone, Tombstone: true}}, false)
+	b.latest(proa.Azure)
+	b.read(proa.Azure)
+	b.send(proa.AWS)
+	b.stored[Index(proa.Azure)] = proa.Image{}
+	late := &proa.Envelope{Version: old, Write: b.s.LastID - 1}
+	b.store(proa.Azure, proa.Image{Item: text("old"), Envelope: late}, false)
+	b.latest(proa.Azure)
+	b.ends(text("old"))
+	if diff := cmp.Diff([]proa.Item{nil}, b.losers()); diff != "" {
+		t.Errorf("losers:\n%s", diff)
+	}
+}
