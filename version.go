@@ -103,6 +103,18 @@ type Envelope struct {
 	Write     uint64  // field w: the number of data sync's write that stored it, so that it knows its own; 0 for other writers
 }
 
+// EnvelopeFormat is the highest format of envelopes that this proa reads and the one that it writes: field f, where there is none
+// 1. Fields that an older proa may lose are added without a new format. One that changes what a stored state means raises it: nodes
+// that do not know the format leave the key alone, as quarantined, until they are upgraded.
+const EnvelopeFormat = 1
+
+// laterFormat begins what is said of an envelope that a later proa has written.
+const laterFormat = "envelope: of format "
+
+// LaterFormat reports whether an image's Malformed says that a later proa has written its envelope: there is nothing wrong with it,
+// and nobody else may write over it.
+func LaterFormat(malformed string) bool { return strings.HasPrefix(malformed, laterFormat) }
+
 // Value renders the envelope as the attribute's value: an M of v, o, h and, where set, p, d and w.
 func (e Envelope) Value() Value {
 	m := Item{
@@ -122,12 +134,16 @@ func (e Envelope) Value() Value {
 	return Map(m)
 }
 
-// ParseEnvelope reads an envelope attribute. Unknown fields are ignored, so that a newer proa's envelopes can be read.
-// Errors wrap ErrInvalid.
+// ParseEnvelope reads an envelope attribute. Unknown fields of a format that it knows are ignored; of a later format (LaterFormat)
+// nothing is. Errors wrap ErrInvalid.
 func ParseEnvelope(v Value) (Envelope, error) {
 	var e Envelope
 	if v.Kind != KindM {
 		return e, fmt.Errorf("envelope: want a map, got %q: %w", v.Kind, ErrInvalid)
+	}
+	if f, ok := v.Map["f"]; ok && (f.Kind != KindN || f.Str != strconv.Itoa(EnvelopeFormat)) {
+		return e, fmt.Errorf("%s%.20q, and this proa reads up to %d: upgrade it: %w", laterFormat, f.Str, EnvelopeFormat,
+			ErrInvalid)
 	}
 	version, err := ParseVersion(v.Map["v"].Str + "." + v.Map["o"].Str + "." + v.Map["h"].Str)
 	if err != nil {

@@ -98,6 +98,7 @@ func (e *expression) observedVersion(seen proa.Image) {
 		for _, field := range []string{"v", "o", "h"} {
 			e.terms = append(e.terms, attr+"."+e.name(field)+"="+e.value(stored[field]))
 		}
+		e.terms = append(e.terms, "attribute_not_exists("+attr+"."+e.name("f")+")") // of a later format
 	}
 }
 

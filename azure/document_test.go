@@ -333,3 +333,16 @@ func FuzzDocumentsNeverPanic(f *testing.F) {
 		}
 	})
 }
+
+// An older format is read, and a later one is not taken for anything.
+func TestEnvelopesOfOtherFormats(t *testing.T) {
+	s := proa.Schema{Table: "orders", HashName: "id", HashKind: proa.KindS}
+	version := `"v":"018bcfe568000000","o":"aws","h":"00000000000000000000000000000000"`
+	for format, later := range map[string]bool{``: false, `,"f":1`: false, `,"zz":{"a":1}`: false, `,"f":2`: true, `,"f":"x"`: true} {
+		d, err := parseDocument(s, []byte(`{"id":"o-1","x":"1","_proa":{`+version+format+`}}`))
+		img := d.image
+		if err != nil || proa.LaterFormat(img.Malformed) != later || (img.Envelope == nil) != later || img.Item["x"].Str != "1" {
+			t.Errorf("%q: %+v, %v", format, img, err)
+		}
+	}
+}

@@ -266,18 +266,47 @@ func (sd *side) freshness() time.Time {
 	return sd.fresh
 }
 
-// retry gives quarantined keys another chance.
+// retry gives quarantined keys another chance. What only a later proa could read is read again.
 func (t *table) retry(keys []proa.Key) error {
+	ctx, cancel := context.WithTimeout(context.Background(), t.cfg.ReadTimeout)
+	defer cancel()
+	var again []job
 	err := t.store.Commit(func(tx *shadow.Tx) error {
 		for _, key := range keys {
-			if _, err := t.step(tx, key, t.clock.now(), resolve.Retry{}); err != nil {
+			todo, err := t.step(tx, key, t.clock.now(), resolve.Retry{})
+			if err != nil {
 				return err
+			}
+			for _, o := range todo {
+				again = append(again, job{key: key, out: o})
 			}
 		}
 		return nil
 	})
+	for _, j := range again {
+		if err == nil {
+			err = t.reread(ctx, j)
+		}
+	}
 	t.wake()
 	return err
+}
+
+// reread tells the core what is stored of a key now.
+func (t *table) reread(ctx context.Context, j job) error {
+	o, ok := j.out.(resolve.Observe)
+	if !ok {
+		return nil
+	}
+	began := t.clock.now()
+	row, err := t.sides[resolve.Index(o.Side)].table.Get(ctx, j.key)
+	if err != nil {
+		return fmt.Errorf("retry: read %s: %w", o.Side, err)
+	}
+	return t.store.Commit(func(tx *shadow.Tx) error {
+		_, err := t.step(tx, j.key, t.clock.now(), resolve.Observed{Side: o.Side, Row: row, Began: began})
+		return err
+	})
 }
 
 // restart tells the core that what was in flight when the last process ended will not be answered.

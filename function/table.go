@@ -164,6 +164,9 @@ func (t *Table) write(
 	ctx context.Context, row cloud.Row, decide func(was proa.Image) (proa.Item, error),
 ) (proa.Version, error) {
 	for try := range maxTries {
+		if proa.LaterFormat(row.Image.Malformed) {
+			return proa.Version{}, t.fail("put item", row.Key, fmt.Errorf("%s: %w", row.Image.Malformed, proa.ErrInvalid))
+		}
 		item, err := decide(row.Image)
 		if err != nil {
 			return proa.Version{}, err

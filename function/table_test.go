@@ -402,3 +402,23 @@ func TestJSONNumbersAreExact(t *testing.T) {
 		}
 	}
 }
+
+// A function of an older proa does not write over what a later one has written, which it has not understood.
+func TestALaterFormatIsNotWrittenOver(t *testing.T) {
+	table, store := newTable(t)
+	ctx := t.Context()
+	fields := proa.Envelope{Version: proa.Version{Region: proa.AWS, Hash: proa.ContentHash(order("1", "a"))}}.Value().Map
+	fields["f"] = proa.Value{Kind: proa.KindN, Str: "2"}
+	stored := order("1", "a")
+	stored[proa.EnvelopeAttr] = proa.Map(fields)
+	img := proa.SplitEnvelope(stored)
+	if _, _, err := store.Swap(ctx, cloud.Row{Key: table.Key(proa.String("1"))}, img); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.Put(ctx, order("1", "b")); !errors.Is(err, proa.ErrInvalid) || !strings.Contains(err.Error(), "upgrade") {
+		t.Errorf("%v, want ErrInvalid that says what to do", err)
+	}
+	if got := table.raw(ctx, "1"); !got.Image.Item.Equal(order("1", "a")) {
+		t.Errorf("it has become %v", got.Image.Item)
+	}
+}

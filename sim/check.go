@@ -75,7 +75,9 @@ func (w *world) retry() {
 		if w.poisonedNow(k) {
 			some = true
 			w.reach(PoisonReleased)
-			w.owner.step(k, w.owner.clock(), resolve.Retry{}, 0)
+			for _, o := range w.owner.step(k, w.owner.clock(), resolve.Retry{}, 0) {
+				w.owner.flying = append(w.owner.flying, flight{key: k, out: o})
+			}
 		}
 	}
 	if some {

@@ -372,3 +372,35 @@ func TestHeirGivesItsDeleteAVersionOfItsOwn(t *testing.T) {
 	s.ends(written("three"))
 	s.journaled(1) // the second delete, which has seen "two"
 }
+
+// A later proa has written one side while a node that does not know its format owns data sync: the node leaves
+// the key alone on both sides, and goes on with it once it has been upgraded.
+func TestOlderNodeLeavesALaterFormatAlone(t *testing.T) {
+	s := newScript(t, config{})
+	s.write(aws, "one")
+	s.replicate()
+	there := s.w.sites[azure]
+	s.w.poisoned[0] = true
+	var meant proa.Image
+	s.apply(azure, func(site *site) proa.Image {
+		meant = s.w.stamped(site, site.rows[0].img, written("of a later proa"), false)
+		fields := meant.Envelope.Value().Map
+		fields["f"] = proa.Value{Kind: proa.KindN, Str: "2"}
+		stored := written("of a later proa")
+		stored[proa.EnvelopeAttr] = proa.Map(fields)
+		return proa.SplitEnvelope(stored) // as the older node reads it
+	})
+	s.replicate()
+	s.write(aws, "two")
+	s.replicate()
+	s.w.retry() // an operator's order changes nothing
+	if got := there.rows[0].img; got.Envelope != nil || !got.Item.Equal(written("of a later proa")) {
+		t.Errorf("azure has %s", show(got))
+	}
+	if got := s.w.sites[aws].rows[0].img.Item; !got.Equal(written("two")) {
+		t.Errorf("aws has %v", got)
+	}
+	there.rows[0].img = meant // upgraded: what is stored is the same, and can be read
+	s.ends(written("two"))
+	s.journaled(1, written("of a later proa"))
+}

@@ -56,6 +56,10 @@ func (m *machine) observe(side proa.Region, sd *Side, row cloud.Row, h Held) {
 			sd.Feed.ETag = h.ETag
 			return
 		}
+		if proa.LaterFormat(sd.Poison.Image.Malformed) && h.Hash == proa.ContentHash(sd.Poison.Image.Item) {
+			m.upgraded(side, sd, row)
+			return
+		}
 		m.unseated(side, sd.Poison)
 		sd.Poison = nil // it is no longer what is stored
 	}
@@ -71,6 +75,16 @@ func (m *machine) observe(side proa.Region, sd *Side, row cloud.Row, h Held) {
 		return
 	}
 	m.unexplained(side, sd, row, h)
+}
+
+// upgraded judges a state that could not be read when its change came, as that change: this node reads its format
+// now.
+func (m *machine) upgraded(side proa.Region, sd *Side, row cloud.Row) {
+	p := sd.Poison
+	sd.Poison = nil
+	c := proa.Change{Region: side, Key: m.s.Key, New: row.Image, ETag: row.ETag, Time: p.Time}
+	m.unsure, m.hole = p.blind(), p.blind()
+	m.stored(sd, c)
 }
 
 // unseated journals a quarantined state that is no longer stored, and no change says why.
@@ -138,7 +152,7 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 		guess: e == nil || !succeeds(e, m.s.Winner.Version),
 	})
 	sd.Spread = m.s.Winner.Version == sd.Feed.Version
-	m.again(sd, prev, fits, e)
+	m.again(sd, prev, fits, e, false)
 }
 
 // succeeds reports whether an envelope names a version, or a content without one, as its parent.
@@ -146,13 +160,18 @@ func succeeds(e *proa.Envelope, before proa.Version) bool {
 	return e.Parent == before || e.Parent.Hash == before.Hash && e.Parent.Hash != (proa.Hash{})
 }
 
-// retry judges poisoned states without their envelopes and tries unfit ones again.
+// retry judges poisoned states without their envelopes and tries unfit ones again. A state that a later proa has
+// written is read again, for the case that this one is it: over that nothing is written that has not understood it.
 func (m *machine) retry() {
 	for i, region := range proa.Regions() {
 		sd := &m.s.Sides[i]
 		sd.Unfit, sd.Attempts, sd.RetryAt = nil, 0, time.Time{}
 		p := sd.Poison
 		if p == nil {
+			continue
+		}
+		if proa.LaterFormat(p.Image.Malformed) {
+			m.emit(Observe{Side: region})
 			continue
 		}
 		hash := proa.ContentHash(p.Image.Item)
