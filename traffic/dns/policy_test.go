@@ -227,3 +227,50 @@ func BenchmarkPolicy(b *testing.B) {
 		})
 	}
 }
+
+// TestWhenAllIsDown: closed is NODATA with a short time in caches and never SERVFAIL, which resolvers keep too (RFC 9520).
+func TestWhenAllIsDown(t *testing.T) {
+	z, err := NewZone("proa.test.",
+		"proa.test. 60 IN SOA ns1.proa.test. hostmaster.proa.test. 1 14400 3600 1209600 2",
+		"proa.test. 60 IN NS ns1.proa.test.", "ns1.proa.test. 60 IN A 192.0.2.53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sorry := netip.MustParseAddr("203.0.113.1")
+	for how, want := range map[policy.WhenDown]string{
+		policy.Open: "192.0.2.1", policy.Closed: "", policy.Fixed: sorry.String(),
+	} {
+		c := policy.Config{
+			Root: policy.Node{Failover: []policy.Node{{Endpoint: "aws"}, {Endpoint: "azure"}}}, WhenDown: how,
+			Endpoints: []policy.Endpoint{
+				{Name: "aws", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Region: proa.AWS},
+				{Name: "azure", Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.1")}, Region: proa.Azure},
+			},
+		}
+		if how == policy.Fixed {
+			c.Fixed = []netip.Addr{sorry}
+		}
+		p, err := policy.Compile(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := Source{Zones: []*Zone{z}, Records: []Record{{Name: "api.proa.test.", TTL: 20 * time.Second, Policy: p}}}.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := b.Snapshot(proa.Plan{Version: 2, Active: proa.AWS, Down: "aws,azure"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, a, _ := askFrom(t, s, "0.0.0.0/0", false)
+		if reply.Rcode != mdns.RcodeSuccess || a != want {
+			t.Errorf("%s: %s, %q, want %q", how, mdns.RcodeToString[reply.Rcode], a, want)
+		}
+		if how != policy.Closed {
+			continue
+		}
+		if len(reply.Ns) != 1 || reply.Ns[0].Header().Rrtype != mdns.TypeSOA || reply.Ns[0].Header().Ttl > 2 {
+			t.Errorf("closed: %v", reply.Ns)
+		}
+	}
+}
