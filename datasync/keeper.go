@@ -338,8 +338,13 @@ func (t *table) resume(sd *side, from sidecar.Feed) error {
 	}
 	scan.ScanBegan, scan.Sweep = time.Time{}, false
 	t.log.Info("the feed goes on where the last owner was", "region", sd.region, "kept", from.At)
+	heard := shadow.Checkpoint{At: from.At}
+	sd.hear(heard)
 	return t.store.Commit(func(tx *shadow.Tx) error {
 		if err := tx.SetCheckpoint(t.scanName(sd.region), scan); err != nil {
+			return err
+		}
+		if err := tx.SetCheckpoint(t.heardName(sd.region), heard); err != nil {
 			return err
 		}
 		return tx.SetCheckpoint(t.feedName(sd.region), shadow.Checkpoint{Cursor: from.Cursor, At: now})

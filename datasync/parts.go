@@ -1,6 +1,7 @@
 package datasync
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,7 +32,7 @@ func (s *Service) renew(born time.Time) error {
 		tb := newTable(&s.cfg, t, s.store, s.clock, &s.m, s.cost, s.log)
 		tb.may, tb.keepers = s.owner.may, p.keepers
 		tb.rules.Born, tb.rules.KeepDeletes = born, len(s.cfg.Sidecars) > 0
-		if err := tb.restart(); err != nil {
+		if err := errors.Join(tb.recallHeard(), tb.restart()); err != nil {
 			return err
 		}
 		p.tables = append(p.tables, tb)

@@ -54,6 +54,7 @@ type side struct {
 	scan sync.Mutex // orders changes of the scan's checkpoint
 
 	ahead, aheadBytes atomic.Int64 // writes that are recorded and not yet answered
+	heard             atomic.Int64 // up to when a predecessor has read the feed, in ns since 1970; 0: none has
 
 	mu           sync.Mutex
 	fresh        time.Time // when the last read that reached the feed's end began
@@ -133,7 +134,9 @@ func (t *table) step(
 		case resolve.Write, resolve.Observe:
 			todo = append(todo, o)
 		case resolve.Append:
-			err = tx.Append(t.event(key, o, in, now))
+			if !t.toldBefore(o, in) {
+				err = tx.Append(t.event(key, o, in, now))
+			}
 		case resolve.Clash:
 			t.m.conflicts.Add(1)
 			err = tx.Conflict(key.ID(), t.conflict(key, o, now))
