@@ -55,6 +55,7 @@ func TestScreenshots(t *testing.T) {
 func picture(b *browser, dir, name string, height int64) {
 	b.t.Helper()
 	b.do(chromedp.EmulateViewport(1440, height))
+	eval[any](b, `void scrollTo(0, 0)`) // what was pressed may be further down
 	b.until(15*time.Second, "notices are gone", `document.querySelectorAll(".notices p").length === 0`)
 	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 	if err == nil {
