@@ -63,6 +63,7 @@ const (
 	BugUnhashed
 	BugNotJoined
 	BugKeptBeforeDurable
+	BugOldPositions
 	bugs
 )
 
@@ -86,6 +87,7 @@ var bugNames = [bugs]string{
 	"a merge takes one side's attributes", "what stays in its region leaves it",
 	"what is masked leaves as it is", "what is hashed leaves as it is",
 	"a write takes what stays in its region away", "a sidecar is ahead of the disk",
+	"positions of two tables are compared",
 }
 
 func (b Bug) is(o Bug) bool { return b == o }
@@ -229,6 +231,8 @@ func (b Bug) state(st *resolve.State, in resolve.Input) {
 			if !sd.Feed.Exists {
 				sd.Feed.Version, sd.LastAssigned = proa.Version{}, 0
 			}
+		case BugOldPositions:
+			sd.Placed = st.Winner.Decided.Add(1 << 60)
 		case BugBodyLost:
 			if sd.InFlight == 0 {
 				st.Bodies = nil

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -167,7 +168,8 @@ func (w *world) deleted(key int, o resolve.Append, c resolve.Captured) {
 	if c.Change.New.Exists() || o.Image.Exists() {
 		return
 	}
-	this := string(o.Region) + " #" + string(c.Change.Position)
+	gen := w.sites[resolve.Index(o.Region)].gen
+	this := fmt.Sprintf("%s #%d.%s", o.Region, gen, c.Change.Position)
 	if other, given := w.deletes[key][o.Version]; given && other != this {
 		w.fail("content", "key %d: version %s is given to two deletes, %s and %s", key, o.Version, other, this)
 	}

@@ -68,6 +68,7 @@ type site struct {
 	mute      bool      // answers do not arrive
 	late      []late
 	pos       uint64
+	gen       int // of the table: each counts its positions from one
 	etags     int
 	writes    int // of nodes, that took effect
 	car       car

@@ -249,6 +249,7 @@ func (w *world) restore(s *site) {
 		s.events[k] = append(s.events[k], event{at: w.now, op: -1, lost: true, new: s.rows[k].img})
 	}
 	s.late = nil
+	s.pos, s.gen = 0, s.gen+1
 }
 
 // replace lets a node without memory take over; the former owner is dead, or frozen.

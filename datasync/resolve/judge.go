@@ -16,7 +16,7 @@ func (m *machine) captured(c proa.Change) {
 		return
 	}
 	m.emit(Shown{Region: c.Region, Change: c})
-	sd.Position, sd.Touched = c.Position, m.now
+	sd.Position, sd.Placed, sd.Touched = c.Position, m.now, m.now
 	sd.Refused, sd.RetryAt = time.Time{}, time.Time{}
 	m.hole = m.skips(sd, c)
 	if m.hole && sd.Poison != nil {
@@ -39,9 +39,13 @@ func (m *machine) captured(c proa.Change) {
 
 // resumed lets go of the place that a row was believed to have ahead of the feed, where the feed has
 // been begun anew since the row was read: whatever it shows now is later. Likewise of what a write of ours
-// is known to have left there: its echo has gone by, or the side was restored and it never was.
+// is known to have left there: its echo has gone by, or the side was restored and it never was. Positions
+// before the break cannot be compared with those after it: a table made anew counts from the beginning.
 func (m *machine) resumed(in Captured) {
 	sd := m.s.At(in.Change.Region)
+	if in.Resumed.After(sd.Placed) {
+		sd.Position = ""
+	}
 	if sd.Unpositioned && in.Resumed.After(sd.Read) {
 		sd.Unpositioned = false
 	}

@@ -100,7 +100,7 @@ func (m *machine) inherited(c proa.Change) bool {
 		return false
 	}
 	m.emit(Shown{Region: c.Region, Change: c})
-	sd.Position, sd.Touched = c.Position, m.now
+	sd.Position, sd.Placed, sd.Touched = c.Position, m.now, m.now
 	sd.Refused, sd.RetryAt = time.Time{}, time.Time{}
 	m.learn(c)
 	m.overtaken(sd, c)

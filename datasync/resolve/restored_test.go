@@ -166,3 +166,28 @@ func TestARestoreTakesAWriteOfOursWithIt(t *testing.T) {
 	b.ends(text("one"))
 	b.wantLosers(text("older"))
 }
+
+// A table that was made anew counts its positions from the beginning: they say nothing beside those before.
+func TestAWriteToATableMadeAnewIsNotARepetition(t *testing.T) {
+	for name, told := range map[string]proa.Change{
+		"a write":  {New: proa.Image{Item: text("new")}, Old: &proa.Image{Item: text("one")}},
+		"a delete": {Old: &proa.Image{Item: text("one")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "lww", nil)
+			b.put(proa.AWS, text("one"))
+			b.put(proa.AWS, text("one"))
+			b.settle()
+			resumed := b.now.Add(time.Second)
+			b.now = resumed.Add(time.Second)
+			b.step(Observed{Side: proa.AWS, Row: b.row(proa.AWS), Began: b.now.Add(-time.Millisecond)})
+			b.stored[0] = told.New
+			told.Region, told.Key, told.Time, told.Position = proa.AWS, b.s.Key, b.now, "1"
+			for range 2 {
+				b.now = b.now.Add(time.Second)
+				b.step(Captured{Change: told, Resumed: resumed}) // and once more
+			}
+			b.ends(told.New.Item)
+		})
+	}
+}

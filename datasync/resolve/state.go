@@ -72,6 +72,7 @@ type Side struct {
 	Known        bool          // the region has told something of this key
 	Feed         Held          // after the last change of its feed
 	Position     proa.Position // of that change
+	Placed       time.Time     // when it was captured
 	Unpositioned bool          // Feed was read from the table, ahead of the feed
 	Read         time.Time     // when it was
 	Spread       bool          // what was read so has won: the other side's writers may see it

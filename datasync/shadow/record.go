@@ -21,7 +21,8 @@ type (
 // recordFormat is the first byte of each stored record. Format 1 lacks what 2 has at the ends of a
 // held state and of the record: a lapse, a hold. Format 2 lacks winners' former
 // names, and that a row read ahead of the feed has spread. Format 3 lacks when such a row was read.
-const recordFormat = 4
+// Format 4 lacks when the feed's last change was captured.
+const recordFormat = 5
 
 func encodeRecord(r *Record) []byte {
 	e := encoder{}
@@ -148,6 +149,7 @@ func (e *encoder) side(sd *resolve.Side) {
 	}
 	e.Bool(sd.Spread)
 	e.Time(sd.Read)
+	e.Time(sd.Placed)
 }
 
 func (d *decoder) side(sd *resolve.Side) {
@@ -184,6 +186,9 @@ func (d *decoder) side(sd *resolve.Side) {
 	}
 	if sd.Read = sd.Touched; d.format >= 4 {
 		sd.Read = d.Time()
+	}
+	if sd.Placed = sd.Touched; d.format >= 5 {
+		sd.Placed = d.Time()
 	}
 }
 

@@ -112,7 +112,7 @@ func (f *Feed) change(i int) proa.Change {
 	c := proa.Change{
 		Region: f.Table.Region, Key: e.Key, New: proa.SplitEnvelope(e.New), ETag: e.ETag,
 		Time:     e.Time,
-		Position: proa.Position(strconv.Itoa(i + 1)), Expired: e.Expired,
+		Position: proa.Position(strconv.Itoa(i + 1 - f.Table.base)), Expired: e.Expired,
 	}
 	if !f.NoOld {
 		old := proa.SplitEnvelope(e.Old)

@@ -45,6 +45,7 @@ type Table struct {
 	ids    []string // of rows, sorted; nil after a change of the set
 	events []Event
 	first  int // events before it are trimmed
+	base   int // events before it were of a table before the last restore
 	shown  int // events that the feed shows; -1: all
 	late   []func()
 	nextID int
