@@ -24,6 +24,7 @@ const (
 	deliverLongest = time.Minute
 	deliverTimeout = 15 * time.Second
 	maxDeadLetters = 10_000
+	maxDeadBytes   = 256 << 20
 )
 
 // subscribe opens the subscriptions. New ones start at the log's end.
@@ -33,7 +34,7 @@ func (s *Service) subscribe() error {
 			Name: sub.Name, Sink: sub.Sink, Filter: sub.Filter, Batch: sub.Batch,
 			DB: s.store.Database(), Prefix: shadow.Subscribers(), Log: s.store.Log, Clock: s.clock.now,
 			Logger: s.log, First: deliverFirst, Longest: deliverLongest, Timeout: deliverTimeout,
-			MaxDead: maxDeadLetters,
+			MaxDead: maxDeadLetters, MaxDeadBytes: maxDeadBytes,
 		}
 		if err := one.Open(); err != nil {
 			return err
@@ -61,13 +62,14 @@ func (s *Service) subscription(name string) (*bus.Subscription, error) {
 	return nil, fmt.Errorf("subscriber %q: %w", name, proa.ErrNotFound)
 }
 
-// DeadLetters lists up to limit events that a subscriber refused, the oldest first.
+// DeadLetters lists up to limit events that a subscriber refused, the oldest first, or as many as come to
+// 16 MiB.
 func (s *Service) DeadLetters(name string, limit int) ([]bus.DeadLetter, error) {
 	sub, err := s.subscription(name)
 	if err != nil {
 		return nil, err
 	}
-	return sub.Dead(limit)
+	return sub.Dead(0, limit)
 }
 
 // Redeliver sends a subscriber's dead letters once more and returns how many it took.

@@ -21,7 +21,7 @@ type bridge struct{ to *aws.EventBus }
 func (b bridge) Send(ctx context.Context, batch []bus.Message) error {
 	var events []aws.Event
 	for _, m := range batch {
-		events = append(events, aws.Event{Source: "proa", DetailType: m.Event.Type(), Detail: m.Body})
+		events = append(events, aws.Event{Source: "proa", DetailType: m.Type, Detail: m.Body})
 	}
 	return b.to.Put(ctx, events)
 }

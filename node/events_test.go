@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -31,7 +32,7 @@ func sinkOf(t *testing.T, s config.Subscriber, endpoint string) (bus.Sink, int) 
 
 func messages(bodies ...string) (list []bus.Message) {
 	for i, b := range bodies {
-		list = append(list, bus.Message{Event: &bus.Event{Offset: uint64(i + 1)}, Body: []byte(b)})
+		list = append(list, bus.Message{Offset: uint64(i + 1), ID: fmt.Sprint(i + 1), Type: "cloud.proa.item.deleted", Body: []byte(b)})
 	}
 	return list
 }

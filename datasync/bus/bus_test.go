@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,7 +41,7 @@ func event(key string, n int) *Event {
 	return &Event{
 		Region: proa.AWS, Key: proa.Key{Table: "orders", Hash: proa.String(key)}, Image: proa.Image{Item: item},
 		Version: proa.Version{Time: hlc.At(at), Region: proa.AWS, Hash: proa.ContentHash(item)},
-		Origin:  at, Captured: at, Won: true, Position: "7",
+		Origin:  at, Captured: at, Won: true, Position: proa.Position(strconv.Itoa(n)),
 	}
 }
 
@@ -160,12 +162,87 @@ func TestACloudEventHasWhatTheSpecificationAsks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]any{
-		"specversion": "1.0", "id": "9", "source": "/proa/aws/tables/orders", "type": "cloud.proa.item.written",
+		"specversion": "1.0", "id": e.ID(), "source": "/proa/aws/tables/orders", "type": "cloud.proa.item.written",
 		"subject": "orders/k/1", "time": "2023-11-14T22:13:21Z", "datacontenttype": "application/json",
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}
+	}
+}
+
+// Receivers know an event again by its id, whichever node sends it, and take no other one for it.
+func TestAnIDIsTheChangesAndNotTheLogs(t *testing.T) {
+	a, b := event("k", 1), event("k", 1)
+	a.Offset, b.Offset = 1, 900
+	b.Captured, b.Won = b.Captured.Add(time.Hour), false
+	if a.ID() != b.ID() || len(a.ID()) != 32 {
+		t.Errorf("one change, captured by two owners: %s and %s", a.ID(), b.ID())
+	}
+	seen := map[string]string{a.ID(): "a"}
+	for name, change := range map[string]func(e *Event){
+		"region":   func(e *Event) { e.Region = proa.Azure },
+		"key":      func(e *Event) { e.Key.Hash = proa.String("l") },
+		"mark":     func(e *Event) { e.Mark = "m" },
+		"version":  func(e *Event) { e.Version.Time++ },
+		"position": func(e *Event) { e.Position = "8" },
+		"object":   func(e *Event) { e.Key, e.Bucket, e.Object = proa.Key{}, "orders", "k" },
+		"etag":     func(e *Event) { e.ETag = "x" },
+	} {
+		e := event("k", 1)
+		change(e)
+		if other, ok := seen[e.ID()]; ok {
+			t.Errorf("%s: the id of %s", name, other)
+		}
+		seen[e.ID()] = name
+	}
+}
+
+// An event that an earlier proa has logged is still read.
+func TestAnEventOfTheFirstFormatIsRead(t *testing.T) {
+	want := event("k", 1)
+	body := want.encode()
+	body = body[:len(body)-1] // the mark's length
+	body[0] = unmarkedFormat
+	got, err := decode(0, body)
+	if diff := cmp.Diff(*want, got); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	body[0] = eventFormat + 1
+	if _, err := decode(0, body); err == nil {
+		t.Error("a later format is taken")
+	}
+}
+
+// Large events are read and kept by their bytes, not only by their number.
+func TestReadsAndDeadLettersAreBoundedByBytes(t *testing.T) {
+	db := openDB(t, vfs.NewMem())
+	defer db.Close()
+	l := openLog(t, db)
+	r := &receiver{fails: func(Message) error { return fmt.Errorf("HTTP 413: %w", proa.ErrTooLarge) }}
+	s := newSubscription(t, db, l, r)
+	s.MaxDead, s.MaxDeadBytes = 100, 5<<20
+	text := strings.Repeat("x", 1<<20)
+	for i := range 20 {
+		e := event(fmt.Sprint("k", i), i)
+		e.Image.Item["text"] = proa.String(text)
+		appendAll(t, db, l, e)
+	}
+	events, next, err := l.Read(1, 256)
+	if err != nil || len(events) != readBytes>>20 || next != uint64(len(events)+1) {
+		t.Errorf("%d events, then %d, %v", len(events), next, err)
+	}
+	stop := run(t, s)
+	until(t, "all are refused", func() bool { return s.Status().Next == 21 })
+	stop()
+	for _, s := range []*Subscription{s, newSubscription(t, db, l, r)} {
+		if st := s.Status(); st.Dead != 4 || st.Dropped != 16 {
+			t.Errorf("%d dead letters, %d dropped; 4 fit into 5 MiB", st.Dead, st.Dropped)
+		}
+	}
+	dead, err := s.Dead(0, 2)
+	if err != nil || len(dead) != 2 || dead[0].Offset != 17 {
+		t.Errorf("%d, %v", len(dead), err)
 	}
 }
 
@@ -210,7 +287,8 @@ func TestFiltersChooseByTablePrefixAndExpression(t *testing.T) {
 type receiver struct {
 	mu    sync.Mutex
 	got   []uint64
-	fails func(e *Event) error
+	fails func(m Message) error
+	types []string
 	down  func() error
 }
 
@@ -224,13 +302,14 @@ func (r *receiver) Send(_ context.Context, batch []Message) error {
 	}
 	for _, m := range batch {
 		if r.fails != nil {
-			if err := r.fails(m.Event); err != nil {
+			if err := r.fails(m); err != nil {
 				return err
 			}
 		}
 	}
 	for _, m := range batch {
-		r.got = append(r.got, m.Event.Offset)
+		r.got = append(r.got, m.Offset)
+		r.types = append(r.types, m.ID+" "+m.Type)
 	}
 	return nil
 }
@@ -246,7 +325,7 @@ func newSubscription(t *testing.T, db *pebble.DB, l *Log, sink Sink) *Subscripti
 	s := &Subscription{
 		Name: "audit", Sink: sink, Batch: 3, DB: db, Prefix: 's', Log: l, Clock: time.Now,
 		Logger: slog.New(slog.DiscardHandler), First: time.Millisecond, Longest: 5 * time.Millisecond,
-		Timeout: time.Second, MaxDead: 5,
+		Timeout: time.Second, MaxDead: 5, MaxDeadBytes: 1 << 20,
 	}
 	if err := s.Open(); err != nil {
 		t.Fatal(err)
@@ -318,8 +397,8 @@ func TestARefusedEventIsADeadLetterAndHoldsNothingUp(t *testing.T) {
 	r := &receiver{}
 	s := newSubscription(t, db, l, r)
 	s.MaxDead = 2
-	r.fails = func(e *Event) error {
-		if e.Key.Hash.Str == "bad" {
+	r.fails = func(m Message) error {
+		if bytes.Contains(m.Body, []byte("orders/bad")) {
 			return fmt.Errorf("HTTP 400: %w", proa.ErrInvalid)
 		}
 		return nil
@@ -330,14 +409,19 @@ func TestARefusedEventIsADeadLetterAndHoldsNothingUp(t *testing.T) {
 	stop()
 	s = newSubscription(t, db, l, r)
 	r.fails = nil
-	dead, err := s.Dead(0)
+	dead, err := s.Dead(0, 0)
 	if err != nil || len(dead) != 2 || dead[0].Offset != 4 || dead[1].Reason == "" || s.Status().Dropped != 1 {
 		t.Fatalf("%+v, %+v, %v", dead, s.Status(), err)
 	}
+	r.types = nil
 	if n, err := s.Redeliver(t.Context()); err != nil || n != 2 {
 		t.Errorf("a receiver that takes them now: %d, %v", n, err)
 	}
-	if dead, _ := s.Dead(0); len(dead) != 0 || s.Status().Dead != 0 {
+	want := []string{event("bad", 4).ID() + " cloud.proa.item.written", event("bad", 5).ID() + " cloud.proa.item.written"}
+	if diff := cmp.Diff(want, r.types); diff != "" {
+		t.Errorf("what is sent again is what it was: %s", diff)
+	}
+	if dead, _ := s.Dead(0, 0); len(dead) != 0 || s.Status().Dead != 0 {
 		t.Errorf("%+v", dead)
 	}
 }
@@ -385,7 +469,7 @@ func TestAWebhookIsSignedAndItsAnswersAreTold(t *testing.T) {
 	}))
 	defer server.Close()
 	hook := &Webhook{URL: server.URL, Secret: secret, Clock: time.Now, Client: server.Client()}
-	message := []Message{{&Event{Offset: 3}, []byte(`{"id":"3"}`)}}
+	message := []Message{{Offset: 3, ID: "a3", Body: []byte(`{"id":"a3"}`)}}
 	for code, want := range map[int]error{
 		200: nil, 204: nil, 302: proa.ErrInvalid, 400: proa.ErrInvalid, 410: proa.ErrInvalid, 408: proa.ErrUnavailable,
 		429: proa.ErrUnavailable, 500: proa.ErrUnavailable, 503: proa.ErrUnavailable,
@@ -395,7 +479,7 @@ func TestAWebhookIsSignedAndItsAnswersAreTold(t *testing.T) {
 			t.Errorf("HTTP %d: %v", code, err)
 		}
 	}
-	if len(seen) != 9 || seen[0] != "proa-3" {
+	if len(seen) != 9 || seen[0] != "proa-a3" {
 		t.Errorf("%v", seen)
 	}
 	server.Close()

@@ -1,8 +1,9 @@
 package bus
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
-	"strconv"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -13,7 +14,8 @@ import (
 type Event struct {
 	Offset   uint64
 	Region   proa.Region // where it was written
-	Key      proa.Key    // of an item; the zero Key for an object
+	Key      proa.Key    // of an item, masked where it may not be logged; the zero Key for an object
+	Mark     string      // tells keys apart that are masked
 	Image    proa.Image  // what was written; the zero Image for a delete
 	Bucket   string      // of an object
 	Object   string
@@ -28,7 +30,11 @@ type Event struct {
 	Won      bool      // it became the winner; otherwise it is in the conflict journal
 }
 
-const eventFormat = 1
+// The formats of an event on disk. The first had no mark.
+const (
+	unmarkedFormat = 1
+	eventFormat    = 2
+)
 
 func (v *Event) encode() []byte {
 	e := wire.Encoder{B: make([]byte, 0, 256)}
@@ -47,12 +53,14 @@ func (v *Event) encode() []byte {
 	e.Time(v.Captured)
 	e.Bool(v.Expired)
 	e.Bool(v.Won)
+	e.String(v.Mark)
 	return e.B
 }
 
 func decode(offset uint64, b []byte) (Event, error) {
 	d := wire.Decoder{B: b}
-	if d.Byte() != eventFormat {
+	format := d.Byte()
+	if format != eventFormat && format != unmarkedFormat {
 		return Event{}, wire.ErrCorrupt
 	}
 	v := Event{
@@ -63,7 +71,25 @@ func decode(offset uint64, b []byte) (Event, error) {
 		Position: proa.Position(d.String()), Origin: d.Time(), Captured: d.Time(), Expired: d.Bool(),
 		Won: d.Bool(),
 	}
+	if format == eventFormat {
+		v.Mark = d.String()
+	}
 	return v, d.Done("change log")
+}
+
+// ID tells a change from every other one: it is drawn from where it was written, what it is of, its
+// version and its place in the feed. It is the same for each delivery, and for two owners of data sync
+// that have both captured the change.
+func (v *Event) ID() string {
+	var e wire.Encoder
+	for _, s := range []string{
+		string(v.Region), v.Key.ID(), v.Mark, v.Bucket, v.Object, v.ETag, string(v.Position),
+	} {
+		e.String(s)
+	}
+	e.Version(v.Version)
+	sum := sha256.Sum256(e.B)
+	return hex.EncodeToString(sum[:16])
 }
 
 // Type is the event's CloudEvents type.
@@ -78,8 +104,7 @@ func (v *Event) Type() string {
 	return "cloud.proa." + kind + ".written"
 }
 
-// CloudEvent renders the event in CloudEvents 1.0's JSON format. The id is the log's offset, so
-// that (source, id) is unique; data holds canonical DynamoDB JSON.
+// CloudEvent renders the event in CloudEvents 1.0's JSON format; data holds canonical DynamoDB JSON.
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 func (v *Event) CloudEvent() ([]byte, error) {
 	source, subject := "/proa/"+string(v.Region)+"/tables/"+v.Key.Table, v.Key.String()
@@ -87,7 +112,7 @@ func (v *Event) CloudEvent() ([]byte, error) {
 		source, subject = "/proa/"+string(v.Region)+"/buckets/"+v.Bucket, v.Object
 	}
 	return json.Marshal(cloudEvent{
-		SpecVersion: "1.0", ID: strconv.FormatUint(v.Offset, 10), Source: source, Type: v.Type(),
+		SpecVersion: "1.0", ID: v.ID(), Source: source, Type: v.Type(),
 		Subject: subject,
 		Time:    v.Origin.UTC(), ContentType: "application/json", ProaVersion: v.Version,
 		ProaParent: v.Parent, ProaWon: v.Won,

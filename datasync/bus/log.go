@@ -83,8 +83,12 @@ func (l *Log) Ends() (first, next uint64) {
 	return l.first, l.next
 }
 
-// Read returns up to limit events from an offset on and the offset to go on from. No events and no
-// error: there are none yet. An offset of 0 starts at the first one that is kept.
+// readBytes bounds what one Read returns: more than two events of the largest size there is.
+const readBytes = 8 << 20
+
+// Read returns up to limit events from an offset on, or as many as come to 8 MiB, and the offset to go
+// on from. No events and no error: there are none yet. An offset of 0 starts at the first one that is
+// kept.
 func (l *Log) Read(from uint64, limit int) ([]Event, uint64, error) {
 	first, _ := l.Ends()
 	if from == 0 {
@@ -101,7 +105,9 @@ func (l *Log) Read(from uint64, limit int) ([]Event, uint64, error) {
 		return nil, from, fmt.Errorf("read change log: %w", err)
 	}
 	var events []Event
-	for ok := it.First(); ok && len(events) < limit; ok = it.Next() {
+	size := 0
+	for ok := it.First(); ok && len(events) < limit && size < readBytes; ok = it.Next() {
+		size += len(it.Value())
 		offset := binary.BigEndian.Uint64(it.Key()[1:])
 		e, err := decode(offset, it.Value())
 		if err != nil {

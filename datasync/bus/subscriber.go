@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,8 +16,9 @@ import (
 
 // Message is one event on its way to a subscriber.
 type Message struct {
-	Event *Event
-	Body  []byte // the CloudEvent in JSON
+	Offset   uint64 // in this node's log
+	ID, Type string // the CloudEvent's
+	Body     []byte // the CloudEvent in JSON
 }
 
 // Sink delivers messages to one subscriber. An error that wraps proa.ErrInvalid or proa.ErrTooLarge
@@ -44,8 +44,9 @@ type Subscription struct {
 	Logger *slog.Logger
 	// First and Longest bound the pause between two tries, Timeout one try.
 	First, Longest, Timeout time.Duration
-	// MaxDead bounds the dead letters; the oldest go first and are counted.
-	MaxDead int
+	// MaxDead and MaxDeadBytes bound the dead letters; the oldest go first and are counted.
+	MaxDead      int
+	MaxDeadBytes int64
 
 	mu    sync.Mutex
 	state subscriptionState
@@ -79,35 +80,17 @@ type subscriptionState struct {
 	err    string
 	lastAt time.Time
 	dead   int
-}
-
-// DeadLetter is an event that its subscriber refused.
-type DeadLetter struct {
-	Offset uint64          `json:"offset"`
-	At     time.Time       `json:"at"`
-	Reason string          `json:"reason"`
-	Event  json.RawMessage `json:"event"`
+	bytes  int64 // of dead letters
 }
 
 func (s *Subscription) stateKey() []byte {
 	return append([]byte{s.Prefix, 'c'}, s.Name...)
 }
 
-func (s *Subscription) deadKey(offset uint64) []byte {
-	k := append([]byte{s.Prefix, 'd'}, s.Name...)
-	return binary.BigEndian.AppendUint64(append(k, 0), offset)
-}
-
-// deadEnd is after every dead letter of the subscription.
-func (s *Subscription) deadEnd() []byte {
-	k := append([]byte{s.Prefix, 'd'}, s.Name...)
-	return append(k, 1)
-}
-
 // Open reads what an earlier process left. A new subscription starts at the log's end.
 func (s *Subscription) Open() error {
 	s.retry = make(chan struct{}, 1)
-	s.Batch, s.MaxDead = max(s.Batch, 1), max(s.MaxDead, 1)
+	s.Batch, s.MaxDead, s.MaxDeadBytes = max(s.Batch, 1), max(s.MaxDead, 1), max(s.MaxDeadBytes, 1)
 	_, s.state.Next = s.Log.Ends()
 	body, closer, err := s.DB.Get(s.stateKey())
 	switch {
@@ -120,9 +103,7 @@ func (s *Subscription) Open() error {
 	if err != nil {
 		return fmt.Errorf("open subscription %s: %w", s.Name, err)
 	}
-	dead, err := s.Dead(0)
-	s.state.dead = len(dead)
-	return err
+	return s.countDead()
 }
 
 func (s *Subscription) save() error {
@@ -203,7 +184,8 @@ func (s *Subscription) round(ctx context.Context, from uint64) error {
 		if err != nil {
 			return err
 		}
-		batch = append(batch, Message{&events[i], body})
+		e := &events[i]
+		batch = append(batch, Message{Offset: e.Offset, ID: e.ID(), Type: e.Type(), Body: body})
 		if len(batch) < s.Batch {
 			continue
 		}
@@ -297,73 +279,7 @@ func (s *Subscription) refused(ctx context.Context, batch []Message, cause error
 		return nil
 	}
 	m := batch[0]
-	s.Logger.Warn("event refused: kept as a dead letter", "subscriber", s.Name, "offset",
-		m.Event.Offset, "error", cause)
-	return s.bury(DeadLetter{
-		Offset: m.Event.Offset, At: s.Clock(), Reason: cause.Error(), Event: m.Body,
-	})
-}
-
-func (s *Subscription) bury(l DeadLetter) error {
-	body, err := json.Marshal(l)
-	if err != nil {
-		return err
-	}
-	if err := s.DB.Set(s.deadKey(l.Offset), body, pebble.Sync); err != nil {
-		return err
-	}
-	dead, err := s.Dead(0)
-	if err != nil {
-		return err
-	}
-	for len(dead) > s.MaxDead {
-		if err := s.DB.Delete(s.deadKey(dead[0].Offset), pebble.NoSync); err != nil {
-			return err
-		}
-		dead = dead[1:]
-		s.count(func(st *subscriptionState) { st.Dropped++ })
-	}
-	s.count(func(st *subscriptionState) { st.dead = len(dead) })
-	return nil
-}
-
-// Dead lists up to limit dead letters, the oldest first; all when 0.
-func (s *Subscription) Dead(limit int) ([]DeadLetter, error) {
-	it, err := s.DB.NewIter(&pebble.IterOptions{LowerBound: s.deadKey(0), UpperBound: s.deadEnd()})
-	if err != nil {
-		return nil, fmt.Errorf("dead letters of %s: %w", s.Name, err)
-	}
-	var list []DeadLetter
-	for ok := it.First(); ok && (limit == 0 || len(list) < limit); ok = it.Next() {
-		var l DeadLetter
-		if err := json.Unmarshal(it.Value(), &l); err != nil {
-			return nil, errors.Join(fmt.Errorf("dead letters of %s: %w", s.Name, err), it.Close())
-		}
-		list = append(list, l)
-	}
-	return list, errors.Join(it.Error(), it.Close())
-}
-
-// Redeliver sends every dead letter once more and forgets those that are taken. It returns how many
-// were. Their order against newer events is not kept. It also ends a pause between two tries.
-func (s *Subscription) Redeliver(ctx context.Context) (taken int, err error) {
-	select {
-	case s.retry <- struct{}{}:
-	default:
-	}
-	dead, err := s.Dead(0)
-	if err != nil {
-		return 0, err
-	}
-	for _, l := range dead {
-		if err := s.send(ctx, []Message{{&Event{Offset: l.Offset}, l.Event}}); err != nil {
-			return taken, fmt.Errorf("redeliver event %d to %s: %w", l.Offset, s.Name, err)
-		}
-		if err := s.DB.Delete(s.deadKey(l.Offset), pebble.Sync); err != nil {
-			return taken, err
-		}
-		taken++
-		s.count(func(st *subscriptionState) { st.dead--; st.Delivered++ })
-	}
-	return taken, nil
+	s.Logger.Warn("event refused: kept as a dead letter", "subscriber", s.Name, "offset", m.Offset,
+		"error", cause)
+	return s.bury(DeadLetter{Offset: m.Offset, At: s.Clock(), Reason: cause.Error(), Event: m.Body})
 }

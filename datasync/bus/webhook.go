@@ -50,7 +50,7 @@ func (w *Webhook) post(ctx context.Context, m Message) error {
 	if err != nil {
 		return fmt.Errorf("webhook: %w: %w", proa.ErrInvalid, err)
 	}
-	id := "proa-" + strconv.FormatUint(m.Event.Offset, 10)
+	id := "proa-" + m.ID
 	at := strconv.FormatInt(w.Clock().Unix(), 10)
 	req.Header.Set("Content-Type", "application/cloudevents+json; charset=utf-8")
 	req.Header.Set("Webhook-Id", id)

@@ -57,8 +57,11 @@ type Malformed struct {
 	Old      proa.Item     `json:"old,omitempty"`
 }
 
-// maxMalformed bounds the malformed changes that are kept; the oldest go first.
-const maxMalformed = 1000
+// maxMalformed and malformedBytes bound the malformed changes that are kept; the oldest go first.
+const (
+	maxMalformed   = 1000
+	malformedBytes = 64 << 20
+)
 
 func malformedKey(id uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{keyMalformed}, id)
@@ -78,21 +81,38 @@ func (tx *Tx) Malformed(m Malformed) error {
 
 // MalformedChanges lists the malformed changes that are kept, the newest first.
 func (s *Store) MalformedChanges() ([]Malformed, error) {
+	var list []Malformed
+	_, err := s.eachMalformed(func(it *pebble.Iterator) error {
+		var m Malformed
+		err := json.Unmarshal(it.Value(), &m)
+		list = append(list, m)
+		return err
+	})
+	return list, err
+}
+
+// eachMalformed calls fn with the malformed changes within the bounds, the newest first, and returns the
+// key of the first one past them; nil where there is none. The newest is within, however large it is.
+func (s *Store) eachMalformed(fn func(it *pebble.Iterator) error) (past []byte, err error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{keyMalformed}, UpperBound: []byte{keyMalformed + 1},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read malformed changes: %w", err)
 	}
-	var list []Malformed
-	for ok := it.Last(); ok && len(list) < maxMalformed; ok = it.Prev() {
-		var m Malformed
-		if err := json.Unmarshal(it.Value(), &m); err != nil {
+	n, bytes := 0, 0
+	for ok := it.Last(); ok; ok = it.Prev() {
+		value := it.LazyValue()
+		if bytes += value.Len(); n == maxMalformed || n > 0 && bytes > malformedBytes {
+			past = append(past, it.Key()...)
+			break
+		}
+		n++
+		if err := fn(it); err != nil {
 			return nil, errors.Join(fmt.Errorf("read malformed changes: %w", err), it.Close())
 		}
-		list = append(list, m)
 	}
-	return list, errors.Join(it.Error(), it.Close())
+	return past, errors.Join(it.Error(), it.Close())
 }
 
 // ForgetMalformed removes one malformed change; proa.ErrNotFound where there is none.
@@ -107,14 +127,13 @@ func (s *Store) ForgetMalformed(id uint64) error {
 	return errors.Join(closer.Close(), s.db.Delete(malformedKey(id), pebble.Sync))
 }
 
-// TrimMalformed drops what is past the bound.
+// TrimMalformed drops what is past the bounds.
 func (s *Store) TrimMalformed() error {
-	list, err := s.MalformedChanges()
-	if err != nil || len(list) < maxMalformed {
+	past, err := s.eachMalformed(func(*pebble.Iterator) error { return nil })
+	if err != nil || past == nil {
 		return err
 	}
-	last := list[len(list)-1].ID
-	return s.db.DeleteRange(malformedKey(0), malformedKey(last), pebble.NoSync)
+	return s.db.DeleteRange(malformedKey(0), append(past, 0), pebble.NoSync)
 }
 
 // State returns a copy of all that is known of a key, contents included; nil where nothing is.
