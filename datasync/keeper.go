@@ -40,21 +40,25 @@ type keeper struct {
 	opened chan struct{} // closed once the region is claimed and its deletes are read
 
 	mu      sync.Mutex
+	room    int // for pending, and for kept
 	pending []sidecar.Tombstone
+	asked   map[string]proa.Version // by key ID: pending, and its purge waits for it
 	kept    map[string]proa.Version // by key ID: kept, and waiting for its purge
 	feeds   map[string]sidecar.Feed // what is durable here
 	moved   bool                    // some of feeds gave changes since they were saved
 	saving  bool
 	savedAt time.Time
-	dropped uint64
-	missing bool // the table is, and this node is alone: it goes on without
+	left    uint64    // deletes for which there was no room, since the last walk for them began
+	leftOut time.Time // when the earliest of them was decided; zero: all are pending or kept
+	missing bool      // the table is, and this node is alone: it goes on without
 }
 
 func (s *Service) newKeeper(region proa.Region, instance string) *keeper {
 	k := &keeper{
 		s: s, region: region, log: s.log.With("region", region),
 		wake: make(chan struct{}, 1), opened: make(chan struct{}),
-		kept: map[string]proa.Version{}, feeds: map[string]sidecar.Feed{},
+		asked: map[string]proa.Version{}, kept: map[string]proa.Version{}, feeds: map[string]sidecar.Feed{},
+		room: keepPending,
 	}
 	if t := s.cfg.Sidecars[region]; t != nil {
 		wrote := func(bytes int) { s.cost.kept(s.clock.now(), region, bytes) }
@@ -77,25 +81,61 @@ func (k *keeper) feed(table, cursor string, at time.Time, moved bool) {
 	}
 }
 
-// remember has a delete kept, before the feed's place moves past it.
+// remember has a delete kept, before the feed's place moves past it. Where there is no room the place waits
+// until gather has found the delete.
 func (k *keeper) remember(key proa.Key, w *resolve.Winner) {
 	if k.car == nil {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	switch {
-	case k.missing:
-		k.kept[key.ID()] = w.Version
-		return
-	case len(k.pending) >= keepPending:
-		k.dropped++
+	if k.missing {
 		return
 	}
-	k.pending = append(k.pending, sidecar.Tombstone{
-		Key: key, Version: w.Version, Parent: w.Parent, At: w.Decided,
-	})
+	if len(k.pending) >= k.room {
+		k.left++
+		if k.leftOut.IsZero() || w.Decided.Before(k.leftOut) {
+			k.leftOut = w.Decided
+		}
+		return
+	}
+	k.pending = append(k.pending, tombstone(key, w))
 	poke(k.wake)
+}
+
+func tombstone(key proa.Key, w *resolve.Winner) sidecar.Tombstone {
+	return sidecar.Tombstone{Key: key, Version: w.Version, Parent: w.Parent, At: w.Decided}
+}
+
+// ask has a delete kept before its image at this region is purged. It is asked for again until it is.
+func (k *keeper) ask(key proa.Key, w *resolve.Winner) {
+	if k.car == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id := key.ID()
+	switch {
+	case k.missing:
+		k.keptFor(id, w.Version)
+		return
+	case len(k.pending) >= k.room || k.asked[id] == w.Version:
+		return
+	}
+	k.asked[id] = w.Version
+	k.pending = append(k.pending, tombstone(key, w))
+	poke(k.wake)
+}
+
+// keptFor notes that a purge may begin. One that never comes, since something newer is there, makes room.
+func (k *keeper) keptFor(id string, v proa.Version) {
+	for other := range k.kept {
+		if len(k.kept) < k.room {
+			break
+		}
+		delete(k.kept, other) // asked for again where it is still needed
+	}
+	k.kept[id] = v
 }
 
 // isKept returns the version of a key's delete that was kept for its purge; zero: none.
@@ -152,7 +192,11 @@ func (k *keeper) keep(ctx context.Context) error {
 			continue
 		}
 		pause := keepEvery
-		if err := k.save(ctx); err != nil && ctx.Err() == nil {
+		err := k.save(ctx)
+		if err == nil {
+			err = k.gather(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			if k.stale(err) {
 				return nil
 			}
@@ -263,36 +307,11 @@ func (k *keeper) warning() string {
 	case k.missing:
 		return fmt.Sprintf("%s has no table %s: if this node's disk is lost, deletes that wait come back",
 			k.region, k.s.cfg.Sidecars[k.region].Schema().Table)
-	case k.dropped > 0:
-		return fmt.Sprintf("%d deletes are not kept outside this node: the sidecar of %s cannot be written",
-			k.dropped, k.region)
+	case !k.leftOut.IsZero():
+		return fmt.Sprintf("more than %d deletes wait to be kept outside this node: the table %s of %s is behind, "+
+			"and the place of its feeds waits for them", k.room, k.s.cfg.Sidecars[k.region].Schema().Table, k.region)
 	}
 	return ""
-}
-
-// recollectMargin is how much before the last write of the sidecar a delete may have been decided and
-// not be in it.
-const recollectMargin = time.Minute
-
-// recollect has deletes kept that a process before this one, on the same disk, may have decided and not
-// kept before it ended.
-func (k *keeper) recollect(ctx context.Context, before sidecar.Root) error {
-	for _, t := range k.s.tables() {
-		since := before.Feeds[t.schema.Table].At.Add(-recollectMargin)
-		for after, more := "", true; more && ctx.Err() == nil; more = after != "" {
-			next, err := k.s.store.Walk(t.schema.Table, after, 1000, func(_ string, st *resolve.State) error {
-				if w := &st.Winner; w.Tombstone && w.Version.Region == k.region && w.Decided.After(since) {
-					k.remember(st.Key, w)
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-			after = next
-		}
-	}
-	return nil
 }
 
 // recall steps the core with deletes, in tables whose shadow index was begun anew and has not begun to
@@ -359,23 +378,23 @@ func (k *keeper) due() bool {
 	return k.moved || k.saving || len(k.pending) > 0 || idle
 }
 
+// keepMost is the most deletes of one save: a write that takes long must not fail as a whole.
+const keepMost = 8000
+
 // save keeps what has changed: the deletes first, so that no feed's place is past one that is not
-// kept, and nothing that is not durable here, as is the journal of what the deletes have beaten or were
-// beaten by.
+// kept.
 func (k *keeper) save(ctx context.Context) error {
 	k.mu.Lock()
 	deletes, feeds := k.pending, maps.Clone(k.feeds)
 	k.pending, k.moved, k.saving = nil, false, true
+	if len(deletes) > keepMost {
+		deletes, k.pending = deletes[:keepMost:keepMost], deletes[keepMost:]
+	}
+	if len(k.pending) > 0 || !k.leftOut.IsZero() {
+		feeds, k.moved = nil, true // they are past deletes that are not kept
+	}
 	k.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, k.s.cfg.WriteTimeout)
-	defer cancel()
-	err := k.s.store.Sync()
-	if err == nil {
-		err = k.car.Remember(ctx, deletes)
-	}
-	if err == nil {
-		err = k.car.Save(ctx, feeds)
-	}
+	err := k.write(ctx, deletes, feeds)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.saving = false
@@ -385,8 +404,9 @@ func (k *keeper) save(ctx context.Context) error {
 	}
 	k.savedAt = k.s.clock.now()
 	for _, d := range deletes {
-		if len(k.kept) < keepPending {
-			k.kept[d.Key.ID()] = d.Version
+		if id := d.Key.ID(); k.asked[id] == d.Version {
+			delete(k.asked, id)
+			k.keptFor(id, d.Version)
 		}
 	}
 	return nil

@@ -2,8 +2,10 @@ package datasync
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -81,4 +83,88 @@ func onDisk(t *testing.T, fs *vfs.MemFS, k proa.Key) bool {
 		t.Fatal(err)
 	}
 	return st != nil && st.Winner.Tombstone
+}
+
+// More deletes than the keeper has room for: the place of the feed waits until all are kept, and an heir with an
+// empty disk misses none of them.
+func TestThePlaceOfAFeedWaitsForDeletesThatFoundNoRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	stateA, _ := w.withSidecars()
+	away, unkept := &switches{}, &switches{}
+	stateA.Fault = func(op string) fake.Fault {
+		if op == "swap" {
+			return unkept.fault(op)
+		}
+		return fake.None
+	}
+	w.cfg.RetryMax = 50 * time.Millisecond
+	a := w.join("node-1", vfs.NewMem())
+	a.s.Assign(Tenure{Owner: "node-1", Epoch: 1})
+	const n = 30
+	for i := range n {
+		w.aws.Put(order(fmt.Sprint("k", i), "x"), 0)
+	}
+	a.settle()
+	k := a.s.parts.Load().keepers[0]
+	w.until("all is kept", func() bool { return !k.due() })
+	k.mu.Lock()
+	k.room = 3
+	k.mu.Unlock()
+	w.az.Fault = away.fault
+	unkept.set(true)
+	away.set(true)
+	for i := range n {
+		w.aws.Delete(key(fmt.Sprint("k", i)), false, 0)
+	}
+	w.until("the deletes are captured", func() bool { d, _ := a.s.Replication(proa.AWS); return d.Backlog == n })
+	if text := k.warning(); !strings.Contains(text, "is behind") {
+		t.Errorf("the status warns of %q", text)
+	}
+	unkept.set(false)
+	w.until("all is kept", func() bool { return !k.due() })
+	if text := k.warning(); text != "" {
+		t.Errorf("the status still warns of %q", text)
+	}
+	a.kill()
+	away.set(false)
+	b := w.join("node-2", vfs.NewMem())
+	b.s.Assign(Tenure{Owner: "node-2", Epoch: 2})
+	b.settle()
+	if left := w.equal(n); left != 0 {
+		t.Errorf("%d deletes are undone", left)
+	}
+}
+
+// Deletes at home are kept without a purge to wait for: they take no room from those that have one.
+func TestDeletesAtHomeStopNoPurges(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.withSidecars()
+	a := w.join("node-1", vfs.NewMem())
+	a.s.Assign(Tenure{Owner: "node-1", Epoch: 1})
+	const n = 30
+	for i := range n {
+		w.aws.Put(order(fmt.Sprint("k", i), "x"), 0)
+	}
+	w.az.Put(order("z", "x"), 0)
+	a.settle()
+	for _, k := range a.s.parts.Load().keepers {
+		k.mu.Lock()
+		k.room = n - 10
+		k.mu.Unlock()
+	}
+	for i := range n {
+		w.aws.Delete(key(fmt.Sprint("k", i)), false, 0)
+	}
+	a.settle()
+	w.az.Delete(key("z"), false, 0)
+	w.until("the image is purged", func() bool { return w.aws.Item(key("z")) == nil && w.az.Item(key("z")) == nil })
+	for _, k := range a.s.parts.Load().keepers {
+		k.mu.Lock()
+		if len(k.kept)+len(k.asked) > 0 {
+			t.Errorf("%s: %d deletes wait for purges that never come", k.region, len(k.kept)+len(k.asked))
+		}
+		k.mu.Unlock()
+	}
 }

@@ -152,7 +152,7 @@ func (t *table) step(
 			t.m.quarantined.Add(1)
 			t.log.Warn("key quarantined", "key", t.keyText(key), "region", o.Side, "reason", o.Reason)
 		case resolve.Remember:
-			t.keepers[resolve.Index(o.Side)].remember(key, &o.Winner)
+			t.keepers[resolve.Index(o.Side)].ask(key, &o.Winner)
 		case resolve.Note:
 			t.m.note(o)
 		case resolve.Forget:
