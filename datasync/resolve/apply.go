@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"slices"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -33,6 +34,9 @@ func (m *machine) dispatch(in Dispatch) {
 
 // write records an intent and puts out the write.
 func (m *machine) write(side proa.Region, sd *Side) {
+	if !m.room(sd) {
+		return
+	}
 	w, cur := m.s.Winner, sd.Current()
 	out := Write{Side: side, Print: cur.print(), Seen: cloud.Row{Key: m.s.Key, ETag: cur.ETag}}
 	out.Seen.Image, out.Whole = m.s.image(cur, m.Schema)
@@ -67,12 +71,36 @@ func (m *machine) borrow(side proa.Region, sd *Side) {
 	m.emit(Observe{Side: side.Other()})
 }
 
+// room reports whether one more write may be sent, or sets when. None that may still land is forgotten for it:
+// an old value that lands unknown would be taken for a local write, and win.
+func (m *machine) room(sd *Side) bool {
+	open, last := 0, time.Time{}
+	for i := range sd.Intents {
+		if in := &sd.Intents[i]; !in.Echoed && !in.Refused {
+			open, last = open+1, later(last, in.Sent)
+		}
+	}
+	if next := last.Add(m.InFlightMax / (maxIntents / 2)); open >= maxIntents/2 && m.now.Before(next) {
+		sd.RetryAt = next
+		return false
+	}
+	if len(sd.Intents) < maxIntents {
+		return true
+	}
+	i := slices.IndexFunc(sd.Intents, func(in Intent) bool {
+		return (in.Echoed || in.Refused) && (in.ID != sd.AheadBy || sd.Ahead == nil)
+	})
+	if i < 0 {
+		m.pause(sd) // until the feed has been read past the time at which the oldest could land
+		return false
+	}
+	sd.Intents = slices.Delete(sd.Intents, i, i+1)
+	return true
+}
+
 // intend records that a version is about to be written. Its number is never used again, even by a
 // node that has lost its memory.
 func (m *machine) intend(sd *Side, version proa.Version, purge bool, seen Print) uint64 {
-	if len(sd.Intents) >= maxIntents {
-		sd.Intents = append(sd.Intents[:0], sd.Intents[1:]...)
-	}
 	m.s.LastID = max(m.s.LastID+1, uint64(max(m.now.UnixMilli(), 1)))
 	sd.Intents = append(sd.Intents, Intent{
 		ID: m.s.LastID, Version: version, Purge: purge, Seen: seen,

@@ -54,9 +54,10 @@ func DefaultRules(schema proa.Schema) Rules {
 	}
 }
 
-// maxIntents bounds the intents remembered a side. Echoes clear them; only a key that is refused
-// for ever gathers them.
-const maxIntents = 64
+// maxIntents bounds the intents remembered a side. Echoes clear them; a key whose writes are refused for ever
+// or get no answer gathers them, as where a side is away. Once half of them are used, what may still land goes
+// out so seldom that the other half lasts for InFlightMax.
+const maxIntents = 256
 
 // Step takes one input and returns what the shell must do. It does no I/O, reads no clock and never
 // blocks.
