@@ -311,27 +311,31 @@ func (s *Service) fullScans(ctx context.Context) error {
 }
 
 // repair has differences that a comparison found judged as rows of unknown age, by reading both
-// sides: through the same core and the same compare-and-set as any change. Where there are more
-// than the comparison lists, both sides are scanned.
-func (s *Service) repair(ctx context.Context, res *verify.Result) error {
-	tables := map[string]int{}
-	for i := range res.First {
-		d := &res.First[i]
-		t := s.table(d.Table)
-		if t == nil || d.Kind == verify.Unread {
+// sides: through the same core and the same compare-and-set as any change. Of a table that has more
+// than the comparison lists, or keys that may not be listed as they are, both sides are scanned.
+func (s *Service) repair(ctx context.Context, tables map[string]verify.Result) error {
+	for name, res := range tables {
+		t := s.table(name)
+		if t == nil || res.Differences == 0 {
 			continue
 		}
-		tables[d.Table]++
-		key, err := t.schema.KeyOf(d.Key)
-		if err != nil {
-			continue // its key may not be listed: the scan will find it
+		all := res.Differences <= int64(len(res.First))
+		for i := range res.First {
+			if res.First[i].Kind == verify.Unread {
+				continue // the next full comparison will try again
+			}
+			key, err := t.schema.KeyOf(res.First[i].Key)
+			if err != nil {
+				all = false
+				continue
+			}
+			met, err := t.lookAgain(ctx, key)
+			if err != nil {
+				return err
+			}
+			all = all && met
 		}
-		if err := t.lookAgain(ctx, key); err != nil {
-			return err
-		}
-	}
-	if res.Differences > int64(len(res.First)) {
-		for name := range tables {
+		if !all {
 			if err := s.Rescan(name); err != nil {
 				return err
 			}
@@ -340,16 +344,25 @@ func (s *Service) repair(ctx context.Context, res *verify.Result) error {
 	return nil
 }
 
-// lookAgain reads a key on both sides and steps the core with what is there.
-func (t *table) lookAgain(ctx context.Context, key proa.Key) error {
+// lookAgain reads a key on both sides and steps the core with what is there. It reports whether there is such a
+// key: one that is listed masked or hashed is no key.
+func (t *table) lookAgain(ctx context.Context, key proa.Key) (met bool, err error) {
+	err = t.store.View(key, func(st *resolve.State) { met = st != nil })
+	if err != nil {
+		return false, err
+	}
 	for _, sd := range t.sides {
 		began := t.clock.now()
 		row, err := sd.table.Get(ctx, key)
 		if err != nil {
-			continue // the next full comparison will try again
+			met = true // or may be
+			continue   // the next full comparison will try again
+		}
+		if met = met || row.Image.Exists(); !met {
+			continue
 		}
 		if !t.drained(ctx, sd, t.clock.now()) {
-			return ctx.Err()
+			return met, ctx.Err()
 		}
 		err = t.store.Lazy(func(tx *shadow.Tx) error {
 			seen := cloud.Row{Key: key, Image: row.Image, ETag: row.ETag}
@@ -358,10 +371,10 @@ func (t *table) lookAgain(ctx context.Context, key proa.Key) error {
 			return err
 		})
 		if err != nil {
-			return err
+			return met, err
 		}
 	}
 	t.m.repaired.Add(1)
 	t.wake()
-	return nil
+	return met, nil
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync/internal/fake"
+	"github.com/proa-cloud/proa/datasync/residency"
+	"github.com/proa-cloud/proa/datasync/resolve"
 	"github.com/proa-cloud/proa/datasync/verify"
 )
 
@@ -157,4 +159,41 @@ func TestAScanIsPausedResumedAndOrdered(t *testing.T) {
 	if err := w.s.Rescan("nothing"); !errors.Is(err, proa.ErrNotFound) {
 		t.Errorf("%v", err)
 	}
+}
+
+// A table beyond what a comparison lists, and a key that may not be listed, are repaired too.
+func TestAFullComparisonRepairsWhatItDoesNotList(t *testing.T) {
+	w := newWorld(t)
+	late := proa.Schema{Table: "late", HashName: "id", HashKind: proa.KindS}
+	aws, az := fake.New(proa.AWS, false, late, time.Now), fake.New(proa.Azure, true, late, time.Now)
+	rules, err := residency.New(late, residency.Open, map[string]residency.Mode{"id": residency.NeverLogged}, proa.NewSecret("k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.cfg.Tables = append(w.cfg.Tables, Table{
+		Schema: late, Rules: resolve.DefaultRules(late), Residency: rules, Sides: map[proa.Region]TableSide{
+			proa.AWS:   {Table: aws, Feed: &fake.Feed{Table: aws}},
+			proa.Azure: {Table: az, Feed: &fake.Feed{Table: az}},
+		},
+	})
+	w.ready()
+	const n = verify.MaxListed + 20
+	for i := range n {
+		w.aws.Put(order(fmt.Sprint("k", i), "x"), 0)
+	}
+	aws.Put(order("z", "x"), 0)
+	w.until("both are there", func() bool {
+		return w.az.Len() == n && az.Len() == 1
+	})
+	w.quiet()
+	for i := range n {
+		w.az.Lose(key(fmt.Sprint("k", i)))
+	}
+	z := proa.Key{Table: "late", Hash: proa.String("z")}
+	az.Lose(z)
+	res, err := w.s.Verify(context.Background(), VerifyOptions{Repair: true, Recheck: time.Millisecond})
+	if err != nil || res.Differences != n+1 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	w.until("all are written again", func() bool { return w.az.Len() == n && az.Item(z) != nil })
 }

@@ -38,11 +38,13 @@ func (s *Service) Verify(ctx context.Context, o VerifyOptions) (verify.Result, e
 	}
 	began := s.clock.now()
 	var res verify.Result
+	tables := map[string]verify.Result{}
 	for _, t := range s.tables() {
 		one, err := s.compareTable(ctx, t, o)
 		if err != nil {
 			return res, err
 		}
+		tables[t.schema.Table] = one
 		res.Add(one)
 	}
 	for _, b := range s.buckets() {
@@ -53,8 +55,8 @@ func (s *Service) Verify(ctx context.Context, o VerifyOptions) (verify.Result, e
 		res.Add(one)
 	}
 	res.Took = s.clock.now().Sub(began).Seconds()
-	if o.Repair && res.Differences > 0 {
-		if err := s.repair(ctx, &res); err != nil {
+	if o.Repair {
+		if err := s.repair(ctx, tables); err != nil {
 			return res, err
 		}
 	}
