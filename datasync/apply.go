@@ -260,7 +260,7 @@ func (t *table) write(ctx context.Context, sd *side, w resolve.Write) resolve.Ap
 	} else {
 		in.Row, _, err = sd.table.Swap(ctx, w.Seen, w.Next)
 	}
-	in.Outcome, in.Reason = t.outcome(sd, err)
+	in.Outcome, in.Reason = t.outcome(sd, w.Seen.Key, err)
 	t.cost.wrote(t.clock.now(), sd.region, w, in.Outcome)
 	return in
 }
@@ -272,7 +272,7 @@ func (t *table) superseded(w resolve.Write) bool {
 	return old && err == nil
 }
 
-func (t *table) outcome(sd *side, err error) (resolve.Outcome, string) {
+func (t *table) outcome(sd *side, key proa.Key, err error) (resolve.Outcome, string) {
 	switch {
 	case err == nil:
 		return resolve.Done, ""
@@ -284,12 +284,12 @@ func (t *table) outcome(sd *side, err error) (resolve.Outcome, string) {
 		return resolve.Throttled, ""
 	case errors.Is(err, proa.ErrInvalid), errors.Is(err, proa.ErrTooLarge),
 		errors.Is(err, proa.ErrUnsupported):
-		return resolve.Invalid, err.Error()
+		return resolve.Invalid, t.text(err, key)
 	}
 	t.m.writeErrors.Add(1)
 	sd.mu.Lock()
 	defer sd.mu.Unlock()
-	sd.lastWriteErr = err
+	sd.lastWriteErr = t.text(err, key)
 	return resolve.Ambiguous, ""
 }
 

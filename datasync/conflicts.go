@@ -149,17 +149,21 @@ func (t *table) settle(key proa.Key, order resolve.Settle) (Restored, error) {
 	return out, nil
 }
 
-// keyText names a key in a log, where it may be.
-func (t *table) keyText(key proa.Key) string {
+// shown is a key without what may not be logged of it.
+func (t *table) shown(key proa.Key) proa.Key {
 	logged, left := t.stays.Logged(t.schema.Attributes(key))
-	if len(left) == 0 {
-		return key.String()
+	if len(left) > 0 {
+		key.Hash, key.Range = logged[t.schema.HashName], logged[t.schema.RangeName]
 	}
-	k, err := t.schema.KeyOf(logged)
-	if err != nil {
-		return key.Table + "/[masked]"
-	}
-	return k.String()
+	return key
+}
+
+// keyText names a key in a log, where it may be.
+func (t *table) keyText(key proa.Key) string { return t.shown(key).String() }
+
+// text is what an error says of a key, where that may be logged.
+func (t *table) text(err error, key proa.Key) string {
+	return t.stays.Text(err.Error(), t.schema.Attributes(key))
 }
 
 // Settlement is how an operator ends a held conflict.

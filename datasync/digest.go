@@ -225,7 +225,7 @@ func (e *explanation) one(id string, st *resolve.State) {
 func (t *table) difference(st *resolve.State) verify.Difference {
 	a, z := st.Sides[0].Current(), st.Sides[1].Current()
 	d := verify.Difference{
-		Table: st.Key.Table, Kind: verify.Content, Sides: map[proa.Region]proa.Version{},
+		Table: st.Key.Table, Of: st.Key, Kind: verify.Content, Sides: map[proa.Region]proa.Version{},
 	}
 	d.Key, _ = t.stays.Logged(t.schema.Attributes(st.Key))
 	switch {
@@ -324,12 +324,7 @@ func (s *Service) repair(ctx context.Context, tables map[string]verify.Result) e
 			if res.First[i].Kind == verify.Unread {
 				continue // the next full comparison will try again
 			}
-			key, err := t.schema.KeyOf(res.First[i].Key)
-			if err != nil {
-				all = false
-				continue
-			}
-			met, err := t.lookAgain(ctx, key)
+			met, err := t.lookAgain(ctx, res.First[i].Of)
 			if err != nil {
 				return err
 			}

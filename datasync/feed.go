@@ -230,7 +230,7 @@ func (r *reader) gap(ctx context.Context, cause error) (time.Duration, error) {
 func (sd *side) read(began time.Time, b *cloud.Batch) {
 	sd.mu.Lock()
 	defer sd.mu.Unlock()
-	sd.lastErr, sd.lastWriteErr = nil, nil
+	sd.lastErr, sd.lastWriteErr = nil, ""
 	if !sd.ready {
 		sd.ready = true
 		poke(sd.work)

@@ -110,7 +110,8 @@ func (o *PreflightOptions) side(ctx context.Context, t Table, from proa.Region, 
 			if len(p.Listed) < o.Limit {
 				key, _ := t.Residency.Logged(t.Schema.Attributes(rows[i].Key))
 				p.Listed = append(p.Listed, Uncrossable{
-					Table: t.Schema.Table, Key: key, From: from, To: from.Other(), Reason: reason,
+					Table: t.Schema.Table, Key: key, From: from, To: from.Other(),
+					Reason: t.Residency.Text(reason, t.Schema.Attributes(rows[i].Key)),
 				})
 			}
 		}

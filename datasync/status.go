@@ -165,8 +165,8 @@ func (t *table) direction(d *Direction, now time.Time, lags *lagMeter) error {
 	d.Quarantined += depth.Parked
 	to.mu.Lock() // never while from's is held: the other direction takes them the other way round
 	defer to.mu.Unlock()
-	if d.Error == "" && to.lastWriteErr != nil {
-		d.Error = to.lastWriteErr.Error()
+	if d.Error == "" && to.lastWriteErr != "" {
+		d.Error = to.lastWriteErr
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ type side struct {
 	ready        bool      // the feed has a cursor
 	lastErr      error     // of the feed; nil after a read that succeeded
 	scanned      bool
-	lastWriteErr error    // cleared by a read of the feed
+	lastWriteErr string   // cleared by a read of the feed
 	lags         lagMeter // of changes written here and applied on the other side
 }
 
@@ -177,7 +177,8 @@ func (t *table) deleted(st *resolve.State, was proa.Version, in resolve.Input) {
 func (t *table) event(key proa.Key, o resolve.Append, in resolve.Input, now time.Time) *bus.Event {
 	o.Image.Item, _ = t.stays.Logged(o.Image.Item)
 	e := &bus.Event{
-		Region: o.Region, Key: key, Image: o.Image, Version: o.Version, Parent: o.Parent,
+		Region: o.Region, Key: t.shown(key), Mark: t.stays.Mark(key), Image: o.Image,
+		Version: o.Version, Parent: o.Parent,
 		Origin:   o.Origin,
 		Captured: now, Expired: o.Expired, Won: o.Won,
 	}

@@ -45,6 +45,9 @@ func (s *Service) Unreplicated(
 	}
 	total = n
 	for _, a := range announced {
+		if t := s.table(a.Table); t != nil && a.Bucket == "" {
+			a.Key, _ = t.stays.Logged(a.Key)
+		}
 		list = append(list, Unreplicated{
 			Region: from, Table: a.Table, Key: a.Key, Bucket: a.Bucket,
 			Object:  a.Object,
@@ -86,10 +89,8 @@ func (s *Service) Unreplicated(
 }
 
 func (t *table) unreplicated(from proa.Region, w shadow.Waiting, parked bool) Unreplicated {
-	u := Unreplicated{
-		Region: from, Table: w.Key.Table, Key: t.schema.Attributes(w.Key), At: w.Origin,
-		Known: KnownCaptured,
-	}
+	u := Unreplicated{Region: from, Table: w.Key.Table, At: w.Origin, Known: KnownCaptured}
+	u.Key, _ = t.stays.Logged(t.schema.Attributes(w.Key))
 	if parked {
 		u.Known = KnownQuarantined
 	}

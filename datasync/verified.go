@@ -70,7 +70,12 @@ func (s *Service) compareTable(
 		DB: s.store.Database(), Prefix: append(shadow.Scratch(), t.schema.Table+"\x00"...),
 		Clock:   s.clock.now,
 		Sides:   map[proa.Region]cloud.Table{proa.AWS: t.sides[0].table, proa.Azure: t.sides[1].table},
-		Pending: t.pending, Excused: t.lapsed, Page: s.cfg.PageSize, Recheck: o.Recheck,
+		Pending: t.pending, Excused: t.lapsed, Text: t.text,
+		Logged: func(key proa.Key) proa.Item {
+			logged, _ := t.stays.Logged(t.schema.Attributes(key))
+			return logged
+		},
+		Page: s.cfg.PageSize, Recheck: o.Recheck,
 	}
 	return v.Compare(ctx)
 }

@@ -207,3 +207,68 @@ func (r *Rules) Logged(item proa.Item) (proa.Item, []string) {
 	slices.Sort(left)
 	return out, left
 }
+
+// Hides reports whether a part of the table's keys is never logged.
+func (r *Rules) Hides() bool {
+	if r == nil {
+		return false
+	}
+	for name := range r.keys {
+		if r.attributes[name] == NeverLogged {
+			return true
+		}
+	}
+	return false
+}
+
+// Text masks, in a text such as an error's, the key attributes of an item that are never logged.
+func (r *Rules) Text(text string, key proa.Item) string {
+	if !r.Hides() {
+		return text
+	}
+	for name, v := range key {
+		if r.keys[name] && r.attributes[name] == NeverLogged {
+			text = maskWord(text, proa.Key{Hash: v}.String()[1:])
+		}
+	}
+	return text
+}
+
+// maskWord replaces a word where it stands by itself: a key of "4" is not the 4 of "HTTP 400".
+func maskWord(text, word string) string {
+	var b strings.Builder
+	for word != "" {
+		at := strings.Index(text, word)
+		if at < 0 {
+			break
+		}
+		end := at + len(word)
+		if at > 0 && alike(text[at-1], word[0]) || end < len(text) && alike(text[end], word[len(word)-1]) {
+			b.WriteString(text[:at+1])
+			text = text[at+1:]
+			continue
+		}
+		b.WriteString(text[:at] + mask)
+		text = text[end:]
+	}
+	return b.String() + text
+}
+
+// alike reports whether two neighbours are of one word or number.
+func alike(a, b byte) bool {
+	word := func(c byte) bool {
+		return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
+	}
+	return word(a) && word(b)
+}
+
+// Mark tells a key apart in what hides it: HMAC-SHA-256 under the residency key; "" where nothing of the
+// key is hidden.
+func (r *Rules) Mark(key proa.Key) string {
+	if !r.Hides() {
+		return ""
+	}
+	sum := hmac.New(sha256.New, r.key)
+	sum.Write([]byte(key.ID()))
+	return string(sum.Sum(nil))
+}

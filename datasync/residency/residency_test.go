@@ -110,3 +110,37 @@ func TestProjectionsAreIdempotentAndJoinKeepsTheirMeaning(t *testing.T) {
 		}
 	})
 }
+
+func TestATextIsMaskedWhereTheKeyStandsByItself(t *testing.T) {
+	schema := proa.Schema{Table: "t", HashName: "id", HashKind: proa.KindS, RangeName: "n", RangeKind: proa.KindN}
+	hidden, err := New(schema, Open, map[string]Mode{"id": NeverLogged, "n": NeverLogged}, proa.NewSecret("k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := New(schema, Open, map[string]Mode{"note": NeverLogged}, proa.NewSecret("k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := func(id, n string) proa.Item { return proa.Item{"id": proa.String(id), "n": {Kind: proa.KindN, Str: n}} }
+	for _, tc := range []struct {
+		rules *Rules
+		text  string
+		key   proa.Item
+		want  string
+	}{
+		{hidden, "put: aws: t/a@b/4: HTTP 400: a@b", key("a@b", "4"), "put: aws: t/[masked]/[masked]: HTTP 400: [masked]"},
+		{hidden, "4", key("x", "4"), "[masked]"},
+		{hidden, "nothing", key("x", "4"), "nothing"},
+		{hidden, "t/", key("", "4"), "t/"},
+		{open, "t/a@b/4", key("a@b", "4"), "t/a@b/4"},
+		{nil, "t/a@b/4", key("a@b", "4"), "t/a@b/4"},
+	} {
+		if got := tc.rules.Text(tc.text, tc.key); got != tc.want {
+			t.Errorf("%q is %q, want %q", tc.text, got, tc.want)
+		}
+	}
+	a, b := proa.Key{Table: "t", Hash: proa.String("a")}, proa.Key{Table: "t", Hash: proa.String("b")}
+	if m := hidden.Mark(a); m == "" || m != hidden.Mark(a) || m == hidden.Mark(b) || open.Mark(a) != "" {
+		t.Errorf("marks %x, %x", m, hidden.Mark(b))
+	}
+}

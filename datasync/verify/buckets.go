@@ -51,9 +51,25 @@ func (l *lister) peek(ctx context.Context) (*cloud.ObjectInfo, error) {
 	return &l.buf[0], nil
 }
 
-// Compare compares both sides.
+// Compare compares both sides. Listings tell names and sizes only: each object is asked for on both
+// sides, several at a time.
 func (b *Buckets) Compare(ctx context.Context) (Result, error) {
 	res := Result{Through: b.Clock()}
+	l := looker[string]{look: b.look, clock: b.Clock, recheck: b.Recheck}
+	var met, differ []string
+	compare := func() error {
+		seen, err := l.all(ctx, met)
+		for i := range seen {
+			if err == nil && seen[i].d != nil {
+				differ = append(differ, met[i])
+			}
+		}
+		if met = met[:0]; err == nil && len(differ) >= maxSuspects {
+			err = l.settle(ctx, differ, &res)
+			differ = nil
+		}
+		return err
+	}
 	var sides [2]lister
 	for i, region := range proa.Regions() {
 		sides[i] = lister{bucket: b.Sides[region], page: b.Page, more: true}
@@ -68,7 +84,10 @@ func (b *Buckets) Compare(ctx context.Context) (Result, error) {
 			return res, fmt.Errorf("verify bucket %s: %s: %w", b.Name, proa.Azure, err)
 		}
 		if x == nil && y == nil {
-			return res, nil
+			if err := compare(); err != nil {
+				return res, err
+			}
+			return res, l.settle(ctx, differ, &res)
 		}
 		name := ""
 		if x != nil && (y == nil || x.Name <= y.Name) {
@@ -85,38 +104,26 @@ func (b *Buckets) Compare(ctx context.Context) (Result, error) {
 			continue
 		}
 		res.Objects++
-		if err := b.check(ctx, name, &res); err != nil {
+		if met = append(met, name); len(met) < atOnce {
+			continue
+		}
+		if err := compare(); err != nil {
 			return res, err
 		}
 	}
 }
 
-// check compares one object until the sides agree or the time is over.
-func (b *Buckets) check(ctx context.Context, name string, res *Result) error {
-	until := b.Clock().Add(b.Recheck)
-	for {
-		d, err := b.read(ctx, name)
-		if err != nil || d == nil {
-			return err
-		}
-		pending, err := b.Pending(name)
-		if err != nil {
-			return err
-		}
-		if b.Clock().After(until) {
-			if pending {
-				res.InFlight++
-			} else {
-				res.Differ(*d)
-			}
-			return nil
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+// atOnce is how many objects are taken from the listings before they are compared.
+const atOnce = 256
+
+// look compares one object as it is now.
+func (b *Buckets) look(ctx context.Context, name string) (sight, error) {
+	d, err := b.read(ctx, name)
+	if err != nil || d == nil {
+		return sight{}, err
 	}
+	pending, err := b.Pending(name)
+	return sight{d: d, pending: pending}, err
 }
 
 func (b *Buckets) read(ctx context.Context, name string) (*Difference, error) {

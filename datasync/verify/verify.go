@@ -4,9 +4,9 @@
 //
 // Tables: both sides are scanned at the same time into a scratch range of the node's database
 // (about 100 bytes a key on disk; memory does not grow with the number of keys), which is then
-// merged in order of key. Buckets list in order of name and are merged as they stream. A key that
-// differs is read again on both sides, for a while, before it counts: while writes go on, the two
-// scans saw it at different times. What still differs while the replicator has a write of it under
+// merged in order of key. Buckets list in order of name and are merged as they stream. Keys that
+// differ are read again on both sides, together and for a while, before they count: while writes go on,
+// the two scans saw them at different times. What still differs while the replicator has a write of it under
 // way is counted in flight, not as a difference.
 package verify
 
@@ -38,7 +38,8 @@ const (
 // Difference is one key that differs.
 type Difference struct {
 	Table  string    `json:"table,omitempty"`
-	Key    proa.Item `json:"key,omitempty"`
+	Of     proa.Key  `json:"-"`             // the key itself; not on disk and in no listing
+	Key    proa.Item `json:"key,omitempty"` // its attributes, without what may not be logged
 	Bucket string    `json:"bucket,omitempty"`
 	Object string    `json:"object,omitempty"`
 	Kind   Kind      `json:"kind"`
@@ -90,9 +91,12 @@ type Tables struct {
 	Pending func(proa.Key) (bool, error) // whether the replicator has yet to write it somewhere
 	// Excused reports whether a key may be missing at a side: it lapsed there, by a rule. nil for none.
 	Excused func(proa.Key) (bool, error)
+	// Logged is what may be told of a key, and Text of an error; nil for all of it.
+	Logged  func(proa.Key) proa.Item
+	Text    func(err error, key proa.Key) string
 	Clock   func() time.Time
 	Page    int           // rows of one scan read
-	Recheck time.Duration // how long a key that differs is read again
+	Recheck time.Duration // how long keys that differ are read again
 }
 
 // Compare compares both sides.
@@ -177,8 +181,10 @@ func (t *Tables) merge(ctx context.Context, res *Result) error {
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
+	l := looker[proa.Key]{look: t.look, clock: t.Clock, recheck: t.Recheck}
 	var p pair
 	var id string
+	var differ []proa.Key
 	finish := func() error {
 		if id == "" {
 			return nil
@@ -187,7 +193,12 @@ func (t *Tables) merge(ctx context.Context, res *Result) error {
 		if p.found[0] && p.found[1] && string(p.sum[0]) == string(p.sum[1]) {
 			return nil
 		}
-		return t.recheck(ctx, p.key, res)
+		if differ = append(differ, p.key); len(differ) < maxSuspects {
+			return nil
+		}
+		err := l.settle(ctx, differ, res)
+		differ = nil
+		return err
 	}
 	for ok := it.First(); ok; ok = it.Next() {
 		k := it.Key()
@@ -202,42 +213,29 @@ func (t *Tables) merge(ctx context.Context, res *Result) error {
 		side := k[len(k)-1] & 1
 		p.found[side], p.sum[side] = true, d.B
 	}
-	return errors.Join(finish(), it.Error(), it.Close())
+	if err := errors.Join(finish(), it.Error(), it.Close()); err != nil {
+		return err
+	}
+	return l.settle(ctx, differ, res)
 }
 
-// recheck reads a key on both sides until they agree or the time is over.
-func (t *Tables) recheck(ctx context.Context, key proa.Key, res *Result) error {
-	until := t.Clock().Add(t.Recheck)
-	for {
-		d, err := t.read(ctx, key)
-		if err != nil {
-			return err
-		}
-		if d == nil {
-			return nil
-		}
-		pending, err := t.Pending(key)
-		if err != nil {
-			return err
-		}
-		if d.Kind == Missing && t.Excused != nil {
-			if ok, err := t.Excused(key); ok || err != nil {
-				return err
-			}
-		}
-		if over := t.Clock().After(until); pending && over {
-			res.InFlight++
-			return nil
-		} else if over || !pending && d.Kind == Unread {
-			res.Differ(*d)
-			return nil
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
+// look compares a key as it is now, and says what is known of why it differs.
+func (t *Tables) look(ctx context.Context, key proa.Key) (sight, error) {
+	d, err := t.read(ctx, key)
+	if err != nil || d == nil {
+		return sight{}, err
+	}
+	s := sight{d: d}
+	if s.pending, err = t.Pending(key); err != nil {
+		return sight{}, err
+	}
+	s.final = !s.pending && d.Kind == Unread
+	if d.Kind == Missing && t.Excused != nil {
+		if ok, err := t.Excused(key); ok || err != nil {
+			return sight{}, err
 		}
 	}
+	return s, nil
 }
 
 // read compares a key as it is now; nil when the sides agree.
@@ -250,7 +248,11 @@ func (t *Tables) read(ctx context.Context, key proa.Key) (*Difference, error) {
 				return nil, ctx.Err()
 			}
 			d := t.difference(region, key, rows)
-			d.Kind, d.Detail = Unread, string(region)+": "+err.Error()
+			text := err.Error()
+			if t.Text != nil {
+				text = t.Text(err, key)
+			}
+			d.Kind, d.Detail = Unread, string(region)+": "+text
 			return d, nil
 		}
 		if row.Image.Tombstone() {
@@ -284,8 +286,12 @@ func absent(a proa.Image) proa.Region {
 
 func (t *Tables) difference(region proa.Region, key proa.Key, rows [2]cloud.Row) *Difference {
 	schema := t.Sides[region].Schema()
+	attributes := schema.Attributes(key)
+	if t.Logged != nil {
+		attributes = t.Logged(key)
+	}
 	return &Difference{
-		Table: key.Table, Key: schema.Attributes(key),
+		Table: key.Table, Of: key, Key: attributes,
 		Sides: map[proa.Region]proa.Version{
 			proa.AWS: versionOf(rows[0].Image), proa.Azure: versionOf(rows[1].Image),
 		},
