@@ -20,6 +20,8 @@ const (
 	// keepEvery lies between two writes of a region's sidecar, which are made only where something has
 	// changed. What an owner has captured in that time is captured again by its successor.
 	keepEvery = 200 * time.Millisecond
+	// keepBytes is the size of the root that is written as often as that; a larger one is written less often.
+	keepBytes = 16 << 10
 	// keepIdle is how often the place in a feed is kept that gives nothing: a place grows too old for
 	// the feed.
 	keepIdle = 10 * time.Minute
@@ -48,9 +50,11 @@ type keeper struct {
 	moved   bool                    // some of feeds gave changes since they were saved
 	saving  bool
 	savedAt time.Time
-	left    uint64    // deletes for which there was no room, since the last walk for them began
-	leftOut time.Time // when the earliest of them was decided; zero: all are pending or kept
-	missing bool      // the table is, and this node is alone: it goes on without
+	left    uint64                 // deletes for which there was no room, since the last walk for them began
+	leftOut time.Time              // when the earliest of them was decided; zero: all are pending or kept
+	large   *sidecar.TooLargeError // a place that is not kept
+	bytes   int                    // of the last write of the root
+	missing bool                   // the table is, and this node is alone: it goes on without
 }
 
 func (s *Service) newKeeper(region proa.Region, instance string) *keeper {
@@ -191,11 +195,11 @@ func (k *keeper) keep(ctx context.Context) error {
 			_ = sleep(ctx, keepRounds, k.wake)
 			continue
 		}
-		pause := keepEvery
 		err := k.save(ctx)
 		if err == nil {
 			err = k.gather(ctx)
 		}
+		pause := k.pause()
 		if err != nil && ctx.Err() == nil {
 			if k.stale(err) {
 				return nil
@@ -307,6 +311,8 @@ func (k *keeper) warning() string {
 	case k.missing:
 		return fmt.Sprintf("%s has no table %s: if this node's disk is lost, deletes that wait come back",
 			k.region, k.s.cfg.Sidecars[k.region].Schema().Table)
+	case k.large != nil:
+		return fmt.Sprintf("%s: %v", k.region, k.large)
 	case !k.leftOut.IsZero():
 		return fmt.Sprintf("more than %d deletes wait to be kept outside this node: the table %s of %s is behind, "+
 			"and the place of its feeds waits for them", k.room, k.s.cfg.Sidecars[k.region].Schema().Table, k.region)
@@ -398,6 +404,7 @@ func (k *keeper) save(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.saving = false
+	k.fits(&err)
 	if err != nil {
 		k.pending, k.moved = append(deletes, k.pending...), true
 		return err
@@ -410,6 +417,28 @@ func (k *keeper) save(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// fits takes a place that no row can hold for a warning: all else was kept.
+func (k *keeper) fits(err *error) {
+	if *err == nil {
+		k.large = nil
+	}
+	var large *sidecar.TooLargeError
+	if errors.As(*err, &large) {
+		if k.large == nil {
+			k.log.Error("a feed's place is not kept", "error", large)
+		}
+		k.large, *err = large, nil
+	}
+	k.bytes = k.car.Size()
+}
+
+// pause is how long lies between two saves: longer for a root that is large, which each of them writes.
+func (k *keeper) pause() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return min(keepEvery*time.Duration(max(k.bytes/keepBytes, 1)), keepIdle/60)
 }
 
 // compact keeps the segments few.

@@ -2,6 +2,7 @@ package datasync
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -167,4 +168,24 @@ func TestDeletesAtHomeStopNoPurges(t *testing.T) {
 		}
 		k.mu.Unlock()
 	}
+}
+
+// A place that outgrows its row is told, and stops neither deletes nor their purges.
+func TestAPlaceThatOutgrowsItsRowIsToldOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.withSidecars()
+	a := w.join("node-1", vfs.NewMem())
+	a.s.Assign(Tenure{Owner: "node-1", Epoch: 1})
+	w.aws.Put(order("k", "x"), 0)
+	a.settle()
+	k := a.s.parts.Load().keepers[0]
+	random := make([]byte, 1<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(random)
+	k.feed("large", string(random), time.Now(), true)
+	w.until("it is told", func() bool { return strings.Contains(k.warning(), "the place of large") })
+	w.az.Delete(key("k"), false, 0)
+	w.until("the image is purged", func() bool { return w.aws.Item(key("k")) == nil && w.az.Item(key("k")) == nil })
+	k.feed("large", "small again", time.Now(), true)
+	w.until("it is kept", func() bool { return k.warning() == "" })
 }

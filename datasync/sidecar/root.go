@@ -144,7 +144,8 @@ func (r Root) succeed(epoch uint64, owner string) (Root, error) {
 
 // Save keeps how far the feeds were captured, and makes the segments count that were written since
 // the last Save. It fails with a StaleError once another owner has claimed the region: then nothing
-// of it was kept.
+// of it was kept. Places that an item cannot hold stay as they were, and it fails with a TooLargeError: then all
+// else was kept.
 func (s *Sidecar) Save(ctx context.Context, feeds map[string]Feed) error {
 	next := s.root
 	next.Seq = max(next.Seq, s.tried) + 1
@@ -155,6 +156,7 @@ func (s *Sidecar) Save(ctx context.Context, feeds map[string]Feed) error {
 	for table, f := range feeds {
 		next.Feeds[table] = f
 	}
+	large := s.fit(&next, feeds)
 	row, err := s.put(ctx, next)
 	if errors.Is(err, proa.ErrConflict) {
 		now, derr := decodeRoot(row.Image.Item)
@@ -168,8 +170,11 @@ func (s *Sidecar) Save(ctx context.Context, feeds map[string]Feed) error {
 		s.row = row
 		_, err = s.put(ctx, next)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("save: %w", err)
+	case large != nil:
+		return fmt.Errorf("save: %w", large)
 	}
 	return nil
 }
@@ -220,9 +225,7 @@ func (s *Sidecar) refresh(ctx context.Context, next Root) error {
 func (r Root) item(key proa.Key) proa.Item {
 	feeds, ends := proa.Item{}, proa.Item{}
 	for table, f := range r.Feeds {
-		feeds[table] = proa.Value{Kind: proa.KindM, Map: proa.Item{
-			"cursor": proa.String(f.Cursor), "at": number(uint64(max(f.At.UnixMilli(), 0))),
-		}}
+		feeds[table] = proa.Map(f.item())
 	}
 	for epoch, seq := range r.Ends {
 		ends[strconv.FormatUint(epoch, 10)] = number(seq)
@@ -246,7 +249,7 @@ func decodeRoot(item proa.Item) (Root, error) {
 	r.Instance = item["instance"].Str
 	for table, f := range item["feeds"].Map {
 		at := d.number(f.Map["at"])
-		r.Feeds[table] = Feed{Cursor: f.Map["cursor"].Str, At: time.UnixMilli(int64(at)).UTC()}
+		r.Feeds[table] = Feed{Cursor: d.cursor(f.Map), At: time.UnixMilli(int64(at)).UTC()}
 	}
 	for name, seq := range item["ends"].Map {
 		r.Ends[d.number(proa.Value{Kind: proa.KindN, Str: name})] = d.number(seq)

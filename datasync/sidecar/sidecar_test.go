@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -224,4 +226,67 @@ func TestACorruptRootIsNotTakenForAnEmptyOne(t *testing.T) {
 	if _, err := New(f, "proa", "a1", nil).Claim(ctx, 9, "node-a"); !errors.Is(err, proa.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
+}
+
+// shards is a cursor as package aws writes one: n shards, with the digits of their names and numbers as random as
+// DynamoDB's.
+func shards(n int) string {
+	var b strings.Builder
+	d := rand.New(rand.NewPCG(1, 2))
+	b.WriteString(`{"s":"arn:aws:dynamodb:eu-central-1:123456789012:table/orders/stream/2026-11-24T00:00:00.000","p":{`)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `"shardId-%020d-%08x":{"q":"%024d"}`, 1_800_000_000_000+int64(i)*7919, d.Uint32(), 100_000_000_000+d.Int64N(1e17))
+	}
+	return b.String() + "}}"
+}
+
+// A table of 1,000 partitions whose shards roll every four hours lists those of a day.
+func TestThePlaceOfALargeTableIsKept(t *testing.T) {
+	onBoth(t, func(t *testing.T, f *fake.Table) {
+		a := New(f, "proa", "a1", nil)
+		_, _ = a.Claim(ctx, 1, "node-a")
+		cursor := shards(7000)
+		if len(cursor) < maxRoot {
+			t.Fatalf("a cursor of %d bytes only", len(cursor))
+		}
+		if err := a.Save(ctx, map[string]Feed{"orders": {Cursor: cursor, At: now}, "small": {Cursor: "c", At: now}}); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d bytes take %d", len(cursor), a.Size())
+		before, err := New(f, "proa", "b1", nil).Claim(ctx, 2, "node-b")
+		if err != nil || before.Feeds["orders"].Cursor != cursor || before.Feeds["small"].Cursor != "c" {
+			t.Fatalf("%v, %d bytes are read again", err, len(before.Feeds["orders"].Cursor))
+		}
+	})
+}
+
+// A place that no row can hold is left where it was: all else is kept, and the error says it.
+func TestAPlaceThatIsTooLargeStopsNothingElse(t *testing.T) {
+	onBoth(t, func(t *testing.T, f *fake.Table) {
+		a := New(f, "proa", "a1", nil)
+		_, _ = a.Claim(ctx, 1, "node-a")
+		if err := a.Save(ctx, map[string]Feed{"large": {Cursor: "c1"}, "small": {Cursor: "c1"}}); err != nil {
+			t.Fatal(err)
+		}
+		err := errors.Join(a.Remember(ctx, []Tombstone{tombstone(1)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var large *TooLargeError
+		err = a.Save(ctx, map[string]Feed{"large": {Cursor: shards(60_000)}, "small": {Cursor: "c2"}})
+		if !errors.As(err, &large) || large.Table != "large" || !errors.Is(err, proa.ErrInvalid) {
+			t.Fatalf("%v", err)
+		}
+		b := New(f, "proa", "b1", nil)
+		before, err := b.Claim(ctx, 2, "node-b")
+		if err != nil || before.Feeds["large"].Cursor != "c1" || before.Feeds["small"].Cursor != "c2" {
+			t.Errorf("%v, %+v", err, before.Feeds)
+		}
+		if n := len(deletes(t, b)); n != 1 {
+			t.Errorf("%d deletes are kept", n)
+		}
+	})
 }
