@@ -11,6 +11,7 @@ import (
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/cloud"
 	"github.com/proa-cloud/proa/datasync/residency"
+	"github.com/proa-cloud/proa/datasync/resolve"
 )
 
 // checker is a table that says why it cannot store an item, without a call.
@@ -36,6 +37,8 @@ type Preflight struct {
 	Took       float64               `json:"took_seconds"`
 	// NotReplicated are tables that a rule keeps in their region.
 	NotReplicated []string `json:"not_replicated,omitempty"`
+	// Heavy are partition keys with 16 GB and more, the heaviest first: Cosmos DB takes 20 GB.
+	Heavy []Partition `json:"heavy,omitempty"`
 }
 
 // PreflightOptions bound a look at both sides' data.
@@ -45,6 +48,7 @@ type PreflightOptions struct {
 	Page     int // rows of one read; 500 when 0
 	Clock    func() time.Time
 	Progress func(table string, region proa.Region, rows int64) // after each page; nil for none
+	Near     int64                                              // bytes from which a partition key is told; 16 GB when 0
 }
 
 // CheckData reads both sides of every table and says which keys could not be stored on the other
@@ -58,6 +62,9 @@ func CheckData(ctx context.Context, o PreflightOptions) (Preflight, error) {
 	}
 	if o.Page == 0 {
 		o.Page = 500
+	}
+	if o.Near == 0 {
+		o.Near = partitionNear
 	}
 	for _, t := range o.Tables {
 		if !t.Residency.Copies() {
@@ -86,6 +93,7 @@ func CheckData(ctx context.Context, o PreflightOptions) (Preflight, error) {
 			out.Total += p.Total
 			out.Listed = append(out.Listed, p.Listed[:min(len(p.Listed), o.Limit-len(out.Listed))]...)
 			out.Unreadable = append(out.Unreadable, p.Unreadable...)
+			out.Heavy = append(out.Heavy, p.Heavy...)
 		}
 	}
 	out.Took = o.Clock().Sub(began).Seconds()
@@ -96,12 +104,16 @@ func (o *PreflightOptions) side(ctx context.Context, t Table, from proa.Region, 
 	p.Rows = map[proa.Region]int64{}
 	table := t.Sides[from].Table
 	target, _ := t.Sides[from.Other()].Table.(checker)
+	partitions := newHeavy(heavyRoom)
 	for cursor := ""; ; {
 		rows, next, err := table.Scan(ctx, cursor, o.Page)
 		if err != nil {
 			return err
 		}
 		for i := range rows {
+			if t.Schema.RangeName != "" { // without one, a partition key has one item
+				partitions.add(rows[i].Key, int64(resolve.Size(rows[i].Image.Item)))
+			}
 			reason := uncrossable(&rows[i], target, t.Residency)
 			if reason == "" {
 				continue
@@ -120,8 +132,20 @@ func (o *PreflightOptions) side(ctx context.Context, t Table, from proa.Region, 
 			o.Progress(t.Schema.Table, from, p.Rows[from])
 		}
 		if cursor = next; next == "" {
+			o.heavy(t, from, partitions, p)
 			return nil
 		}
+	}
+}
+
+// heavy lists the partition keys of a side that are near what Cosmos DB takes.
+func (o *PreflightOptions) heavy(t Table, from proa.Region, all *heavy, p *Preflight) {
+	for _, w := range all.near(o.Near) {
+		if len(p.Heavy) == o.Limit {
+			return
+		}
+		key, _ := t.Residency.Logged(proa.Item{t.Schema.HashName: w.hash})
+		p.Heavy = append(p.Heavy, Partition{Table: t.Schema.Table, Key: key, From: from, Bytes: w.bytes, Over: w.over})
 	}
 }
 

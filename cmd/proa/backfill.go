@@ -204,7 +204,7 @@ func (a *app) validateData(cmd *cobra.Command, cfg config.Config, direct bool, l
 	switch {
 	case len(p.Unreadable) > 0:
 		return &exitCode{code: exitError}
-	case p.Total > 0:
+	case p.Total > 0, len(p.Heavy) > 0:
 		return &exitCode{code: exitDegraded}
 	}
 	return nil
@@ -245,6 +245,10 @@ func writePreflight(w io.Writer, p *datasync.Preflight) {
 	}
 	for _, t := range p.NotReplicated {
 		fmt.Fprintf(w, "%s stays in its region: it is never copied\n", t)
+	}
+	for _, h := range p.Heavy {
+		fmt.Fprintf(w, "%s at %s holds %.1f to %.1f GB under one partition key: Cosmos DB takes 20\n",
+			keyText(h.Table, h.Key, "", ""), h.From, float64(h.Bytes-h.Over)/(1<<30), float64(h.Bytes)/(1<<30))
 	}
 	if len(p.Listed) == 0 {
 		return
