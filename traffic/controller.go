@@ -24,6 +24,7 @@ type Controller struct {
 	state   State
 	heard   [][2]heard // by vantage, as configured, and region
 	judged  map[proa.Region]Judgement
+	few     [2]time.Time          // since when fewer than a majority have said "unhealthy", by region; zero: they do not
 	counted time.Time             // when votes were last counted and ages looked at; zero: votes have changed
 	links   map[proa.Region]*link // by the region that changes come from
 	pending *Pending

@@ -346,7 +346,7 @@ func TestVantagesVote(t *testing.T) {
 	const up, down, unknown, silent = proa.Healthy, proa.Unhealthy, proa.Unknown, proa.Health("")
 	for _, c := range []struct {
 		beside, other, witness, want proa.Health
-	}{
+	}{ // after the wait of a minority
 		{up, up, up, up},
 		{down, down, down, down},
 		{down, up, up, up},
@@ -368,6 +368,11 @@ func TestVantagesVote(t *testing.T) {
 				r.step(Observed{[]proa.Verdict{{Region: proa.AWS, Health: h, By: cfg.Vantages[i].Name}}})
 			}
 		}
+		if got := r.ctl.Explain().Regions[proa.AWS].Health; got == proa.Unhealthy && (c.other != down || c.witness != down) && c.beside != down {
+			t.Errorf("beside %q, other %q, witness %q: %s at once", c.beside, c.other, c.witness, got)
+		}
+		r.now = r.now.Add(fewWait)
+		r.step(Tick{})
 		if got := r.ctl.Explain().Regions[proa.AWS].Health; got != c.want {
 			t.Errorf("beside %q, other %q, witness %q: %s, want %s", c.beside, c.other, c.witness, got, c.want)
 		}

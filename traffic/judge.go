@@ -98,11 +98,26 @@ func (c *Controller) count(r proa.Region) count {
 	return n
 }
 
+// fewWait is how long fewer than a majority of the configured vantages must have said "unhealthy", with nobody
+// outside against them, before that decides: one that lost its own way for a moment while another knows nothing.
+// It is no less than StaleAfter's default, so that a node which was frozen counts anew.
+const fewWait = 5 * time.Second
+
 // judge says what the votes on a region come to: the majority of those who report decides, provided
 // that a majority of the configured vantages report.
 func (c *Controller) judge(r proa.Region) proa.Health {
-	switch n := c.count(r); {
+	n := c.count(r)
+	few, since := n.few(c.cfg.majority()), &c.few[place(r)]
+	switch {
+	case !few:
+		*since = time.Time{}
+	case since.IsZero():
+		*since = c.now
+	}
+	switch {
 	case n.reporting < c.cfg.majority():
+		return proa.Unknown
+	case few && c.judged[r].Health != proa.Unhealthy && c.now.Sub(*since) < fewWait:
 		return proa.Unknown
 	case n.down > n.up:
 		return proa.Unhealthy
@@ -110,6 +125,11 @@ func (c *Controller) judge(r proa.Region) proa.Health {
 		return proa.Healthy
 	}
 	return proa.Unknown
+}
+
+// few reports whether those who say "unhealthy" decide without being a majority of the configured vantages.
+func (n count) few(majority int) bool {
+	return n.reporting >= majority && n.down > n.up && n.down < majority
 }
 
 // reason says why a region is judged as it is.
@@ -120,7 +140,10 @@ func (c *Controller) reason(r proa.Region, h proa.Health) string {
 			n.reporting, len(votes), need, reasons(votes, proa.Unknown))
 	}
 	tally := fmt.Sprintf("%d up, %d down of %d: ", n.up, n.down, len(votes))
-	if h == proa.Unknown {
+	switch {
+	case h == proa.Unknown && n.few(c.cfg.majority()):
+		return fmt.Sprintf("%scounts once it has lasted %s, since others know nothing: %s", tally, fewWait, reasons(votes, proa.Unhealthy))
+	case h == proa.Unknown:
 		return tally + "no majority"
 	}
 	return tally + reasons(votes, h)
