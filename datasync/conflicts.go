@@ -251,37 +251,74 @@ type Replay struct {
 	Would  string       `json:"would"` // the same, or "unknown" where a content is not at hand
 	Same   bool         `json:"same"`  // both end in the same content
 	Item   proa.Item    `json:"item,omitempty"`
+	Left   bool         `json:"left_out,omitempty"` // the content is too much to tell
 	Delete bool         `json:"delete,omitempty"`
 	Note   string       `json:"note,omitempty"`
 }
 
-// Replay decides journal entries anew with another policy, for which it writes nothing. Rule is
-// that of whole rows, attributes are those of single ones. Entries of objects are left out.
+// The bounds of one Replay: entries that are in memory at once, results, and bytes of contents in these.
+const (
+	replayPage    = 50
+	MaxReplay     = 100_000
+	replayedBytes = 8 << 20
+)
+
+// Replay decides journal entries anew with another policy, for which it writes nothing: all that the
+// query selects, the newest first, up to its limit or MaxReplay; more says that there are older ones.
+// Rule is that of whole rows, attributes are those of single ones. Entries of objects are left out.
+// Contents are told where they differ from what was decided, and up to 8 MiB of them.
 func (s *Service) Replay(
 	q journal.Query, rule policy.Rule, attributes map[string]policy.Rule,
-) ([]Replay, error) {
-	found, err := s.store.Journal.Find(q)
-	if err != nil {
-		return nil, err
+) (list []Replay, more bool, err error) {
+	limit := q.Limit
+	if limit <= 0 || limit > MaxReplay {
+		limit = MaxReplay
 	}
 	compiled := map[string]*policy.Policy{}
-	var list []Replay
-	for i := range found {
-		c := &found[i]
-		t := s.table(c.Table)
-		if t == nil {
-			continue
+	room := replayedBytes
+	for q.Limit = replayPage; ; {
+		found, err := s.store.Journal.Find(q)
+		if err != nil {
+			return nil, false, err
 		}
-		p := compiled[c.Table]
-		if p == nil {
-			if p, err = policy.New(t.schema, rule, attributes); err != nil {
-				return nil, err
+		for i := range found {
+			c := &found[i]
+			t := s.table(c.Table)
+			if t == nil {
+				continue
 			}
-			compiled[c.Table] = p
+			if len(list) == limit {
+				return list, true, nil
+			}
+			p := compiled[c.Table]
+			if p == nil {
+				if p, err = policy.New(t.schema, rule, attributes); err != nil {
+					return nil, false, err
+				}
+				compiled[c.Table] = p
+			}
+			r := replay(p, c)
+			r.fit(&room)
+			list = append(list, r)
 		}
-		list = append(list, replay(p, c))
+		if len(found) < replayPage {
+			return list, false, nil
+		}
+		q.Before = found[len(found)-1].ID
 	}
-	return list, nil
+}
+
+// fit lets go of the content where nobody asks for it or there is no room.
+func (r *Replay) fit(room *int) {
+	if r.Item == nil {
+		return
+	}
+	size := len(r.Item.AppendJSON(nil))
+	if r.Same || size > *room {
+		r.Item, r.Left = nil, !r.Same
+		return
+	}
+	*room -= size
 }
 
 func replay(p *policy.Policy, c *journal.Conflict) Replay {

@@ -101,15 +101,15 @@ func TestReplayTellsWhatAnotherPolicyWouldHaveDone(t *testing.T) {
 		w.az.Update(key("k"), proa.Item{"n": number(12)}, 0)
 	})
 	w.quiet()
-	list, err := w.s.Replay(journal.Query{}, policy.Rule{}, map[string]policy.Rule{"n": {Kind: policy.Counter}})
+	list, _, err := w.s.Replay(journal.Query{}, policy.Rule{}, map[string]policy.Rule{"n": {Kind: policy.Counter}})
 	if err != nil || len(list) != 1 || list[0].Same || list[0].Would != "merged" || list[0].Item["n"].Str != "13" {
 		t.Fatalf("counter: %+v, %v", list, err)
 	}
-	list, err = w.s.Replay(journal.Query{}, policy.Rule{Kind: policy.LWW}, nil)
+	list, _, err = w.s.Replay(journal.Query{}, policy.Rule{Kind: policy.LWW}, nil)
 	if err != nil || len(list) != 1 || !list[0].Same {
 		t.Fatalf("lww: %+v, %v", list, err)
 	}
-	list, err = w.s.Replay(journal.Query{}, policy.Rule{Kind: policy.Prefer, Region: proa.AWS}, nil)
+	list, _, err = w.s.Replay(journal.Query{}, policy.Rule{Kind: policy.Prefer, Region: proa.AWS}, nil)
 	if err != nil || len(list) != 1 || list[0].Item["n"].Str != "11" {
 		t.Fatalf("prefer: %+v, %v", list, err)
 	}

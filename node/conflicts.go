@@ -197,7 +197,11 @@ type ReplayRequest struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Table      string            `json:"table,omitempty"`
 	Since      time.Time         `json:"since,omitzero"`
-	Limit      int               `json:"limit,omitempty"`
+	Until      time.Time         `json:"until,omitzero"`
+	// Decided is the beginning of the policy that an entry was decided by.
+	Decided string `json:"decided,omitempty"`
+	// Limit is how many are replayed, the newest; 100,000 when 0, and at most.
+	Limit int `json:"limit,omitempty"`
 }
 
 // ReplayReply says what another policy would have decided, the newest first.
@@ -206,6 +210,8 @@ type ReplayReply struct {
 	Conflicts int               `json:"conflicts"`
 	Different int               `json:"different"`
 	Replayed  []datasync.Replay `json:"replayed"`
+	// More says that there are older ones, past the limit.
+	More bool `json:"more,omitempty"`
 	// Silent are the nodes whose journals are missing here.
 	Silent []Silence `json:"silent,omitempty"`
 }
@@ -230,12 +236,15 @@ func (a *api) replay(r *http.Request) (any, error) {
 	}
 	reply := ReplayReply{Replayed: []datasync.Replay{}, Silent: silent}
 	for _, s := range answers {
-		reply.Policy = s.answer.Policy
+		reply.Policy, reply.More = s.answer.Policy, reply.More || s.answer.More
 		reply.Replayed = append(reply.Replayed, s.answer.Replayed...)
 	}
 	reply.Replayed = newest(reply.Replayed, func(r *datasync.Replay) (time.Time, string) {
 		return r.Time, identity(r.Table, r.Key, "", "", r.Winner, r.Loser)
 	})
+	if req.Limit > 0 && len(reply.Replayed) > req.Limit {
+		reply.Replayed, reply.More = reply.Replayed[:req.Limit], true
+	}
 	reply.count()
 	return reply, nil
 }
@@ -253,10 +262,13 @@ func (n *node) replayed(req ReplayRequest) (ReplayReply, error) {
 		}
 	}
 	reply := ReplayReply{Policy: rule.String(), Replayed: []datasync.Replay{}}
-	list, err := n.sync.Replay(journal.Query{Table: req.Table, Since: req.Since, Limit: req.Limit}, rule, attributes)
+	list, more, err := n.sync.Replay(journal.Query{
+		Table: req.Table, Since: req.Since, Until: req.Until, Policy: req.Decided, Limit: req.Limit,
+	}, rule, attributes)
 	if err != nil {
 		return reply, err
 	}
+	reply.More = more
 	for _, one := range list {
 		one.ID = n.shared(n.cfg.Node.Name, one.ID)
 		reply.Replayed = append(reply.Replayed, one)
@@ -352,7 +364,7 @@ func (a *api) drop(r *http.Request) (any, error) {
 		return nil, fmt.Errorf("drop: %w", err)
 	}
 	if name == a.node.cfg.Node.Name {
-		return Count{1}, a.node.sync.DropMalformed(id)
+		return Count{Count: 1}, a.node.sync.DropMalformed(id)
 	}
 	body, err := json.Marshal(req)
 	if err != nil {

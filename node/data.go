@@ -119,6 +119,8 @@ func (a *api) quarantined(r *http.Request) (any, error) {
 // Count says how many were meant.
 type Count struct {
 	Count int `json:"count"`
+	// Silent are the nodes, of several that were asked, that have not done all of it, and why.
+	Silent []Silence `json:"silent,omitempty"`
 }
 
 func (a *api) retry(r *http.Request) (any, error) {
@@ -128,7 +130,7 @@ func (a *api) retry(r *http.Request) (any, error) {
 	}
 	if req.Hash == "" {
 		n, err := a.node.sync.RetryAll(req.Table)
-		return Count{n}, err
+		return Count{Count: n}, err
 	}
 	key, err := a.node.key(req)
 	if err != nil {
@@ -137,7 +139,7 @@ func (a *api) retry(r *http.Request) (any, error) {
 	if _, err := a.node.sync.QuarantinedKey(key); err != nil {
 		return nil, err
 	}
-	return Count{1}, a.node.sync.Retry(key)
+	return Count{Count: 1}, a.node.sync.Retry(key)
 }
 
 // ScansReply is GET /v1/backfill.
@@ -190,25 +192,6 @@ type SubscribersReply struct {
 
 func (a *api) subscribers(*http.Request) (any, error) {
 	return SubscribersReply{a.node.sync.Subscribers()}, nil
-}
-
-// DeadReply is GET /v1/events/{name}/dead.
-type DeadReply struct {
-	Dead []bus.DeadLetter `json:"dead"`
-}
-
-func (a *api) deadLetters(r *http.Request) (any, error) {
-	limit, err := number(r, "limit", 100, 10000)
-	if err != nil {
-		return nil, err
-	}
-	list, err := a.node.sync.DeadLetters(r.PathValue("name"), limit)
-	return DeadReply{append([]bus.DeadLetter{}, list...)}, err
-}
-
-func (a *api) redeliver(r *http.Request) (any, error) {
-	n, err := a.node.sync.Redeliver(r.Context(), r.PathValue("name"))
-	return Count{n}, err
 }
 
 // data is all of data sync's own status: metrics, costs, scans, subscribers, warnings.

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/aws"
 	"github.com/proa-cloud/proa/azure"
@@ -148,5 +150,29 @@ func TestAKeyIsReadByItsTablesSchema(t *testing.T) {
 		if !errors.Is(err, tc.err) || err == nil && k.String() != tc.want {
 			t.Errorf("%+v: %s, %v", tc.in, k, err)
 		}
+	}
+}
+
+// A former owner keeps the dead letters of its tenure: those of all nodes are listed and sent again.
+func TestDeadLettersOfAllNodesAreJoined(t *testing.T) {
+	for _, pattern := range forOwner {
+		if strings.Contains(pattern, "/dead") || strings.Contains(pattern, "/redeliver") {
+			t.Errorf("%s is asked of the owner only", pattern)
+		}
+	}
+	letter := func(node string, offset uint64, second int64) DeadLetter {
+		return DeadLetter{Node: node, DeadLetter: bus.DeadLetter{Offset: offset, At: time.Unix(second, 0)}}
+	}
+	list := buried([]said[DeadReply]{
+		{"node-1", DeadReply{Dead: []DeadLetter{letter("node-1", 1, 5), letter("node-1", 2, 9)}}},
+		{"node-2", DeadReply{}},
+		{"node-3", DeadReply{Dead: []DeadLetter{letter("node-3", 1, 2), letter("node-3", 7, 7)}}},
+	}, 3)
+	var got []string
+	for _, l := range list {
+		got = append(got, fmt.Sprint(l.Node, "/", l.Offset))
+	}
+	if diff := cmp.Diff([]string{"node-3/1", "node-1/1", "node-3/7"}, got); diff != "" {
+		t.Error(diff)
 	}
 }

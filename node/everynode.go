@@ -40,7 +40,14 @@ func (n *node) alone(r *http.Request) bool {
 func everyNode[T any](
 	ctx context.Context, n *node, method, uri, body string, here func() (T, error),
 ) (answers []said[T], silent []Silence, err error) {
-	ctx, cancel := context.WithTimeout(ctx, everyTimeout)
+	return everyNodeWithin(ctx, everyTimeout, n, method, uri, body, here)
+}
+
+// everyNodeWithin is everyNode with another patience.
+func everyNodeWithin[T any](
+	ctx context.Context, patience time.Duration, n *node, method, uri, body string, here func() (T, error),
+) (answers []said[T], silent []Silence, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	nodes := n.cfg.Cluster.Nodes
 	list, errs := make([]T, len(nodes)), make([]error, len(nodes))

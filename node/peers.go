@@ -27,16 +27,15 @@ const (
 // asked for one node's own view. Without it a request goes to the node that can answer it.
 const NodeHeader = "Proa-Node"
 
-// Routes that another node must answer: the one that decides, or the one that owns data sync. Journals
-// and unreadable changes are asked of all nodes; all others each node answers for itself.
+// Routes that another node must answer: the one that decides, or the one that owns data sync. Journals,
+// dead letters and unreadable changes are asked of all nodes; all others each node answers for itself.
 var (
 	forLeader = []string{"POST /v1/traffic", "GET /v1/explain"}
 	forOwner  = []string{
 		"GET /v1/diff", "POST /v1/verify",
 		"POST /v1/conflicts/{id}/restore", "POST /v1/conflicts/settle",
 		"POST /v1/quarantine/show", "POST /v1/quarantine/retry",
-		"GET /v1/backfill", "POST /v1/backfill", "GET /v1/events",
-		"GET /v1/events/{name}/dead", "POST /v1/events/{name}/redeliver", "GET /v1/data",
+		"GET /v1/backfill", "POST /v1/backfill", "GET /v1/events", "GET /v1/data",
 	}
 )
 

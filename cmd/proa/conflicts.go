@@ -166,7 +166,7 @@ func writeRestored(w io.Writer, r *datasync.Restored) {
 func (a *app) replayCommand() *cobra.Command {
 	var req node.ReplayRequest
 	var attributes []string
-	var since string
+	var since, until string
 	cmd := &cobra.Command{
 		Use:   "replay --policy POLICY",
 		Short: "Say what another policy would have decided; nothing is written",
@@ -174,7 +174,7 @@ func (a *app) replayCommand() *cobra.Command {
 			"  proa conflicts replay --policy lww --attribute stock=counter",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := replayRequest(&req, attributes, since); err != nil {
+			if err := replayRequest(&req, attributes, since, until); err != nil {
 				return usage(err)
 			}
 			var reply node.ReplayReply
@@ -189,11 +189,13 @@ func (a *app) replayCommand() *cobra.Command {
 	f.StringArrayVar(&attributes, "attribute", nil, "NAME=POLICY, of one attribute; may be repeated")
 	f.StringVar(&req.Table, "table", "", "of one table only")
 	f.StringVar(&since, "since", "", "decided since a time, such as 2026-01-02T15:04:05Z")
-	f.IntVar(&req.Limit, "limit", 1000, "the most that are replayed")
+	f.StringVar(&until, "until", "", "decided until a time")
+	f.StringVar(&req.Decided, "decided", "", "of entries whose policy begins so")
+	f.IntVar(&req.Limit, "limit", 0, "the newest so many; all, up to 100,000, when left out")
 	return a.outputFlag(cmd)
 }
 
-func replayRequest(req *node.ReplayRequest, attributes []string, since string) error {
+func replayRequest(req *node.ReplayRequest, attributes []string, since, until string) error {
 	if req.Policy == "" {
 		return errors.New("--policy is missing")
 	}
@@ -211,12 +213,18 @@ func replayRequest(req *node.ReplayRequest, attributes []string, since string) e
 		}
 		req.Attributes[name] = rule
 	}
-	if since != "" {
-		at, err := time.Parse(time.RFC3339Nano, since)
-		if err != nil {
-			return fmt.Errorf("--since %q: want a time such as 2026-01-02T15:04:05Z", since)
+	for _, bound := range []struct {
+		flag, text string
+		into       *time.Time
+	}{{"--since", since, &req.Since}, {"--until", until, &req.Until}} {
+		if bound.text == "" {
+			continue
 		}
-		req.Since = at
+		at, err := time.Parse(time.RFC3339Nano, bound.text)
+		if err != nil {
+			return fmt.Errorf("%s %q: want a time such as 2026-01-02T15:04:05Z", bound.flag, bound.text)
+		}
+		*bound.into = at
 	}
 	return nil
 }
@@ -224,6 +232,9 @@ func replayRequest(req *node.ReplayRequest, attributes []string, since string) e
 func writeReplay(w io.Writer, r *node.ReplayReply) {
 	writeSilent(w, r.Silent)
 	fmt.Fprintf(w, "%s would have decided %d of %d conflicts differently\n", r.Policy, r.Different, r.Conflicts)
+	if r.More {
+		fmt.Fprintln(w, "there are older ones: see --limit and --until")
+	}
 	if r.Different == 0 {
 		return
 	}
@@ -239,6 +250,9 @@ func writeReplay(w io.Writer, r *node.ReplayReply) {
 		}
 		if one.Item == nil && !one.Delete {
 			content = ""
+		}
+		if one.Left {
+			content = "(left out: narrow the search)"
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", one.ID, keyText(one.Table, one.Key, "", ""), one.Was, one.Would, content)
 	}

@@ -194,10 +194,11 @@ func (a *app) deadCommand() *cobra.Command {
 				return err
 			}
 			return a.print(reply, func(w io.Writer) {
+				writeSilent(w, reply.Silent)
 				fmt.Fprintf(w, "%d dead letters\n", len(reply.Dead))
 				for i := range reply.Dead {
 					l := &reply.Dead[i]
-					fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", l.Offset, clock(l.At), shorten(l.Reason, maxReason), shorten(string(l.Event), maxSide))
+					fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", l.Node, l.Offset, clock(l.At), shorten(l.Reason, maxReason), shorten(string(l.Event), maxSide))
 				}
 			})
 		},
@@ -217,7 +218,12 @@ func (a *app) redeliverCommand() *cobra.Command {
 			if err := a.node(cmd, http.MethodPost, path, nil, &n); err != nil {
 				return err
 			}
-			return a.print(n, func(w io.Writer) { fmt.Fprintf(w, "%d delivered\n", n.Count) })
+			return a.print(n, func(w io.Writer) {
+				for _, s := range n.Silent {
+					fmt.Fprintf(w, "warning: %s has not delivered all that it has: %s\n", s.Node, s.Why)
+				}
+				fmt.Fprintf(w, "%d delivered\n", n.Count)
+			})
 		},
 	}
 	return a.outputFlag(cmd)
