@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,13 @@ func TestAKeyThatIsNeverLoggedIsToldNowhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.cfg.Tables[0].Residency = rules
+	var lost atomic.Bool // azure's answers to writes
+	w.az.Fault = func(op string) fake.Fault {
+		if op == "swap" && lost.Load() {
+			return fake.LostWrite
+		}
+		return fake.None
+	}
 	w.ready()
 	const secret = "078-05-11"
 	for i := range 3 {
@@ -81,12 +89,7 @@ func TestAKeyThatIsNeverLoggedIsToldNowhere(t *testing.T) {
 		t.Error("a key that is masked in the listing is not repaired")
 	}
 
-	w.az.Fault = func(op string) fake.Fault {
-		if op == "swap" {
-			return fake.LostWrite
-		}
-		return fake.None
-	}
+	lost.Store(true)
 	w.aws.Put(order(secret+"2", "z"), 0)
 	w.until("the error is in the status", func() bool {
 		w.s.table("orders").sides[1].mu.Lock()
