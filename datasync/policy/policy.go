@@ -135,8 +135,8 @@ func (p *Policy) Decide(c Conflict) Decision {
 	if newer.Version.Compare(older.Version) < 0 {
 		newer, older = older, newer
 	}
-	if p == nil {
-		return Decision{}
+	if p == nil || c.A.Deleted && c.B.Deleted {
+		return Decision{} // of two deletes there is nothing to decide: an expression could make an item without a key
 	}
 	d := decide{newer: newer, older: older, base: c.Base, keys: p.keys}
 	whole := d.row(&p.table)

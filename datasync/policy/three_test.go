@@ -128,3 +128,13 @@ func TestSetsOfATableUniteForThreeStates(t *testing.T) {
 		}
 	})
 }
+
+func TestTwoDeletesStayADelete(t *testing.T) {
+	for _, s := range shapes {
+		p := policy(t, s.table, s.attributes)
+		d := p.Decide(Conflict{A: state(1, proa.AWS, nil), B: state(2, proa.Azure, nil)})
+		if d.Outcome != Newer || d.Item != nil {
+			t.Errorf("%s: %+v", p, d)
+		}
+	}
+}
