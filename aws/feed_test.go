@@ -217,14 +217,9 @@ func TestExpiredIteratorsAreRenewed(t *testing.T) {
 	}
 }
 
-func TestOneThrottledShardDoesNotHoldBackTheOthers(t *testing.T) {
-	d := newSharded(t)
-	d.Attempts = 1
-	table, feed := openTable(t, d.Config, orders), openFeed(t, d.Config, orders)
-	cursor, err := feed.Now(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+// throttleOne changes both shards and refuses the next read of one.
+func (d *shardedDynamoDB) throttleOne(t *testing.T, table *Table) {
+	t.Helper()
 	for k := range 20 { // enough for both shards
 		d.put(t, table, fmt.Sprint("k", k), "1")
 	}
@@ -237,6 +232,17 @@ func TestOneThrottledShardDoesNotHoldBackTheOthers(t *testing.T) {
 		return true
 	}
 	d.answer.Store(&throttle)
+}
+
+func TestOneThrottledShardDoesNotHoldBackTheOthers(t *testing.T) {
+	d := newSharded(t)
+	d.Attempts = 1
+	table, feed := openTable(t, d.Config, orders), openFeed(t, d.Config, orders)
+	cursor, err := feed.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.throttleOne(t, table)
 	batch, err := feed.Read(t.Context(), cursor)
 	if err != nil || len(batch.Changes) == 0 || len(batch.Changes) == 20 {
 		t.Fatalf("got %d changes, %v", len(batch.Changes), err)
@@ -356,18 +362,7 @@ func TestAThrottledShardHoldsBackTheFeedsAge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for k := range 20 { // enough for both shards
-		d.put(t, table, fmt.Sprint("k", k), "1")
-	}
-	var reads atomic.Int32
-	throttle := func(w http.ResponseWriter, op string) bool {
-		if op != "GetRecords" || reads.Add(1) != 1 {
-			return false
-		}
-		refuse(w, "ProvisionedThroughputExceededException", "slow down")
-		return true
-	}
-	d.answer.Store(&throttle)
+	d.throttleOne(t, table)
 	batch, err := feed.Read(t.Context(), cursor)
 	if err != nil || len(batch.Changes) == 0 || batch.Age != cloud.AgeUnknown {
 		t.Fatalf("%d changes, age %s, %v", len(batch.Changes), batch.Age, err)

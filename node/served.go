@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/internal/filestamp"
 	"github.com/proa-cloud/proa/traffic/dns"
 	"github.com/proa-cloud/proa/traffic/geo"
 	"github.com/proa-cloud/proa/traffic/policy"
@@ -42,37 +42,23 @@ type served struct {
 	cfg     config.Config
 	places  *geo.Database // nil: no policy asks
 	files   []FileStatus
-	stamps  map[string]fileStamp
-	settled map[string]fileStamp // as the files were when they were read
+	stamps  map[string]filestamp.Stamp
+	settled map[string]filestamp.Stamp // as the files were when they were read
 	ranking policy.Ranking
-}
-
-// fileStamp tells versions of a file apart.
-type fileStamp struct {
-	size     int64
-	modified time.Time
-}
-
-func stampOf(file string) fileStamp {
-	info, err := os.Stat(file)
-	if err != nil {
-		return fileStamp{size: -1}
-	}
-	return fileStamp{info.Size(), info.ModTime()}
 }
 
 // newServed reads all files. zone and record are the node's own.
 func newServed(n *node, zone *dns.Zone, record dns.Record) (*served, []*dns.Zone, []dns.Record, error) {
 	s := &served{
 		node: n, zone: zone, record: record, cfg: n.cfg, asked: make(chan struct{}, 1),
-		stamps: map[string]fileStamp{}, settled: map[string]fileStamp{},
+		stamps: map[string]filestamp.Stamp{}, settled: map[string]filestamp.Stamp{},
 	}
 	files := slices.Clone(n.cfg.DNS.Zones)
 	if n.cfg.Traffic.Geo.Database != "" {
 		files = append(files, n.cfg.Traffic.Geo.Database)
 	}
 	for _, file := range files {
-		s.settled[file] = stampOf(file)
+		s.settled[file] = filestamp.Of(file)
 		s.files = append(s.files, FileStatus{File: file, Loaded: n.clock()})
 	}
 	zones, records, places, err := s.load(s.cfg)
@@ -144,8 +130,8 @@ func (s *served) look(asked bool) {
 	defer s.mu.Unlock()
 	var changed []string
 	for _, f := range s.files {
-		stamp := stampOf(f.File)
-		if stamp == s.stamps[f.File] && stamp.size >= 0 && stamp != s.settled[f.File] || asked {
+		stamp := filestamp.Of(f.File)
+		if stamp == s.stamps[f.File] && stamp.Exists() && stamp != s.settled[f.File] || asked {
 			changed = append(changed, f.File)
 		}
 		s.stamps[f.File] = stamp

@@ -3,12 +3,12 @@ package dns
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime/debug"
 	"slices"
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/filestamp"
 )
 
 // Reload replaces the zones by newer versions of themselves, of the same origins. Zones that cannot be
@@ -63,23 +63,9 @@ func (s *Server) lean(base *Base, zones []*Zone) []*Zone {
 // fileCheck is how often a zone's file is looked at.
 const fileCheck = time.Second
 
-// fileStamp tells versions of a file apart.
-type fileStamp struct {
-	size     int64
-	modified time.Time
-}
-
-func stampOf(file string) fileStamp {
-	info, err := os.Stat(file)
-	if err != nil {
-		return fileStamp{size: -1}
-	}
-	return fileStamp{info.Size(), info.ModTime()}
-}
-
 // keepFile loads a zone's file again when it has changed and then been left alone for a second, or when
 // asked, until ctx ends. What is wrong with it is logged with file, line and column, once a version.
-func (s *Server) keepFile(ctx context.Context, f ZoneFile, loaded fileStamp) error {
+func (s *Server) keepFile(ctx context.Context, f ZoneFile, loaded filestamp.Stamp) error {
 	tick := time.NewTicker(fileCheck)
 	defer tick.Stop()
 	seen := loaded
@@ -95,8 +81,8 @@ func (s *Server) keepFile(ctx context.Context, f ZoneFile, loaded fileStamp) err
 		if first {
 			trim() // once more, now that everything has begun
 		}
-		stamp := stampOf(f.Path)
-		settled := stamp == seen && stamp.size >= 0
+		stamp := filestamp.Of(f.Path)
+		settled := stamp == seen && stamp.Exists()
 		seen = stamp
 		if !asked && (!settled || stamp == loaded) {
 			continue

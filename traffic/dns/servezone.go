@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/filestamp"
 	"github.com/proa-cloud/proa/traffic/dns/dnssec"
 )
 
@@ -31,7 +32,7 @@ func ServeZone(ctx context.Context, f ZoneFile, cfg Config) error {
 	if cfg.Workers == 0 {
 		cfg.Workers = runtime.GOMAXPROCS(0)
 	}
-	loaded := stampOf(f.Path) // before it is read: what changes meanwhile is read again
+	loaded := filestamp.Of(f.Path) // before it is read: what changes meanwhile is read again
 	s, err := newZoneServer(f.Path, f.Keys, cfg)
 	if err != nil {
 		return err
