@@ -292,9 +292,32 @@ func TestAFailedCopyIsTriedAgainWithoutASweep(t *testing.T) {
 	wait(t, "all to be seen", func() bool { return p.r.Direction(proa.AWS).Backlog == len(want) })
 	p.r.mu.Lock()
 	p.r.later = map[string]time.Time{} // as if they had been too many
-	p.r.missed = true
+	p.r.missLocked()
 	p.r.mu.Unlock()
 	p.blob.cut(false)
 	wait(t, "all to be copied", func() bool { return p.r.Direction(proa.AWS).Backlog == 0 })
 	p.equal(want)
+}
+
+// TestATryThatComesWhileItsObjectIsHeldIsNotLost has the time for the next try come while the last one, or a look
+// at the object, has not let go of its name yet.
+func TestATryThatComesWhileItsObjectIsHeldIsNotLost(t *testing.T) {
+	p := newPair(t)
+	withNotices(p)
+	p.start()
+	p.unhurried()
+	p.blob.cut(true)
+	p.s3.put("o", "x", nil)
+	wait(t, "it to be seen", func() bool { return p.r.Direction(proa.AWS).Backlog == 1 })
+	wait(t, "its name", func() bool { return p.r.take("o") })
+	p.blob.cut(false)
+	p.r.enqueue("o")
+	wait(t, "a worker to come for it", func() bool {
+		p.r.mu.Lock()
+		defer p.r.mu.Unlock()
+		return len(p.r.queued) == 0 && len(p.r.later) == 0
+	})
+	p.r.release("o")
+	wait(t, "it to be copied", func() bool { return p.r.Direction(proa.AWS).Backlog == 0 })
+	p.equal(map[string]string{"o": "x"})
 }

@@ -40,7 +40,7 @@ func (r *Replicator) beginOr(region proa.Region, name string) bool {
 		sd.held = append(sd.held, name)
 		r.queued[name] = true
 	default:
-		r.missed = true
+		r.missLocked()
 	}
 	return false
 }
@@ -74,7 +74,7 @@ func (r *Replicator) resumeLocked() {
 			case r.work <- sd.held[0]:
 			default:
 				delete(r.queued, sd.held[0])
-				r.missed = true
+				r.missLocked()
 			}
 			sd.held = sd.held[1:]
 		}

@@ -33,7 +33,7 @@ type Replicator struct {
 	wake    chan struct{} // retries
 
 	mu      sync.Mutex
-	busy    map[string]bool // names that are being observed or written
+	busy    map[string]bool // names that are being observed or written; true: a worker came for it meanwhile
 	queued  map[string]bool // names in work
 	refused map[string]struct{}
 	later   map[string]time.Time // names whose next try is put off, until when
@@ -151,8 +151,8 @@ func (r *Replicator) worker(ctx context.Context) error {
 			r.mu.Lock()
 			delete(r.queued, name)
 			r.mu.Unlock()
-			if !r.take(name) {
-				continue // being observed: that puts it into the queue again
+			if !r.takeOr(name) {
+				continue
 			}
 			err := r.apply(ctx, name)
 			r.release(name)
@@ -167,17 +167,37 @@ func (r *Replicator) worker(ctx context.Context) error {
 func (r *Replicator) take(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.busy[name] {
+	return r.takeLocked(name)
+}
+
+func (r *Replicator) takeLocked(name string) bool {
+	if _, ok := r.busy[name]; ok {
 		return false
 	}
-	r.busy[name] = true
+	r.busy[name] = false
 	return true
+}
+
+// takeOr is take for a worker: a name that somebody has is looked at again when it is released, since what it
+// came for may be due only now.
+func (r *Replicator) takeOr(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.takeLocked(name) {
+		return true
+	}
+	r.busy[name] = true
+	return false
 }
 
 func (r *Replicator) release(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	again := r.busy[name]
 	delete(r.busy, name)
+	if again {
+		r.enqueueLocked(name)
+	}
 	r.resumeLocked()
 }
 
@@ -185,6 +205,10 @@ func (r *Replicator) release(name string) {
 func (r *Replicator) enqueue(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.enqueueLocked(name)
+}
+
+func (r *Replicator) enqueueLocked(name string) {
 	if r.queued[name] {
 		return
 	}
@@ -192,7 +216,7 @@ func (r *Replicator) enqueue(name string) {
 	case r.work <- name:
 		r.queued[name] = true
 	default:
-		r.missed = true
+		r.missLocked()
 	}
 }
 

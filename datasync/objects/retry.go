@@ -20,10 +20,10 @@ func (r *Replicator) putOff(name string, at time.Time) {
 	defer r.mu.Unlock()
 	if _, ok := r.later[name]; ok || len(r.later) < laterKept {
 		r.later[name] = at
+		r.wakeRetries()
 	} else {
-		r.missed = true
+		r.missLocked()
 	}
-	r.wakeRetries()
 }
 
 // wakeRetries never blocks.
@@ -40,9 +40,10 @@ func (r *Replicator) retries(ctx context.Context) error {
 	from, spent, rested := "", time.Duration(0), time.Time{}
 	for ctx.Err() == nil {
 		wait := r.ripe()
-		if began := r.now(); r.feeds() {
+		if missed, room := r.feeds(); missed {
 			var err error
-			if began.After(rested) {
+			began := r.now()
+			if room && began.After(rested) {
 				from, err = r.feed(from)
 				spent += r.now().Sub(began)
 			}
@@ -80,11 +81,11 @@ func (r *Replicator) ripe() time.Duration {
 	return wait
 }
 
-// feeds reports whether the shadow index is to be asked, and the workers have room.
-func (r *Replicator) feeds() bool {
+// feeds reports whether the shadow index is to be asked, and whether the workers have room.
+func (r *Replicator) feeds() (missed, room bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.missed && len(r.work) < workKept/2
+	return r.missed, len(r.work) < workKept/2
 }
 
 // errFull ends a walk.
@@ -146,6 +147,10 @@ func (st *State) next() (at time.Time, ok bool) {
 func (r *Replicator) miss() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.missLocked()
+}
+
+func (r *Replicator) missLocked() {
 	r.missed = true
 	r.wakeRetries()
 }
