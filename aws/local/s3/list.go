@@ -107,6 +107,15 @@ func commonPrefix(key string, l listing) (string, bool) {
 	return key[:len(l.prefix)+i+len(l.delimiter)], true
 }
 
+// isCommonPrefix reports whether a marker is one of a listing's common prefixes, all of which it stands for.
+func isCommonPrefix(marker string, l listing) bool {
+	if !strings.HasPrefix(marker, l.prefix) {
+		return false
+	}
+	common, ok := commonPrefix(marker, l)
+	return ok && common == marker
+}
+
 // encoder returns how keys are written: as they are, or percent-encoded with encoding-type=url.
 func encoder(q url.Values) (func(string) string, error) {
 	switch v := q.Get("encoding-type"); v {
@@ -203,10 +212,8 @@ func (s *Server) listObjectsV1(w http.ResponseWriter, r *http.Request, t target)
 	}
 	marker := q.Get("marker")
 	l.after = marker
-	if l.delimiter != "" && strings.HasSuffix(marker, l.delimiter) &&
-		strings.HasPrefix(marker, l.prefix) &&
-		len(marker) > len(l.prefix) {
-		l.skip = marker // the last page ended with this common prefix
+	if isCommonPrefix(marker, l) {
+		l.skip = marker // the last page ended with it
 	}
 	p, err := s.list(l)
 	if err != nil {

@@ -78,6 +78,24 @@ func TestListingsAgreeWithTheModel(t *testing.T) {
 	})
 }
 
+// A delimiter may overlap the prefix: "a/" is a key here, and what follows it is not of its common prefix.
+func TestAMarkerThatOnlyLooksLikeACommonPrefix(t *testing.T) {
+	c := run(t)
+	keys := []string{"a", "a/", "a/b", "ab"}
+	for _, k := range keys {
+		c.put(k, "")
+	}
+	for name, got := range map[string][]string{
+		"v1":       c.listV1("a", "a/", 2),
+		"v2":       c.listV2("a", "a/", "", 2),
+		"versions": c.listVersions("a", "a/", 2),
+	} {
+		if diff := cmp.Diff(keys, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func (c *cloud) clear(keys []string) {
 	for _, k := range keys {
 		if _, err := c.client.DeleteObject(context.Background(), &awss3.DeleteObjectInput{

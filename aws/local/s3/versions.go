@@ -3,7 +3,6 @@ package s3
 import (
 	"encoding/binary"
 	"net/http"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -107,8 +106,7 @@ func (s *Server) listObjectVersions(w http.ResponseWriter, r *http.Request, t ta
 		return invalidArgument("version-id-marker", marker, "A version-id marker cannot be specified "+
 			"without a key marker.")
 	}
-	if marker == "" && l.delimiter != "" && strings.HasSuffix(l.after, l.delimiter) &&
-		len(l.after) > len(l.prefix) {
+	if marker == "" && isCommonPrefix(l.after, l) {
 		l.skip = l.after
 	}
 	var entries []versionEntry
