@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/proa-cloud/proa"
 )
 
 const quick = "rate: 100\nwarm: 300ms\n"
@@ -68,6 +71,56 @@ func TestADrillMeasuresALoss(t *testing.T) {
 		if !kinds[k] {
 			t.Errorf("no mark for %s", k)
 		}
+	}
+}
+
+// leaves moves the fake's traffic away without any fault, as a starved machine does, and back once the drill waits for it.
+func (f *fake) leaves(returns bool) func(string) {
+	return func(line string) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		switch {
+		case strings.HasPrefix(line, "load:"):
+			f.active = proa.Azure
+		case strings.Contains(line, "the fault waits") && returns:
+			f.active = proa.AWS
+		}
+	}
+}
+
+func TestAFaultWaitsForTrafficThatMovedBeforeIt(t *testing.T) {
+	t.Parallel()
+	f, cfg := newFake(t)
+	cfg.Limit = 20 * time.Second
+	cfg.Progress = f.leaves(true)
+	r, err := Drill(t.Context(), cfg, []Scenario{scenario(t, lossText)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := r.Scenarios[0].Runs[0]
+	p := run.Phases[0]
+	if p.WaitedMS == nil || !p.Moved {
+		t.Errorf("waited %s ms, moved %v", value(p.WaitedMS), p.Moved)
+	}
+	var table, page bytes.Buffer
+	if err := errors.Join(r.WriteTable(&table), r.WriteHTML(&page)); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(table.String(), "traffic had moved before the fault") || !strings.Contains(page.String(), "Traffic had moved before any fault") {
+		t.Errorf("the reports do not say so:\n%s", table.String())
+	}
+}
+
+func TestAFaultIsNotMadeWhileTrafficIsElsewhere(t *testing.T) {
+	t.Parallel()
+	f, cfg := newFake(t)
+	cfg.Progress = f.leaves(false)
+	_, err := Drill(t.Context(), cfg, []Scenario{scenario(t, lossText)})
+	if err == nil || !strings.Contains(err.Error(), "traffic to be on aws before the fault") {
+		t.Errorf("got %v", err)
+	}
+	if len(f.struck) > 0 {
+		t.Errorf("it struck all the same: %q", f.struck)
 	}
 }
 

@@ -30,7 +30,7 @@ type fake struct {
 	active  proa.Region
 	journal []Conflict
 	patched map[string]proa.Region
-	struck  []string // nodes
+	struck  []string // regions and nodes
 
 	forgets, hidesUnreplicated, hidesConflicts, differs, stays bool
 }
@@ -116,11 +116,11 @@ func (f *fake) handler(r proa.Region) http.Handler {
 func (f *fake) Make(_ context.Context, fault Fault, r proa.Region) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.struck = append(f.struck, string(r))
 	switch {
 	case fault.Partition != nil:
 		f.cut = true
 	case r == "node-2":
-		f.struck = append(f.struck, string(r))
 	case fault.Kill != "":
 		f.dead[r] = true
 		if r == proa.AWS && !f.stays {
@@ -161,7 +161,7 @@ func (f *fake) Heal(context.Context) error {
 func (f *fake) View(context.Context) (View, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return View{Plan: proa.Plan{Version: 2, Since: f.since}, Unhealthy: map[proa.Region]time.Time{proa.AWS: f.judged}}, nil
+	return View{Plan: proa.Plan{Version: 2, Active: f.active, Since: f.since}, Unhealthy: map[proa.Region]time.Time{proa.AWS: f.judged}}, nil
 }
 
 func (f *fake) Backlog(context.Context) *int64 { n := int64(0); return &n }

@@ -24,6 +24,9 @@ func (d *run) phase(ctx context.Context, p *Phase) error {
 	if err := sleep(ctx, time.Duration(d.dice.Int64N(int64(strike)))); err != nil {
 		return err
 	}
+	if err := d.ready(ctx, &out); err != nil {
+		return err
+	}
 	since := time.Now()
 	if err := d.strike(ctx, p, &out); err != nil {
 		return err
@@ -54,6 +57,30 @@ func (d *run) phase(ctx context.Context, p *Phase) error {
 		return err
 	}
 	d.out.Phases = append(d.out.Phases, out)
+	return nil
+}
+
+// ready waits while traffic is not where the phase begins: a failover that nothing of the drill caused must not be measured as its
+// fault's. It says so, and gives up at the limit.
+func (d *run) ready(ctx context.Context, out *PhaseRun) error {
+	home := d.cfg.Preferred
+	inPlace := func(ctx context.Context) bool {
+		view, err := d.cfg.System.View(ctx)
+		return err == nil && view.Plan.Active == home && d.answers(ctx, home)
+	}
+	if inPlace(ctx) {
+		return ctx.Err()
+	}
+	since := time.Now()
+	d.line.mark(since, "away", "traffic is not on "+string(home)+", before any fault of this phase")
+	d.cfg.Progress(fmt.Sprintf("traffic is not on %s, though nothing has been broken yet: the fault waits until it is", home))
+	if err := d.until(ctx, "traffic to be on "+string(home)+" before the fault", 100*time.Millisecond, inPlace); err != nil {
+		return &proa.Error{
+			Op: "strike with everything in order", Region: home, Err: err,
+			Hint: "`proa explain` says why traffic moved; a machine that is too busy to answer its probes in time looks like a lost cloud",
+		}
+	}
+	out.WaitedMS = msPtr(time.Since(since))
 	return nil
 }
 

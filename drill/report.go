@@ -111,6 +111,8 @@ type PhaseRun struct {
 	FaultAt time.Time `json:"fault_at"` // when the last fault was in force
 	Traffic string    `json:"traffic"`  // what was expected: moves, stays or any
 	Moved   bool      `json:"moved"`
+	// WaitedMS is how long the drill held its fault back because traffic had moved before it; null: it had not.
+	WaitedMS *float64 `json:"waited_ms"`
 
 	DetectMS  *float64 `json:"detect_ms"`  // fault → the region is judged unhealthy
 	DecideMS  *float64 `json:"decide_ms"`  // → a plan says another region
@@ -164,7 +166,7 @@ type Bucket struct {
 // Mark is a moment of a run's timeline.
 type Mark struct {
 	MS   int64  `json:"ms"`
-	Kind string `json:"kind"` // fault, detect, decide, publish, client, heal, equal, failback
+	Kind string `json:"kind"` // away, fault, detect, decide, publish, client, heal, equal, failback
 	Text string `json:"text"`
 }
 

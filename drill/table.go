@@ -87,6 +87,9 @@ func (r *Run) writeTable(w io.Writer, i int) error {
 	row("requests", "%d sent, %d acknowledged, %d failed, %d skipped", r.Requests, r.Acked, r.Failed, r.Skipped)
 	for k := range r.Phases {
 		p := &r.Phases[k]
+		if p.WaitedMS != nil {
+			row(p.Name, "traffic had moved before the fault, which waited %.0f ms", *p.WaitedMS)
+		}
 		for _, c := range p.Clients {
 			served := "not served again before the heal"
 			if c.RTOMS != nil {
