@@ -55,7 +55,7 @@ func (a *app) scans(cmd *cobra.Command, wait bool) (node.ScansReply, error) {
 				continue
 			}
 			left++
-			fmt.Fprintf(a.stderr, "%s at %s: %d rows, %.0f a second\n", s.Table, s.Region, s.Rows, s.Rate)
+			a.hint("%s at %s: %d rows, %.0f a second", s.Table, s.Region, s.Rows, s.Rate)
 		}
 		if left == 0 {
 			return reply, nil
@@ -192,7 +192,6 @@ func (a *app) validateData(cmd *cobra.Command, cfg config.Config, direct bool, l
 	if direct {
 		p, err = a.preflight(cmd.Context(), cfg, limit)
 	} else {
-		fmt.Fprintln(a.stderr, "reading both sides …")
 		err = a.node(cmd, http.MethodGet, fmt.Sprintf("/v1/validate?limit=%d", limit), nil, &p)
 	}
 	if err != nil {
@@ -225,7 +224,7 @@ func (a *app) preflight(ctx context.Context, cfg config.Config, limit int) (data
 		for l := range lines {
 			if now := time.Now(); now.Sub(last) > time.Second {
 				last = now
-				fmt.Fprintf(a.stderr, "%s at %s: %d rows\n", l.table, l.region, l.rows)
+				a.hint("%s at %s: %d rows", l.table, l.region, l.rows)
 			}
 		}
 	}()

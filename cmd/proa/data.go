@@ -36,7 +36,7 @@ func (a *app) verifyCommand() *cobra.Command {
 			}
 			path := "/v1/verify"
 			if deep {
-				fmt.Fprintln(a.stderr, "reading both sides …")
+				a.begin("reading both sides")
 				path += "?deep=1"
 			}
 			if repair {

@@ -84,7 +84,7 @@ func (a *app) deploy(cfg config.Config, s deploy.Settings, out string, check boo
 	}
 	problems := deploy.Check(cfg, s)
 	for _, p := range problems {
-		fmt.Fprintln(a.stderr, "proa: "+p.Error())
+		a.hint("proa: %s", p.Error())
 	}
 	if len(problems) > 0 {
 		return &exitCode{code: exitConfig}

@@ -199,7 +199,7 @@ func (a *app) possible(list []drill.Scenario, cfg *drill.Config, local bool) []d
 			why = fmt.Sprintf("it needs %d nodes, and there are %d", s.Nodes, cfg.Nodes)
 		}
 		if why != "" {
-			fmt.Fprintf(a.stderr, "%s is left out: %s\n", s.Name, why)
+			a.hint("%s is left out: %s", s.Name, why)
 		}
 		return why != ""
 	})
@@ -216,7 +216,10 @@ func (a *app) perform(ctx context.Context, cfg drill.Config, err error, list []d
 	cfg.Objectives = drill.Objectives{RTOMS: millis(o.rto), RPOMS: millis(o.rpo), ConvergeMS: millis(o.converge), SLO: o.slo}
 	cfg.Seed, cfg.Repeat = o.seed, o.repeat
 	cfg.Progress = func(s string) {
-		fmt.Fprintln(a.stderr, s)
+		a.hint("%s", s)
+		if isTerminal(a.stderr) {
+			a.begin("  ")
+		}
 		t.say(s)
 	}
 	if o.all {
@@ -259,7 +262,7 @@ func (a *app) writeReport(r *drill.Report, o drillFlags) error {
 	if a.output == "json" {
 		return a.print(r, nil)
 	}
-	return r.WriteTable(a.stdout)
+	return a.print(r, func(w io.Writer) { _ = r.WriteTable(w) }) // print finds what cannot be written
 }
 
 // scenarioRow is one row of `proa drill list`.
@@ -329,7 +332,7 @@ func (a *app) withSystem(ctx context.Context, run func(context.Context, *supervi
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	fmt.Fprintln(a.stderr, "no system runs in "+a.dir+": starting one of the drill's own in "+dir)
+	a.hint("no system runs in %s: starting one of the drill's own in %s", a.dir, dir)
 	s, err := a.newSupervisor(config.Default(), supervisor.Ports{Auto: true}, dir, 3)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -87,6 +88,33 @@ func TestLongLinesBreakBelowTheirLastColumn(t *testing.T) {
 	} {
 		if got := fit(c.in, narrowest); got != c.want {
 			t.Errorf("got\n%swant\n%s", got, c.want)
+		}
+	}
+}
+
+func TestMessagesFitTheTerminalAndSayThatTheyWait(t *testing.T) {
+	t.Setenv("COLUMNS", "80")
+	var errs bytes.Buffer
+	a := &app{stdout: new(bytes.Buffer), stderr: &errs}
+	a.hint("%s is dead. Watch with `proa status`, see why with `proa explain`, bring it back with `proa heal %s`.", "aws", "aws")
+	err := a.progress("comparing", func() error {
+		time.Sleep(quiet + 500*time.Millisecond)
+		return nil
+	})
+	if err != nil || !strings.Contains(errs.String(), "comparing … 1 s\n") {
+		t.Errorf("%v; it does not say what it waits for:\n%s", err, errs.String())
+	}
+	for line := range strings.Lines(errs.String()) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > narrowest {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if code := run(t.Context(), []string{"conflicts", "replay", "--policy", strings.Repeat("newest ", 20)}, new(bytes.Buffer), &errs); code != exitUsage {
+		t.Errorf("exit %d", code)
+	}
+	for line := range strings.Lines(errs.String()) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > narrowest {
+			t.Errorf("%d columns: %s", n, line)
 		}
 	}
 }

@@ -44,20 +44,22 @@ func main() {
 
 // run is the whole command line: data goes to stdout, messages to stderr, and the exit code is returned.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot(stdout, stderr)
+	a := &app{stdout: stdout, stderr: stderr}
+	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	a.answered()
 	if err == nil {
 		return exitOK
 	}
 	var coded *exitCode
 	if errors.As(err, &coded) {
 		if coded.err != nil {
-			fmt.Fprintln(stderr, "proa: "+coded.err.Error())
+			say(stderr, "proa: "+coded.err.Error())
 		}
 		return coded.code
 	}
-	fmt.Fprintln(stderr, "proa: "+err.Error())
+	say(stderr, "proa: "+err.Error())
 	if errors.Is(err, proa.ErrInvalidConfig) {
 		return exitConfig
 	}
@@ -89,10 +91,14 @@ type app struct {
 	stdout, stderr io.Writer
 	dir            string
 	output         string
+	ended          func() // what is being waited for, nil when nothing is
 }
 
 func newRoot(stdout, stderr io.Writer) *cobra.Command {
-	a := &app{stdout: stdout, stderr: stderr}
+	return (&app{stdout: stdout, stderr: stderr}).root()
+}
+
+func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "proa",
 		Short:         "Keep one serverless application alive on two clouds",
@@ -108,8 +114,8 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w: see `%s --help`", err, cmd.CommandPath()))
 	})

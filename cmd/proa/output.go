@@ -33,6 +33,7 @@ func (a *app) outputFlag(cmd *cobra.Command) *cobra.Command {
 
 // print writes data as JSON, or with the given function as a table.
 func (a *app) print(data any, table func(io.Writer)) error {
+	a.answered()
 	if a.output == "json" {
 		enc := json.NewEncoder(a.stdout)
 		enc.SetIndent("", "  ")
@@ -92,7 +93,13 @@ func (a *app) oneOfFlag(cmd *cobra.Command, into *string, name string, allowed .
 }
 
 // hint says on stderr what has happened and which command comes next.
-func (a *app) hint(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }
+func (a *app) hint(format string, args ...any) {
+	a.answered()
+	say(a.stderr, fmt.Sprintf(format, args...))
+}
+
+// say writes a message for people, which fits their terminal.
+func say(w io.Writer, text string) { _, _ = io.WriteString(w, fit(text+"\n", columns(w))) }
 
 // quiet is how long something may take before the user is told that it goes on.
 const quiet = time.Second
@@ -100,8 +107,31 @@ const quiet = time.Second
 // progress runs do and says on stderr, once it takes over a second, what is being done and for how long: in place on a
 // terminal, in a line every ten seconds elsewhere.
 func (a *app) progress(what string, do func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- do() }()
+	a.begin(what)
+	defer a.answered()
+	return do()
+}
+
+// begin says the same until answered is called, which whatever prints does first.
+func (a *app) begin(what string) {
+	a.answered()
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		a.tellTime(what, stop)
+	}()
+	a.ended = func() { close(stop); <-done }
+}
+
+// answered ends what begin began.
+func (a *app) answered() {
+	if a.ended != nil {
+		a.ended()
+	}
+	a.ended = nil
+}
+
+func (a *app) tellTime(what string, stop <-chan struct{}) {
 	started, every := time.Now(), 10*time.Second
 	live := isTerminal(a.stderr)
 	if live {
@@ -111,17 +141,17 @@ func (a *app) progress(what string, do func() error) error {
 	defer tick.Stop()
 	for said := false; ; said = true {
 		select {
-		case err := <-done:
+		case <-stop:
 			if said && live {
 				fmt.Fprint(a.stderr, "\r\x1b[K")
 			}
-			return err
+			return
 		case <-tick.C:
 			text := fmt.Sprintf("%s … %.0f s", what, time.Since(started).Seconds())
 			if live {
-				fmt.Fprint(a.stderr, "\r\x1b[K"+text)
+				fmt.Fprint(a.stderr, "\r\x1b[K"+clip(text, columns(a.stderr)))
 			} else {
-				fmt.Fprintln(a.stderr, text)
+				say(a.stderr, text)
 			}
 			tick.Reset(every)
 		}
@@ -133,6 +163,7 @@ func (a *app) dial() (*supervisor.Client, error) {
 	c, err := supervisor.Dial(a.dir)
 	if err == nil {
 		c.Operator = operator()
+		a.begin("waiting for the system's answer")
 	}
 	return c, err
 }

@@ -60,6 +60,7 @@ func look(ctx context.Context, c *supervisor.Client) sample {
 }
 
 func (a *app) top(ctx context.Context, c *supervisor.Client, every time.Duration) error {
+	a.answered()
 	m := topModel{every: every, look: func() sample { return look(ctx, c) }, view: view{width: narrowest, height: 24, paint: a.style, live: true}}
 	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithOutput(a.stdout)).Run()
 	if err != nil && ctx.Err() == nil {
