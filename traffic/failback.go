@@ -10,13 +10,12 @@ import (
 // failback moves traffic to the preferred region once its gate is open, at once or by stages.
 func (c *Controller) failback() {
 	to := c.cfg.Preferred
-	if c.state.Plan.Active == to {
-		c.waiting = ""
+	if why := c.shareEnds(); why != "" && c.state.Held == nil {
+		c.withdraw(why, "")
 		return
 	}
-	share := c.state.Plan.Share
-	if share > 0 && c.judged[to].Health == proa.Unhealthy && c.state.Held == nil {
-		c.withdraw(fmt.Sprintf("%s is unhealthy (%s)", to, c.reason(to, proa.Unhealthy)), "")
+	if c.state.Plan.Active == to {
+		c.waiting = ""
 		return
 	}
 	if c.judged[to].Health != proa.Healthy || !c.replicated() || len(c.failbackWaits()) > 0 {
@@ -31,6 +30,23 @@ func (c *Controller) failback() {
 		return
 	}
 	c.switchTo(to, Evidence{Cause: CauseFailback}, "failback: "+gate)
+}
+
+// shareEnds says why the other region must lose its share of clients, "" when it need not.
+func (c *Controller) shareEnds() string {
+	active := c.state.Plan.Active
+	to := active.Other()
+	switch {
+	case c.state.Plan.Share == 0:
+		return ""
+	case c.judged[to].Health == proa.Unhealthy:
+		return fmt.Sprintf("%s is unhealthy (%s)", to, c.reason(to, proa.Unhealthy))
+	case c.cfg.Preferred == active:
+		return string(active) + " is preferred now"
+	case c.cfg.OneWriter:
+		return "only one region may write now"
+	}
+	return ""
 }
 
 // nextStage is the share that comes next, 0 when all traffic may move.
@@ -99,7 +115,7 @@ func (c *Controller) failbackWaits() []string {
 	if c.budgetLeft() == 0 {
 		waits = append(waits, c.budgetText())
 	}
-	if at := c.now.Sub(c.state.StageSince); c.state.Plan.Share > 0 && at < c.cfg.StageTime {
+	if at := c.since(c.state.StageSince); c.state.Plan.Share > 0 && at < c.cfg.StageTime {
 		waits = append(waits, fmt.Sprintf("%d %% of clients for %s of %s", c.state.Plan.Share,
 			seconds(at), seconds(c.cfg.StageTime)))
 	}
@@ -129,11 +145,15 @@ func (c *Controller) replicated() bool {
 	return c.inOrder(c.links[proa.AWS]) && c.inOrder(c.links[proa.Azure])
 }
 
+// since is how long ago a time of the agreed state was. It is of the wall clock of whoever decided then, so it may be
+// ahead: one that is far ahead was written by a clock that was wrong, and counts as long ago.
+func (c *Controller) since(t time.Time) time.Duration { return c.now.Sub(t).Abs() }
+
 // recentSwitches returns the switches that still count against the budget.
 func (c *Controller) recentSwitches() []time.Time {
 	var recent []time.Time
 	for _, t := range c.state.Switches {
-		if c.now.Sub(t) < c.cfg.FlapWindow {
+		if c.since(t) < c.cfg.FlapWindow {
 			recent = append(recent, t)
 		}
 	}

@@ -55,7 +55,7 @@ func (c *Controller) move(cause Cause, to proa.Region, cmd Command) Move {
 		Regions: map[proa.Region]Judgement{},
 	}
 	if n := len(c.state.Switches); n > 0 {
-		m.Since = c.state.Switches[n-1]
+		m.Since = c.now.Add(-c.since(c.state.Switches[n-1]))
 	}
 	for _, r := range proa.Regions() {
 		m.Regions[r] = c.judgement(r)
