@@ -79,10 +79,10 @@ func (k *keeper) feed(table, cursor string, at time.Time, moved bool) {
 		return
 	}
 	k.feeds[table] = sidecar.Feed{Cursor: cursor, At: at}
-	if moved && !k.moved {
-		k.moved = true
+	if moved && !k.moved || k.savedAt.IsZero() {
 		poke(k.wake)
 	}
+	k.moved = k.moved || moved
 }
 
 // remember has a delete kept, before the feed's place moves past it. Where there is no room the place waits
