@@ -68,8 +68,8 @@ fmt: ## format as CI wants it
 SEEDS    ?= 100000
 FIRST    ?= 1
 
-sim: ## histories of the simulator: SEEDS=100000 [FIRST=1] [BUG="..."], or the one of SEED=
-	$(GO) run ./sim/run -seeds $(SEEDS) -first $(FIRST) $(if $(SEED),-seed $(SEED)) $(if $(BUG),-bug "$(BUG)")
+sim: ## histories of the simulator: SEEDS=100000 [FIRST=1] [FAILURES=10] [BUG="..."], or the one of SEED=
+	$(GO) run ./sim/run -seeds $(SEEDS) -first $(FIRST) $(if $(FAILURES),-failures $(FAILURES)) $(if $(SEED),-seed $(SEED)) $(if $(BUG),-bug "$(BUG)")
 
 sim-bugs: ## each planted bug must be found within SEEDS histories
 	$(GO) run ./sim/run -bugs -seeds $(SEEDS) -first $(FIRST)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +22,7 @@ type Campaign struct {
 	Bug          string // the name of a planted bug; "" for none
 	Whole        bool   // replays are not shrunk
 	Reach        uint32 // Run fails where a situation came up in fewer histories
+	Failures     int    // how many failing histories end it; 0: ten
 	Out          io.Writer
 }
 
@@ -36,7 +39,7 @@ type tally struct {
 // progress is after how many histories a campaign says how far it has come.
 const progress = 250_000
 
-// maxFailures is how many failing histories end a campaign.
+// maxFailures is how many failing histories end a campaign that says nothing else.
 const maxFailures = 10
 
 // Run plays the histories until the context ends and prints how many a second, what they came to, and
@@ -47,7 +50,11 @@ func (c Campaign) Run(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	t := c.play(ctx, bug, maxFailures)
+	most := c.Failures
+	if most == 0 {
+		most = maxFailures
+	}
+	t := c.play(ctx, bug, most)
 	took := time.Since(began)
 	n := t.played.Load()
 	fmt.Fprintf(c.Out, "%d histories from seed %d in %s: %.0f a second on %d cores, %d failed\n", n, c.First,
@@ -57,8 +64,8 @@ func (c Campaign) Run(ctx context.Context) error {
 		return t.rare(c.Out, c.Reach)
 	}
 	least := ^uint64(0)
-	for seed, err := range t.failures {
-		fmt.Fprintf(c.Out, "seed %d: %v\n", seed, err)
+	for _, seed := range slices.Sorted(maps.Keys(t.failures)) {
+		fmt.Fprintf(c.Out, "seed %d: %v\n", seed, t.failures[seed])
 		least = min(least, seed)
 	}
 	return c.Replay(least)
@@ -79,12 +86,15 @@ func (c Campaign) play(ctx context.Context, bug Bug, most int) *tally {
 				}
 				r := Run(c.First+i, bug)
 				if n := t.played.Add(1); n%progress == 0 {
-					fmt.Fprintf(c.Out, "%d histories\n", n)
+					t.say(c.Out, "%d histories\n", n)
 				}
 				for s, n := range r.Reach {
 					sum[s] += n
 				}
 				if r.Err != nil && (bug == NoBug || Run(c.First+i, NoBug).Err == nil) {
+					if bug == NoBug { // a long campaign tells at once
+						t.say(c.Out, "failed: seed %d: %v\n", c.First+i, r.Err)
+					}
 					t.failed(c.First+i, r.Err, most)
 				}
 			}
@@ -97,6 +107,13 @@ func (c Campaign) play(ctx context.Context, bug Bug, most int) *tally {
 	}
 	running.Wait()
 	return t
+}
+
+// say prints while others play.
+func (t *tally) say(out io.Writer, format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintf(out, format, args...)
 }
 
 func (t *tally) failed(seed uint64, err error, most int) {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -159,7 +160,7 @@ func (w *world) check(k int) {
 		if o.event < 0 || knows&(1<<i) != 0 {
 			continue
 		}
-		if w.excused(k, o) || w.excusedBy(k, i) || w.prevails(k, o) {
+		if w.excused(k, o) || w.excusedBy(k, i) || w.prevails(k, o) || w.surfaced(k, i) {
 			continue
 		}
 		ghost := w.sites[o.side].events[k][o.event].ghost
@@ -189,12 +190,12 @@ func (w *world) deletedAgain(k int, o op) bool {
 }
 
 // causal reports whether a write must not be beaten by what it saw: feeds were not broken in a way that
-// nothing tells of, no operator has chosen, and no write of ours has made of a write that it could not
+// nothing tells of, or begun by an heir after writes of the key, no operator has chosen, and no write of ours has made of a write that it could not
 // see what a policy makes of both.
 func (w *world) causal(k int) bool {
 	broken := w.cfg.policies[k] != 0 && w.reached[FeedGap]+w.reached[MergedUnder] > 0
 	late := w.reached[FeedGap] + w.reached[OwnerFrozen] + w.reached[LateWriteLanded]
-	lost := w.disksLost > 0 && (!w.agree() || late > 0)
+	lost := w.disksLost > 0 && (!w.agree() || late > 0 || w.missed[k])
 	return !lost && w.restored == 0 && !broken && !w.settled[k]
 }
 
@@ -250,6 +251,34 @@ func (w *world) excused(k int, o op) bool {
 	return !e.captured || e.lost && w.unions[k] && (!w.cfg.shared || s.latest) || w.poisoned[k] || w.restored > 0
 }
 
+// surfaced reports whether a delete is superseded by a write that came after its purge at a side whose feed hides
+// both what a former owner's write left there in between, and that it was there: the writer saw that, and stored a
+// content of its own.
+func (w *world) surfaced(k, i int) bool {
+	if img := w.sites[w.ops[k][i].side].events[k][w.ops[k][i].event].new; img.Exists() && !img.Tombstone() {
+		return false
+	}
+	for j, o := range w.ops[k] {
+		s := w.sites[o.side]
+		if o.event < 0 || !s.latest || w.reached[OwnerThawed]+w.reached[LateWriteLanded] == 0 {
+			continue
+		}
+		purged := slices.ContainsFunc(s.events[k][:o.event], func(e event) bool {
+			return !e.new.Exists() && e.ghost&(1<<i) != 0
+		})
+		e := &s.events[k][o.event]
+		if purged && e.new.Exists() && e.new.Envelope == nil && (w.knows(k, j) || w.journaled(k, j)) {
+			return true
+		}
+	}
+	return false
+}
+
+// knows reports whether the end knows a write.
+func (w *world) knows(k, i int) bool {
+	return w.ghosts[k][w.owner.states[k].Winner.Version]&(1<<i) != 0
+}
+
 // excusedBy reports whether a write was seen by one whose loss is by design, or that is the end.
 func (w *world) excusedBy(k, i int) bool {
 	for _, o := range w.ops[k] {
@@ -272,8 +301,18 @@ func (w *world) doubtful(k, i int) bool {
 	return false
 }
 
-// journaled reports whether a lost write, or one that saw it, or its content, is in the journal.
+// journaled reports whether a lost write, or one that saw it, or the content of either, is in the journal.
 func (w *world) journaled(k, i int) bool {
+	for j, o := range w.ops[k] {
+		if o.event >= 0 && w.sites[o.side].events[k][o.event].ghost&(1<<i) != 0 && w.entered(k, j) {
+			return true
+		}
+	}
+	return false
+}
+
+// entered reports whether a write, or one that saw it, or its content, is in the journal.
+func (w *world) entered(k, i int) bool {
 	o := w.ops[k][i]
 	hash, bits := w.contentOf(k, o), uint64(1)<<i
 	for j, other := range w.ops[k] { // the same content, once more

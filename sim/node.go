@@ -138,7 +138,13 @@ func (n *node) capture(side int) {
 		n.missed(side)
 		n.cursors[side] = s.end()
 		n.judged[side], n.begun[side], n.ready[side] = n.cursors[side], n.cursors[side], true
+		for k := range w.cfg.keys {
+			w.missed[k] = w.missed[k] || n.cursors[side][k] > 0
+		}
 		n.commit(true)
+		if !w.cfg.late { // within some tenths of a second
+			n.keep(side)
+		}
 		return
 	}
 	if s.gap(n.cursors[side]) {

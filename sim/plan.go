@@ -96,6 +96,7 @@ type config struct {
 	policies [maxKeys]int        // by key, of thePolicies
 	resident bool                // an attribute never leaves its region
 	shared   bool                // what must outlive an owner is kept in the regions
+	late     bool                // the place at which a feed is begun is kept later than it is begun
 }
 
 const second = time.Second
@@ -159,6 +160,7 @@ func Generate(seed uint64) Plan {
 	if d.One(16) {
 		p.tell(stories[d.N(len(stories))], ops[0], &d)
 	}
+	p.cfg.late = d.One(8)
 	return p
 }
 

@@ -39,6 +39,7 @@ type world struct {
 	unions  [maxKeys]bool    // something was missing and was written again
 	bare    [maxKeys]bool    // a policy lacked its base
 	settled [maxKeys]bool    // an operator has chosen between two states
+	missed  [maxKeys]bool    // an heir has begun a feed after writes of it
 	plain   [maxKeys]bool    // something was written that is no addition
 
 	reached   Reach

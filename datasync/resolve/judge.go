@@ -85,10 +85,12 @@ func (m *machine) learn(c proa.Change) {
 	}
 	hash := proa.ContentHash(c.Old.Item)
 	sd := m.s.At(c.Region)
+	m.landed(sd, c.Old.Envelope)
 	if !sd.Known {
 		sd.Feed = m.unjudged(c, *c.Old, hash)
 		if e := c.Old.Envelope; e != nil && e.Write != 0 && e.Version == sd.Feed.Version {
 			m.alsoNamed(e.Version)
+			m.judged(c.Region, e)
 		}
 	}
 	for i := range m.s.Sides {
@@ -158,16 +160,18 @@ func (m *machine) passed(sd *Side, c proa.Change) {
 // is before every real one.
 func (m *machine) unjudged(c proa.Change, img proa.Image, hash proa.Hash) Held {
 	h, region := m.physical(img, hash, ""), c.Region
+	most := ^hlc.Timestamp(0)
+	if e := img.Envelope; e != nil && e.Write == 0 && e.Version.Region == region {
+		most = hlc.At(c.Time.Add(time.Second + m.MaxSkew))
+	}
 	switch {
 	case valid(img, hash, m.Schema, m.s.Key):
 		h.Version = img.Envelope.Version
-		if img.Envelope.Write == 0 && h.Version.Region == region {
-			h.Version.Time = min(h.Version.Time, hlc.At(c.Time.Add(time.Second+m.MaxSkew)))
-		}
+		h.Version.Time = min(h.Version.Time, most)
 	case m.original(region, hash):
 		h.Version = m.s.Winner.Version
 	case img.Envelope != nil:
-		h.Version = proa.Version{Time: img.Envelope.Version.Time.Next(), Region: region, Hash: hash}
+		h.Version = proa.Version{Time: min(img.Envelope.Version.Time, most).Next(), Region: region, Hash: hash}
 	default:
 		h.Version = proa.Version{Time: 1, Region: region, Hash: hash}
 	}
@@ -387,6 +391,7 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 		region: c.Region, image: c.New, held: next, event: c.Time,
 		saw: []proa.Version{sd.Feed.Version, saw, m.took(c)},
 	}
+	m.landed(sd, e)
 	if e != nil {
 		sd.Shown = max(sd.Shown, e.Version.Time)
 		switch {
@@ -395,8 +400,8 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 			if e.Parent == m.s.Winner.Version {
 				w.saw = append(w.saw, e.Parent) // its writer compared, and a feed may hide our echo
 			}
-		case e.Version == m.s.Winner.Version:
-			w.saw = append(w.saw, e.Version) // it saw the winner, wherever the feed places it
+		case e.Version == m.s.Winner.Version, !fits && m.credible(e):
+			w.saw = append(w.saw, e.Version) // it saw that, wherever the feed places it
 		}
 	}
 	if !sd.Known && fits && e.Write != 0 && c.Old != nil && descends(*c.Old, e.Parent) {
@@ -410,31 +415,7 @@ func (m *machine) foreign(sd *Side, c proa.Change, next Held, fits bool, saw pro
 	prev := sd.Feed
 	m.local(sd, w)
 	m.again(sd, prev, fits, e, c.Old != nil)
-}
-
-// again journals what an earlier write of ours, byte for byte, took the place of, where that write can
-// have done it once more. It may be an item that was put back, which wins; or that very write, sent
-// twice by an SDK that had not got the answer to its first attempt, or late by a node whose memory is
-// gone. told says that the change tells what it took the place of: otherwise a removal may be hidden.
-func (m *machine) again(sd *Side, prev Held, fits bool, e *proa.Envelope, told bool) {
-	if !fits || e.Write == 0 {
-		return
-	}
-	switch in, p := m.intent(sd, e.Write), prev.print(); {
-	case in == nil && told && p.Exists && (prev.ETag != "" || prev.own()):
-		return // a late write cannot take what was stored for the former state that it was compared with
-	case in != nil && (in.Seen.Exists != p.Exists || in.Seen.Stored != p.Stored):
-		return
-	}
-	if prev.Gone || prev.Version.IsZero() || prev.Version == m.s.Winner.Version {
-		return
-	}
-	lost := Candidate{Version: prev.Version, Tombstone: !prev.Exists || prev.Tombstone}
-	if !lost.Tombstone {
-		body, ok := m.s.Bodies[prev.Hash]
-		lost.Item, lost.Missing = body, !ok
-	}
-	m.emit(Clash{Reason: ReasonDoubt, Winner: m.candidate(m.s.Winner), Loser: lost})
+	m.surfaced(prev, fits, c)
 }
 
 // own reports whether a state is stored with the version that it was given: it is none that was there

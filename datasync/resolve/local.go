@@ -121,7 +121,7 @@ func (m *machine) assign(sd *Side, w *write) proa.Version {
 	if w.tombstone() {
 		v.Hash = proa.Hash{}
 		if w.stamp == nil || w.stamp.Time != at {
-			v.Time = marked(at, sd.Position)
+			v.Time = marked(at, sd.Position, w.saw[0].Hash)
 		}
 	}
 	return v
@@ -130,10 +130,12 @@ func (m *machine) assign(sd *Side, w *write) proa.Version {
 // marked is the first time from t on whose logical part is drawn from a place in the feed. A delete has
 // no content that tells its version from another's: by its own time alone, two owners of which neither
 // knows what the other has judged could give one version to two deletes of the same second. What is read
-// again by another owner gets the same mark again.
-func marked(t hlc.Timestamp, at proa.Position) hlc.Timestamp {
+// again by another owner gets the same mark again. A table made anew may count from the beginning, so that what was
+// deleted is drawn from too.
+func marked(t hlc.Timestamp, at proa.Position, deleted proa.Hash) hlc.Timestamp {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(at))
+	_, _ = h.Write(deleted[:])
 	sum := h.Sum32()
 	mark := uint16(sum>>16) ^ uint16(sum)
 	next := hlc.FromMS(t.MS()) | hlc.Timestamp(mark)
@@ -163,7 +165,7 @@ func (m *machine) offer(next Winner, item proa.Item, reason string) bool {
 	case w.Parent == next.Version && next.Version.Compare(w.Version) < 0, w.named(next.Version):
 		return false // what the winner replaced, or was
 	}
-	if !m.Policy.Plain() {
+	if !m.Policy.Plain() && !m.retold(next.Version) {
 		return m.decide(next, item, reason)
 	}
 	won := next.Version.Compare(w.Version) > 0
@@ -176,6 +178,12 @@ func (m *machine) offer(next Winner, item proa.Item, reason string) bool {
 		m.crown(next, item)
 	}
 	return won
+}
+
+// retold reports whether an heir reads again what its predecessor had judged: a replica at the other side is of that
+// write or of a later one of its region. No policy is asked, which would take it for concurrent with what came of it.
+func (m *machine) retold(v proa.Version) bool {
+	return m.s.Hold == nil && v.Compare(m.s.Winner.Version) < 0 && v.Time <= m.s.At(v.Region).Judged
 }
 
 func (m *machine) clash(next Winner, item proa.Item, won bool, reason string) {
@@ -232,6 +240,7 @@ func (m *machine) adoptHeld(
 	if at.IsZero() {
 		at = e.Version.Time.Time()
 	}
+	m.judged(region, e)
 	was := m.s.Winner.Version
 	won := m.offer(Winner{
 		Version: e.Version, Parent: e.Parent, Tombstone: e.Tombstone, Origin: at,

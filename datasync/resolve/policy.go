@@ -187,6 +187,8 @@ func (m *machine) anew(region proa.Region, deleted bool, item proa.Item, of []pr
 		Version: version, Parent: newest, Tombstone: deleted, Origin: m.now, Decided: m.now, Of: of,
 	}
 	m.s.Hold = nil
+	sd := m.s.At(region)
+	sd.LastAssigned = max(sd.LastAssigned, version.Time) // no write of this region is given that version too
 	m.crown(next, item)
 	m.later = append(m.later, Append{
 		Region: region, Version: version, Parent: newest, Image: proa.Image{Item: item},

@@ -81,11 +81,11 @@ const inheritedLate = 5 * time.Second
 // envelope's word: as a local write it would be given a new version, by which an old value could beat
 // a newer one. It reports whether the change is such: its envelope fits and has a number that this
 // shadow index has not given, and the change was made when that number says that it was sent. What an
-// application puts back is there later than that.
+// application puts back is there later than that, or once more.
 func (m *machine) inherited(c proa.Change) bool {
 	e, sd := c.New.Envelope, m.s.At(c.Region)
 	if m.Born.IsZero() || e == nil || e.Write == 0 || c.New.Malformed != "" ||
-		e.Write <= m.s.LastID && e.Write >= uint64(max(m.Born.UnixMilli(), 0)) {
+		e.Write <= m.s.LastID && e.Write >= uint64(max(m.Born.UnixMilli(), 0)) || e.Write == sd.Landed {
 		return false
 	}
 	if sd.Position != "" && c.Position.Compare(sd.Position) <= 0 || m.same(sd, c) || m.precedes(sd, c) {
@@ -104,6 +104,7 @@ func (m *machine) inherited(c proa.Change) bool {
 	sd.Refused, sd.RetryAt = time.Time{}, time.Time{}
 	m.learn(c)
 	m.overtaken(sd, c)
+	m.landed(sd, e)
 	next := m.physical(c.New, hash, c.ETag)
 	if !next.Tombstone {
 		m.s.keep(hash, c.New.Item)
@@ -113,6 +114,20 @@ func (m *machine) inherited(c proa.Change) bool {
 	m.alsoNamed(e.Version)
 	m.emit(NoteInherited)
 	return true
+}
+
+// judged notes up to where a predecessor had judged the other region's writes, as a replica tells.
+func (m *machine) judged(at proa.Region, e *proa.Envelope) {
+	if sd := m.s.At(e.Version.Region); e.Write != 0 && e.Version.Region != at && !m.Born.IsZero() {
+		sd.Judged = max(sd.Judged, e.Version.Time)
+	}
+}
+
+// landed notes that a predecessor's write has reached a region: what carries its number there later was put back.
+func (m *machine) landed(sd *Side, e *proa.Envelope) {
+	if e != nil && e.Write != 0 && !m.Born.IsZero() {
+		sd.Landed = e.Write
+	}
 }
 
 // NoteInherited counts writes of a predecessor that were taken at their envelope's word.

@@ -126,7 +126,7 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 	m.emit(NoteUnknown)
 	sd.Unpositioned, sd.Read = true, m.now
 	if first && fits {
-		m.adoptHeld(side, sd, h, row.Image.Envelope, time.Time{})
+		m.adoptHeld(side, sd, h, m.bounded(side, row.Image.Envelope), time.Time{})
 		return
 	}
 	if first && m.original(side, h.Hash) {
@@ -144,7 +144,7 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 	}
 	saw := []proa.Version{before}
 	if e != nil {
-		saw = append(saw, e.Version)
+		saw = append(saw, m.bounded(side, e).Version)
 	}
 	prev := sd.Feed
 	m.local(sd, write{
@@ -153,6 +153,19 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 	})
 	sd.Spread = m.s.Winner.Version == sd.Feed.Version
 	m.again(sd, prev, fits, e, false)
+}
+
+// bounded is an envelope whose stamp, where it is a writer's own, is within the skew bound of now: it was there
+// before that. Its change, which may be still to come, gives it its real time.
+func (m *machine) bounded(side proa.Region, e *proa.Envelope) *proa.Envelope {
+	most := hlc.At(m.now.Add(time.Second + m.MaxSkew))
+	if e.Write != 0 || e.Version.Region != side || e.Version.Time <= most {
+		return e
+	}
+	m.emit(NoteClamped)
+	b := *e
+	b.Version.Time = most
+	return &b
 }
 
 // succeeds reports whether an envelope names a version, or a content without one, as its parent.

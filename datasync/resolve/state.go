@@ -88,6 +88,9 @@ type Side struct {
 	RetryAt      time.Time
 	Poison       *Poison // a stored state that cannot be judged: the key is left alone on both sides
 	Unfit        *Unfit  // the winner cannot be stored here
+	// the last time that a predecessor is known to have given to a local write here; 0: none
+	Judged hlc.Timestamp
+	Landed uint64 // the last write of a predecessor that the feed has told of; 0: none
 }
 
 // Intent is a write of ours that may show up in a region's feed. It is durable before the write is

@@ -21,8 +21,9 @@ type (
 // recordFormat is the first byte of each stored record. Format 1 lacks what 2 has at the ends of a
 // held state and of the record: a lapse, a hold. Format 2 lacks winners' former
 // names, and that a row read ahead of the feed has spread. Format 3 lacks when such a row was read.
-// Format 4 lacks when the feed's last change was captured.
-const recordFormat = 5
+// Format 4 lacks when the feed's last change was captured. Format 5 lacks what is known of a
+// predecessor's last writes.
+const recordFormat = 6
 
 func encodeRecord(r *Record) []byte {
 	e := encoder{}
@@ -150,6 +151,8 @@ func (e *encoder) side(sd *resolve.Side) {
 	e.Bool(sd.Spread)
 	e.Time(sd.Read)
 	e.Time(sd.Placed)
+	e.Uint(uint64(sd.Judged))
+	e.Uint(sd.Landed)
 }
 
 func (d *decoder) side(sd *resolve.Side) {
@@ -189,6 +192,9 @@ func (d *decoder) side(sd *resolve.Side) {
 	}
 	if sd.Placed = sd.Touched; d.format >= 5 {
 		sd.Placed = d.Time()
+	}
+	if d.format >= 6 {
+		sd.Judged, sd.Landed = hlc.Timestamp(d.Uint()), d.Uint()
 	}
 }
 

@@ -23,10 +23,11 @@ func main() {
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "how many cores to use")
 	whole := flag.Bool("whole", false, "replay without shrinking")
 	reach := flag.Uint("reach", 0, "fail where a situation came up in fewer histories than this")
+	failures := flag.Int("failures", 10, "go on until so many histories have failed")
 	flag.Parse()
 	c := sim.Campaign{
 		First: *first, Seeds: *seeds, Workers: *workers, Bug: *bug, Whole: *whole, Reach: uint32(*reach),
-		Out: os.Stdout,
+		Failures: *failures, Out: os.Stdout,
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
