@@ -38,6 +38,9 @@ type DNS struct {
 	ReportAgent string `yaml:"report_agent,omitempty"`
 	// Aliases give names the addresses of others, such as the zone's apex those of a distribution.
 	Aliases []Alias `yaml:"aliases,omitempty"`
+	// Validations are records that prove to others that a name is yours, for as long as they are listed: the CNAME of AWS
+	// Certificate Manager, the TXT at asuid. of an Azure custom domain. Several may have one name.
+	Validations []Validation `yaml:"validations,omitempty"`
 	// Transfers let secondaries copy zones; left out: transfers are refused.
 	Transfers []Transfer `yaml:"transfers,omitempty"`
 	// Delegation has the node compare the zone with what its parent says of it.
@@ -71,6 +74,18 @@ type Alias struct {
 	Name   string   `yaml:"name"`
 	Target string   `yaml:"target"`
 	TTL    Duration `yaml:"ttl"`
+}
+
+// Validation is a record that a certificate authority or a cloud asks for.
+type Validation struct {
+	// Name is in one of the node's zones.
+	Name string `yaml:"name"`
+	// Type is TXT or CNAME.
+	Type string `yaml:"type"`
+	// Value is a text of at most 255 bytes, or the CNAME's target.
+	Value string `yaml:"value"`
+	// TTL is how long it may be kept; left out: a minute.
+	TTL Duration `yaml:"ttl,omitempty"`
 }
 
 // Transfer lets a secondary copy a zone.
@@ -120,10 +135,28 @@ func (c Config) checkDNS(f *strictyaml.File) error {
 			return f.Errorf(path+".ttl", "whole seconds, from 1s to 1h", "%s is out of range", a.TTL)
 		}
 	}
+	if err := d.checkValidations(f); err != nil {
+		return err
+	}
 	if err := d.Delegation.check(f); err != nil {
 		return err
 	}
 	return d.checkTransfers(f)
+}
+
+func (d DNS) checkValidations(f *strictyaml.File) error {
+	for i, v := range d.Validations {
+		path := fmt.Sprintf("dns.validations[%d]", i)
+		switch t := v.TTL.D(); {
+		case v.Type != "TXT" && v.Type != "CNAME":
+			return f.Errorf(path+".type", "TXT or CNAME", "%q is neither", v.Type)
+		case v.Name == "" || v.Value == "" || len(v.Value) > 255:
+			return f.Errorf(path, "give name and value, of at most 255 bytes", "one is missing or too long")
+		case t < 0 || t > 24*time.Hour || t%time.Second != 0:
+			return f.Errorf(path+".ttl", "whole seconds up to 24h", "%s is out of range", v.TTL)
+		}
+	}
+	return nil
 }
 
 func (d Delegation) check(f *strictyaml.File) error {

@@ -57,6 +57,9 @@ func TestNameServersSettingsThatCannotWorkAreRefused(t *testing.T) {
 		"dns: {transfers: [{zone: a, key: k, secret: c2VjcmV0LXNlY3JldC1zZWNyZXQ=, algorithm: md5}]}": "is not an algorithm",
 		"dns: {transfers: [{zone: a, key: k, secret: c2VjcmV0LXNlY3JldC1zZWNyZXQ=, networks: [x]}]}":  "is not a network",
 		"dns: {transfers: [{zone: a, key: k, secret: c2VjcmV0LXNlY3JldC1zZWNyZXQ=, notify: [x]}]}":    "is not an address and port",
+		"dns: {validations: [{name: a.test, type: A, value: 192.0.2.1}]}":                             "is neither",
+		"dns: {validations: [{name: a.test, type: TXT}]}":                                             "missing or too long",
+		"dns: {validations: [{name: a.test, type: TXT, value: x, ttl: 48h}]}":                         "out of range",
 		"dns: {nothing: 1}": "nothing",
 	} {
 		_, err := Parse("x.yaml", []byte(text+"\n"))

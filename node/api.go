@@ -62,6 +62,9 @@ func (n *node) listen() (*api, error) {
 	} {
 		mux.Handle(pattern, requireToken(control, n.routed(pattern, serve(handle))))
 	}
+	for pattern, handle := range a.validationRoutes() {
+		mux.Handle(pattern, requireToken(control, n.routed(pattern, serve(handle))))
+	}
 	for pattern, handle := range a.dataRoutes() {
 		mux.Handle(pattern, requireToken(control, n.routed(pattern, serve(handle))))
 	}

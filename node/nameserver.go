@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net/netip"
@@ -32,6 +33,11 @@ func extendDNS(c *dns.Config, d config.DNS) error {
 	c.Signing.Dir = d.Keys
 	for _, a := range d.Aliases {
 		c.Aliases = append(c.Aliases, dns.Alias{Name: a.Name, Target: a.Target, TTL: a.TTL.D()})
+	}
+	for _, v := range d.Validations {
+		c.Validations = append(c.Validations, dns.Validation{
+			Name: v.Name, Type: v.Type, Values: []string{v.Value}, TTL: cmp.Or(v.TTL.D(), validationTTL),
+		})
 	}
 	for _, t := range d.Transfers {
 		from, err := networks(t.Networks)

@@ -49,7 +49,7 @@ func (a *app) dnsCommand() *cobra.Command {
 	flags.StringVar(&f.nsid, "nsid", "", "the server's identity (RFC 5001)")
 	flags.IntVar(&f.rateLimit, "rate-limit", 0,
 		"like replies a second to one network over UDP; 0 is 200, -1 no limit")
-	cmd.AddCommand(a.dnsKeyCommand(), a.dnsCheckCommand())
+	cmd.AddCommand(a.dnsKeyCommand(), a.dnsCheckCommand(), a.dnsValidationCommand())
 	return cmd
 }
 

@@ -42,7 +42,7 @@ func printed() map[string]any {
 		"validate": Validity{}, "validate --data": datasync.Preflight{}, "config diff": ConfigDiff{}, "config status": node.ReloadStatus{},
 		"kill, freeze, brownout, partition, skew, throttle, heal": supervisor.FaultsReply{},
 		"drill": drill.Report{}, "drill list": []scenarioRow{}, "deploy": Deployment{},
-		"dns check": delegation.Report{}, "dns key": keyReply{}, "dns key list": []keyRow{}, "version": thisBuild(),
+		"dns check": delegation.Report{}, "dns validation": node.ValidationsReply{}, "dns key": keyReply{}, "dns key list": []keyRow{}, "version": thisBuild(),
 	}
 }
 

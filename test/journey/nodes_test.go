@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	proc "github.com/proa-cloud/proa/test/internal/system"
 )
@@ -119,6 +123,18 @@ func TestAnyOneNodeMayDie(t *testing.T) {
 func TestTwoOfThreeNodesDead(t *testing.T) {
 	s := startNodes(t, 3)
 	before := s.settled(t)
+	servers, zone := s.status().DNS, s.status().Zone
+	challenge := "_acme-challenge." + zone
+	s.must(t, "dns", "validation", "put", challenge, "one")
+	s.must(t, "dns", "validation", "put", challenge+".", "two")
+	if len(servers) != 3 {
+		t.Errorf("name servers %v", servers)
+	}
+	for _, server := range servers {
+		if got := texts(t, server, challenge); !slices.Equal(got, []string{"one", "two"}) {
+			t.Errorf("%s answers %v", server, got)
+		}
+	}
 	s.must(t, "kill", "node-1")
 	s.must(t, "kill", "node-3")
 	proc.Until(t, 20*time.Second, "it says so", func() error {
@@ -131,6 +147,10 @@ func TestTwoOfThreeNodesDead(t *testing.T) {
 	if _, stderr, code := s.Run("hold", "--reason", "alone"); code == 0 {
 		t.Errorf("one of three nodes took an order: %s", stderr)
 	}
+	_, stderr, code := s.Run("dns", "validation", "remove", challenge, "one")
+	if code != 4 || !strings.Contains(stderr, "node-1 did not take it") || !strings.Contains(stderr, "node-3 did not") {
+		t.Errorf("with two nodes dead: exit %d: %s", code, stderr)
+	}
 	st, err := s.nodes()
 	if err != nil || st.Plan.Active != before.Plan.Active || st.Plan.Version < before.Plan.Version {
 		t.Errorf("the plan did not stand: %+v, %v", st.Plan, err)
@@ -140,6 +160,24 @@ func TestTwoOfThreeNodesDead(t *testing.T) {
 	s.must(t, "heal", "node-1")
 	s.settled(t)
 	s.writes(t, "again")
+}
+
+// texts asks a name server for the texts at a name.
+func texts(t *testing.T, server, name string) []string {
+	t.Helper()
+	c := dns.Client{Timeout: 5 * time.Second}
+	reply, _, err := c.ExchangeContext(t.Context(), new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeTXT), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, rr := range reply.Answer {
+		if txt, ok := rr.(*dns.TXT); ok {
+			list = append(list, txt.Txt...)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // TestAWipedNodeIsANewMember: a node that lost its disk joins with a new identity.

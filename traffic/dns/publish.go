@@ -148,30 +148,56 @@ func (s *Server) swap(next *Snapshot) error {
 	return nil
 }
 
-// PutValidation puts a validation record into the answers, in the place of one of the same name and
-// type. It fails with proa.ErrInvalid where the name cannot have it.
+// PutValidation puts a validation record into the answers, beside what else is at its name: a certificate for a domain and
+// one for all below it ask for two texts at one name. It fails with proa.ErrInvalid where the name cannot have it.
 func (s *Server) PutValidation(v Validation) error {
 	n, err := parseName(v.Name)
 	if err != nil {
 		return err
 	}
 	v.Name = n.String()
-	return s.change(func(list []Validation) []Validation {
-		return append(without(list, v.Name, v.Type), v)
+	return s.change(func(list []Validation) ([]Validation, error) {
+		same := func(o Validation) bool {
+			return o.Name == v.Name && o.Type == v.Type && slices.Equal(o.Values, v.Values)
+		}
+		if i := slices.IndexFunc(list, same); i >= 0 && list[i].Fixed {
+			return list, nil
+		}
+		return append(slices.DeleteFunc(list, same), v), nil
 	})
 }
 
-// DeleteValidation takes a validation record out again. It fails with proa.ErrNotFound when there
-// is none.
-func (s *Server) DeleteValidation(owner, kind string) error {
+// DeleteValidation takes a value at a name out again, all of the type where value is "". It fails with proa.ErrNotFound
+// when there is none, and with proa.ErrConflict where it is of the configuration.
+func (s *Server) DeleteValidation(owner, kind, value string) error {
 	n, err := parseName(owner)
 	if err != nil {
 		return err
 	}
-	if len(without(s.Validations(), n.String(), kind)) == len(s.Validations()) {
-		return fmt.Errorf("validation %s %s: %w", kind, owner, proa.ErrNotFound)
-	}
-	return s.change(func(list []Validation) []Validation { return without(list, n.String(), kind) })
+	name := n.String()
+	return s.change(func(list []Validation) ([]Validation, error) {
+		var kept []Validation
+		found := false
+		for _, v := range list {
+			if v.Name != name || v.Type != kind || value != "" && !slices.Contains(v.Values, value) {
+				kept = append(kept, v)
+				continue
+			}
+			if v.Fixed {
+				return nil, fmt.Errorf("validation %s %s is of the configuration: take it out there: %w", kind, owner,
+					proa.ErrConflict)
+			}
+			found = true
+			v.Values = slices.DeleteFunc(slices.Clone(v.Values), func(o string) bool { return value == "" || o == value })
+			if len(v.Values) > 0 {
+				kept = append(kept, v)
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("validation %s %s: %w", kind, owner, proa.ErrNotFound)
+		}
+		return kept, nil
+	})
 }
 
 // Validations are the validation records that are served.
@@ -181,19 +207,17 @@ func (s *Server) Validations() []Validation {
 	return slices.Clone(s.state.Validations)
 }
 
-func (s *Server) change(edit func([]Validation) []Validation) error {
+// change publishes an edited copy of the validation records.
+func (s *Server) change(edit func([]Validation) ([]Validation, error)) error {
 	s.publish.Lock()
 	defer s.publish.Unlock()
+	list, err := edit(slices.Clone(s.state.Validations))
+	if err != nil {
+		return err
+	}
 	state := s.state
-	state.Validations = edit(state.Validations)
+	state.Validations = list
 	return s.rebuild(s.base, state)
-}
-
-// without returns a copy of the list without one record.
-func without(list []Validation, owner, kind string) []Validation {
-	return slices.DeleteFunc(slices.Clone(list), func(v Validation) bool {
-		return v.Name == owner && v.Type == kind
-	})
 }
 
 // Resign signs everything again, by the keys that are active now, and publishes it under the plan

@@ -44,6 +44,8 @@ type Config struct {
 	Records []Record
 	// Aliases are names with the addresses of others: apex flattening.
 	Aliases []Alias
+	// Validations are served from the start on, and stay.
+	Validations []Validation
 	// Resolver finds the targets of Aliases that lie outside Zones. nil is the system's.
 	Resolver Resolver
 	// Plan is in force until another is published.
@@ -144,6 +146,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.state = State{
 		Plan: cfg.Plan, Aliases: slices.Clone(cfg.Aliases), Stamps: s.transfers.stamps(cfg.Clock()),
+	}
+	if s.state.Validations, err = fixed(cfg.Validations); err != nil {
+		return nil, err
 	}
 	s.cfg.Zones = s.lean(base, cfg.Zones)
 	first, err := base.With(s.state)

@@ -44,6 +44,8 @@ type Validation struct {
 	Values []string
 	// TTL is how long it may be kept: whole seconds, at most a day.
 	TTL time.Duration
+	// Fixed says that it is of the configuration and stays.
+	Fixed bool
 }
 
 // Alias gives a name, such as a zone's apex where a CNAME cannot stand, the addresses of another.
@@ -57,8 +59,11 @@ type Alias struct {
 	TTL time.Duration
 }
 
-// maxOver bounds validations and aliases.
-const maxOver = 1000
+// maxOver bounds validations and aliases, maxTexts the validations at one name.
+const (
+	maxOver  = 1000
+	maxTexts = 64
+)
 
 // overSet is one set to put over a zone's.
 type overSet struct {
@@ -110,6 +115,20 @@ func (s *Snapshot) putOver(views []view, state State) error {
 	return nil
 }
 
+// fixed are the configuration's validation records as the server keeps them.
+func fixed(list []Validation) ([]Validation, error) {
+	var out []Validation
+	for _, v := range list {
+		n, err := parseName(v.Name)
+		if err != nil {
+			return nil, err
+		}
+		v.Name, v.Fixed = n.String(), true
+		out = append(out, v)
+	}
+	return out, nil
+}
+
 func (v Validation) set() (overSet, error) {
 	n, err := parseName(v.Name)
 	if err != nil {
@@ -144,7 +163,7 @@ func (v Validation) set() (overSet, error) {
 	default:
 		return bad("want TXT or CNAME")
 	}
-	if n.isWildcard() || len(set.data) == 0 || len(set.data) > 64 {
+	if n.isWildcard() || len(set.data) == 0 || len(set.data) > maxTexts {
 		return bad("want 1 to 64 values and no wildcard")
 	}
 	return overSet{name: n, sets: []rrset{set}, hides: []uint16{set.kind}}, nil
@@ -244,6 +263,7 @@ func (s *Snapshot) merge(list []overSet) ([]overSet, error) {
 func (o *overSet) join(more overSet) {
 	for _, set := range more.sets {
 		if i := slices.IndexFunc(o.sets, func(x rrset) bool { return x.kind == set.kind }); i >= 0 {
+			o.sets[i].ttl = min(o.sets[i].ttl, set.ttl)
 			for _, d := range set.data {
 				if !slices.Contains(o.sets[i].data, d) {
 					o.sets[i].data = append(o.sets[i].data, d)
@@ -261,6 +281,9 @@ func (o *overSet) join(more overSet) {
 func (s *Snapshot) adopt(o *overSet) error {
 	if o.zone = s.base.zoneOf(o.name); o.zone < 0 {
 		return fmt.Errorf("%s is in none of the zones: %w", o.name, proa.ErrInvalid)
+	}
+	if slices.ContainsFunc(o.sets, func(x rrset) bool { return x.kind == mdns.TypeTXT && len(x.data) > maxTexts }) {
+		return fmt.Errorf("%s would have over %d texts: %w", o.name, maxTexts, proa.ErrTooLarge)
 	}
 	var q query
 	q.parseQuestion(append([]byte(o.name), 0, 0, 0, 0))

@@ -79,13 +79,13 @@ func TestValidationRecordsComeAndGo(t *testing.T) {
 	expect(t, s, "orders.proa.test.", "TXT", "NOERROR aa\nanswer orders.proa.test. 60 IN TXT \"beside the plan's addresses\"")
 
 	for _, v := range s.Validations() {
-		if err := s.DeleteValidation(v.Name, v.Type); err != nil {
+		if err := s.DeleteValidation(v.Name, v.Type, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
 	expect(t, s, "www.example.test.", "TXT", "NOERROR aa\nanswer www.example.test. 60 IN TXT \"zone\"")
 	expect(t, s, "new.example.test.", "A", "NXDOMAIN aa"+overNodata)
-	if err := s.DeleteValidation("www.example.test", "TXT"); !errors.Is(err, proa.ErrNotFound) {
+	if err := s.DeleteValidation("www.example.test", "TXT", ""); !errors.Is(err, proa.ErrNotFound) {
 		t.Errorf("a second removal gives %v", err)
 	}
 }
@@ -218,5 +218,48 @@ func TestWhatIsPutOverASignedZoneIsSigned(t *testing.T) {
 		if want := map[uint16]string{mdns.TypeTXT: "", mdns.TypeA: "TXT RRSIG NSEC"}[kind]; bitmap(res) != want {
 			t.Errorf("type %d: proof %q, want %q", kind, bitmap(res), want)
 		}
+	}
+}
+
+// Two certificates, or one for a domain and all below it, ask for two texts at one name at once.
+func TestValidationsAtOneNameStandBesideEachOther(t *testing.T) {
+	cfg := overConfig(t)
+	cfg.Validations = []Validation{
+		{Name: "_x1.example.test", Type: "CNAME", Values: []string{"_y1.acm-validations.aws."}, TTL: time.Minute},
+		{Name: "asuid.example.test.", Type: "TXT", Values: []string{"fixed"}, TTL: time.Minute},
+	}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(name, value string, ttl time.Duration) error {
+		return s.PutValidation(Validation{Name: name, Type: "TXT", Values: []string{value}, TTL: ttl})
+	}
+	const name = "_acme-challenge.example.test"
+	for _, value := range []string{"one", "two", "two"} {
+		if err := put(name, value, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(t, s, name+".", "TXT", "NOERROR aa\nanswer "+name+". 60 IN TXT \"one\"\nanswer "+name+". 60 IN TXT \"two\"")
+	expect(t, s, "_x1.example.test.", "CNAME", "NOERROR aa\nanswer _x1.example.test. 60 IN CNAME _y1.acm-validations.aws.")
+	if err := s.DeleteValidation(name, "TXT", "one"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, s, name+".", "TXT", "NOERROR aa\nanswer "+name+". 60 IN TXT \"two\"")
+	if err := s.DeleteValidation(name, "TXT", "one"); !errors.Is(err, proa.ErrNotFound) {
+		t.Errorf("a second removal gives %v", err)
+	}
+	if err := put("asuid.example.test", "fixed", time.Second); err != nil {
+		t.Error(err)
+	}
+	if err := s.DeleteValidation("asuid.example.test", "TXT", "fixed"); !errors.Is(err, proa.ErrConflict) {
+		t.Errorf("one of the configuration: %v", err)
+	}
+	for i := 0; err == nil && i < 1000; i++ {
+		err = put(name, strings.Repeat("x", 200)+string(rune('a'+i%26))+string(rune('a'+i/26)), time.Minute)
+	}
+	if !errors.Is(err, proa.ErrTooLarge) {
+		t.Errorf("texts without end: %v", err)
 	}
 }

@@ -142,7 +142,7 @@ func TestEachChangeRaisesTheSerialOfCopiedZones(t *testing.T) {
 		t.Fatal(err)
 	}
 	serial(s, "a validation record", true)
-	if err := s.DeleteValidation(v.Name, v.Type); err != nil {
+	if err := s.DeleteValidation(v.Name, v.Type, ""); err != nil {
 		t.Fatal(err)
 	}
 	serial(s, "none any more", true)
