@@ -1,9 +1,11 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -26,7 +28,9 @@ func BenchmarkLagUnderLoad(b *testing.B) {
 		b.Run(fmt.Sprint(rate, "/s"), func(b *testing.B) {
 			for round := range b.N {
 				s.settled()
+				before := s.cpu()
 				lags, lost := c.openLoop(b, rate, fmt.Sprintf("l%d-%d-%d-", rate, round, time.Now().UnixNano()))
+				b.Logf("µs of CPU an item: %s", perItem(before, s.cpu(), rate*10))
 				slices.Sort(lags)
 				load, err := os.ReadFile("/proc/loadavg")
 				if err != nil {
@@ -43,6 +47,22 @@ func BenchmarkLagUnderLoad(b *testing.B) {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// perItem says what each process used between two readings, in µs an item, the largest first.
+func perItem(before, after map[string]time.Duration, items int) string {
+	used := map[string]int64{}
+	var all int64
+	for name, cpu := range after {
+		used[name] = (cpu - before[name]).Microseconds() / int64(items)
+		all += used[name]
+	}
+	names := slices.SortedFunc(maps.Keys(used), func(a, b string) int { return cmp.Compare(used[b], used[a]) })
+	text := fmt.Sprint(all, " in all")
+	for _, name := range names {
+		text += fmt.Sprintf(", %s %d", name, used[name])
+	}
+	return text
+}
 
 // openLoop returns the lags of the writes that were acknowledged, and how many were not.
 func (c clients) openLoop(b *testing.B, rate int, prefix string) (lags []time.Duration, refused int) {

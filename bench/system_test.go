@@ -91,34 +91,50 @@ func (s *system) env(cloud string) map[string]string {
 // nodeCPU is the CPU time that the nodes have used so far.
 func (s *system) nodeCPU() time.Duration {
 	s.b.Helper()
-	st, err := s.status()
-	if err != nil {
-		s.b.Fatal(err)
-	}
 	var used time.Duration
-	for _, p := range st.Processes {
-		if !strings.HasPrefix(p.Name, "node-") || p.PID == 0 {
-			continue
+	for name, cpu := range s.cpu() {
+		if strings.HasPrefix(name, "node-") {
+			used += cpu
 		}
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
-		if err != nil {
-			s.b.Fatal(err)
-		}
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		ticks := 0
-		for _, f := range fields[11:13] { // utime and stime, in hundredths of a second
-			n, err := strconv.Atoi(f)
-			if err != nil {
-				s.b.Fatal(err)
-			}
-			ticks += n
-		}
-		used += time.Duration(ticks) * 10 * time.Millisecond
 	}
 	if used == 0 {
 		s.b.Fatal("no node runs")
 	}
 	return used
+}
+
+// cpu is the CPU time that each process of the system has used so far, by name.
+func (s *system) cpu() map[string]time.Duration {
+	s.b.Helper()
+	st, err := s.status()
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	used := map[string]time.Duration{"supervisor": processCPU(s.b, s.cmd.Process.Pid)}
+	for _, p := range st.Processes {
+		if p.PID != 0 {
+			used[p.Name] = processCPU(s.b, p.PID)
+		}
+	}
+	return used
+}
+
+func processCPU(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	ticks := 0
+	for _, f := range fields[11:13] { // utime and stime, in hundredths of a second
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 // ownCPU is the CPU time that this process has used so far.

@@ -7,6 +7,7 @@
 package netfault
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -176,30 +178,34 @@ const (
 )
 
 // carry moves bytes one way. What has been read is held while the direction is cut, and is late by the latency: reading
-// goes on meanwhile, so that latency does not bound the rate.
+// goes on meanwhile, so that latency does not bound the rate. While the network is in order and nothing is held, bytes pass
+// as they are read.
 func (p *Proxy) carry(ctx context.Context, l lane) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	chunks := make(chan chunk, maxChunks)
-	go func() { // ends with the connection or the context
+	var held atomic.Int64 // chunks that are not delivered
+	go func() {           // ends with the connection or the context
 		defer close(chunks)
+		buf := make([]byte, chunkBytes)
 		for {
-			buf := make([]byte, chunkBytes)
 			n, err := l.from.Read(buf)
 			c, _ := p.rule.get()
-			if n > 0 && l.late && c.resets() {
-				err = errReset
+			if err == nil && held.Load() == 0 && l.inOrder(c) {
+				if _, err := l.to.Write(buf[:n]); err != nil {
+					l.from.Close()
+					return
+				}
+				continue
 			}
-			k := chunk{data: buf[:n], due: time.Now(), err: err}
-			if l.late {
-				k.due = k.due.Add(c.delay())
-			}
+			held.Add(1)
+			k := l.chunk(c, buf[:n], err)
 			select {
 			case chunks <- k:
 			case <-ctx.Done():
 				return
 			}
-			if err != nil {
+			if k.err != nil {
 				return
 			}
 		}
@@ -209,7 +215,26 @@ func (p *Proxy) carry(ctx context.Context, l lane) {
 			l.from.Close()
 			return
 		}
+		held.Add(-1)
 	}
+}
+
+// inOrder reports whether nothing keeps bytes of this direction.
+func (l lane) inOrder(c Conditions) bool {
+	return l.open(c) && c.BytesPerSecond == 0 && (!l.late || c.Latency == 0 && c.Jitter == 0 && c.ResetRate == 0)
+}
+
+// chunk is what a read gave, with what the network does to it.
+func (l lane) chunk(c Conditions, data []byte, err error) chunk {
+	k := chunk{data: bytes.Clone(data), due: time.Now(), err: err}
+	if !l.late {
+		return k
+	}
+	if len(data) > 0 && c.resets() {
+		k.err = errReset
+	}
+	k.due = k.due.Add(c.delay())
+	return k
 }
 
 var errReset = errors.New("reset by the network")

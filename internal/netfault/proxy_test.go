@@ -1,6 +1,7 @@
 package netfault
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -10,7 +11,7 @@ import (
 )
 
 // echo serves until the test ends; each connection gets back what it sends.
-func echo(t *testing.T) string {
+func echo(t testing.TB) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,7 +33,7 @@ func echo(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-func start(t *testing.T, target string) *Proxy {
+func start(t testing.TB, target string) *Proxy {
 	t.Helper()
 	p, err := Listen("127.0.0.1:0", target, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -50,7 +51,7 @@ func start(t *testing.T, target string) *Proxy {
 	return p
 }
 
-func dial(t *testing.T, p *Proxy) net.Conn {
+func dial(t testing.TB, p *Proxy) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", p.Addr())
 	if err != nil {
@@ -118,5 +119,51 @@ func TestADeadTargetClosesTheConnection(t *testing.T) {
 		t.Fatal("want an error")
 	} else if nerr, ok := err.(net.Error); ok && nerr.Timeout() {
 		t.Fatal("want a close, got silence")
+	}
+}
+
+func TestWhatIsHeldKeepsItsPlaceBeforeWhatPasses(t *testing.T) {
+	p := start(t, echo(t))
+	c := dial(t, p)
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	const rounds, size = 200, 3000
+	go func() {
+		for i := range rounds {
+			switch i % 4 {
+			case 0:
+				p.Cut()
+			case 1:
+				p.Set(Conditions{Latency: time.Millisecond})
+			default:
+				p.Set(Conditions{})
+			}
+			_, _ = c.Write(bytes.Repeat([]byte{byte(i)}, size))
+		}
+	}()
+	got := make([]byte, rounds*size)
+	if _, err := io.ReadFull(c, got); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range got {
+		if b != byte(i/size) {
+			t.Fatalf("byte %d is of write %d, want %d", i, b, i/size)
+		}
+	}
+}
+
+func BenchmarkRoundTrip(b *testing.B) {
+	p := start(b, echo(b))
+	c := dial(b, p)
+	out, in := make([]byte, 1500), make([]byte, 1500)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Write(out); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, in); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
