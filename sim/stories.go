@@ -50,6 +50,11 @@ var stories = []story{
 		{kind: appPut},
 		{kind: capture},
 		{kind: dispatch, side: 1},
+		{kind: fly},
+		{kind: fly},
+		{kind: appPut},
+		{kind: capture},
+		{kind: dispatch, side: 1},
 		{kind: appPut},
 		{kind: fly, wait: 1500 * time.Millisecond},
 		{kind: loseDisk},
@@ -94,7 +99,9 @@ func (p *Plan) tell(s story, ops int, d *dice.Dice) {
 	}
 	flip, at := d.N(2), d.N(4)
 	for _, b := range s.beats {
-		a := action{kind: b.kind, side: b.side ^ flip, arg: d.Next(), op: -1, pause: b.wait + pause(d, p.cfg.tight)}
+		a := action{
+			kind: b.kind, side: b.side ^ flip, arg: d.Next(), op: -1, pause: b.wait + time.Duration(d.N(80))*time.Millisecond,
+		}
 		if a.kind.writes() {
 			if ops == maxOps {
 				return
