@@ -207,6 +207,7 @@ func (s *Service) Warnings() []string {
 			list = append(list, text)
 		}
 	}
+	list = append(list, s.bucketWarnings()...)
 	if _, name := s.cost.spent(s.clock.now()); name != "" {
 		list = append(list, "the budget of "+name+" is spent: replication waits for it")
 	}

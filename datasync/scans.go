@@ -11,7 +11,9 @@ import (
 // Scan is how far the scan of one side of a table has come: the first one (the backfill), one after
 // a gap of its feed, or one that an operator ordered.
 type Scan struct {
-	Table  string      `json:"table"`
+	Table string `json:"table"`
+	// Bucket stands in the place of a table: the first sweep of a side, or the first one after a restore.
+	Bucket string      `json:"bucket,omitempty"`
 	Region proa.Region `json:"region"`
 	Rows   int64       `json:"rows"` // met so far
 	// Known is how many keys of the table are known on either side; while a backfill runs, a lower
@@ -42,6 +44,9 @@ func (s *Service) Scans() ([]Scan, error) {
 			}
 			list = append(list, scan)
 		}
+	}
+	for _, b := range s.buckets() {
+		list = append(list, sweeps(b)...)
 	}
 	return list, nil
 }

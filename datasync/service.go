@@ -187,14 +187,7 @@ func (s *Service) table(name string) *table {
 	return nil
 }
 
-func (s *Service) hasBucket(name string) bool {
-	for _, b := range s.buckets() {
-		if b.Name() == name {
-			return true
-		}
-	}
-	return false
-}
+func (s *Service) hasBucket(name string) bool { return s.bucket(name) != nil }
 
 // Retry judges a quarantined key anew: a state whose envelope could not be trusted counts as if it
 // had none.

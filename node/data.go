@@ -152,17 +152,26 @@ func (a *api) scans(*http.Request) (any, error) {
 	return ScansReply{append([]datasync.Scan{}, list...)}, err
 }
 
-// ScanRequest is the body of POST /v1/backfill: pause, resume, restart, or restored with a region.
+// ScanRequest is the body of POST /v1/backfill: pause, resume, restart, or restored with a region. A bucket may stand in
+// the place of a table: pause, resume, restored and release.
 type ScanRequest struct {
 	Table  string      `json:"table"`
 	Action string      `json:"action"`
 	Region proa.Region `json:"region,omitempty"`
+	// At is when the restore of a bucket was complete; left out: now.
+	At time.Time `json:"at,omitzero"`
 }
 
 func (a *api) scan(r *http.Request) (any, error) {
 	var req ScanRequest
 	if err := decode(r, &req); err != nil {
 		return nil, err
+	}
+	if a.node.sync.IsBucket(req.Table) {
+		if err := a.scanBucket(req); err != nil {
+			return nil, err
+		}
+		return a.scans(r)
 	}
 	act := map[string]func(string) error{
 		"pause": a.node.sync.PauseScan, "resume": a.node.sync.ResumeScan, "restart": a.node.sync.Rescan,
@@ -175,6 +184,21 @@ func (a *api) scan(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return a.scans(r)
+}
+
+func (a *api) scanBucket(req ScanRequest) error {
+	sync := a.node.sync
+	switch req.Action {
+	case "pause":
+		return sync.PauseBucket(req.Table)
+	case "resume":
+		return sync.ResumeBucket(req.Table)
+	case "release":
+		return sync.ReleaseBucket(req.Table)
+	case "restored":
+		return sync.BucketRestored(req.Table, req.Region, req.At)
+	}
+	return fmt.Errorf("action %.40q of a bucket: want pause, resume, restored or release: %w", req.Action, proa.ErrInvalid)
 }
 
 func (a *api) validate(r *http.Request) (any, error) {

@@ -33,9 +33,10 @@ func (a *app) backfillCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "until every scan that is not paused is done, with progress")
 	for _, verb := range []struct{ name, short string }{
-		{"pause", "Stop the scans of a table; replication of changes goes on"},
-		{"resume", "Let the scans of a table go on from where they were"},
+		{"pause", "Stop the scans of a table (its changes go on), or all of a bucket"},
+		{"resume", "Let the scans of a table go on from where they were, or a bucket"},
 		{"restart", "Scan both sides of a table from the beginning, while writes go on"},
+		{"release", "Say that what is missing in a bucket was deleted"},
 	} {
 		cmd.AddCommand(a.scanCommand(verb.name, verb.short))
 	}
@@ -55,7 +56,7 @@ func (a *app) scans(cmd *cobra.Command, wait bool) (node.ScansReply, error) {
 				continue
 			}
 			left++
-			a.hint("%s at %s: %d rows, %.0f a second", s.Table, s.Region, s.Rows, s.Rate)
+			a.hint("%s at %s: %d rows, %.0f a second", s.Table+s.Bucket, s.Region, s.Rows, s.Rate)
 		}
 		if left == 0 {
 			return reply, nil
@@ -69,16 +70,18 @@ func (a *app) scans(cmd *cobra.Command, wait bool) (node.ScansReply, error) {
 }
 
 func (a *app) scanCommand(action, short string) *cobra.Command {
+	what, example := "TABLE|BUCKET", "orders"
+	switch action {
+	case "restart":
+		what = "TABLE"
+	case "release":
+		what, example = "BUCKET", "attachments"
+	}
 	cmd := &cobra.Command{
-		Use:     action + " TABLE",
+		Use:     action + " " + what,
 		Short:   short,
-		Example: "  proa backfill " + action + " orders",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usage(fmt.Errorf("%s takes one argument: a table", cmd.CommandPath()))
-			}
-			return nil
-		},
+		Example: "  proa backfill " + action + " " + example,
+		Args:    tableOrBucket,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var reply node.ScansReply
 			req := node.ScanRequest{Table: args[0], Action: action}
@@ -91,28 +94,31 @@ func (a *app) scanCommand(action, short string) *cobra.Command {
 	return a.outputFlag(cmd)
 }
 
-// restoredCommand tells data sync of a table that was put back to an earlier state.
+// restoredCommand tells data sync of a table or bucket that was put back to an earlier state.
 func (a *app) restoredCommand() *cobra.Command {
-	var side string
+	var side, finished string
 	cmd := &cobra.Command{
-		Use:   "restored TABLE --side aws|azure",
-		Short: "Say that one side of a table was restored from a backup",
-		Long: "Say that one side of a table was put back to an earlier state, such as from a backup. Its feed is begun anew and the\n" +
-			"table is scanned: what the restore has undone is written again from the other side, and losers are in the journal.",
-		Example: "  proa backfill restored orders --side aws",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usage(fmt.Errorf("%s takes one argument: a table", cmd.CommandPath()))
-			}
-			return nil
-		},
+		Use:   "restored TABLE|BUCKET --side aws|azure|both",
+		Short: "Say that one side of a table or bucket was restored from a backup",
+		Long: "Say that one side of a table or bucket was put back to an earlier state, such as from a backup. What the restore has\n" +
+			"undone is written again from the other side; older contents lose, and are in the journal. Nothing is deleted for being\n" +
+			"missing; what was deleted since then is deleted again. Pause a bucket before it is restored. --side both is for a\n" +
+			"bucket whose sides are both to be taken as they are: each gets what only the other one has.",
+		Example: "  proa backfill restored orders --side aws\n" +
+			"  proa backfill pause attachments\n  proa backfill restored attachments --side azure",
+		Args: tableOrBucket,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			region, err := proa.ParseRegion(side)
-			if err != nil {
+			req := node.ScanRequest{Table: args[0], Action: "restored"}
+			var err error
+			if req.Region, err = proa.ParseRegion(side); err != nil && side != "both" {
 				return usage(fmt.Errorf("--side: %w", err))
 			}
+			if finished != "" {
+				if req.At, err = time.Parse(time.RFC3339, finished); err != nil {
+					return usage(fmt.Errorf("--finished: want a time such as 2026-01-02T15:04:05Z: %w", err))
+				}
+			}
 			var reply node.ScansReply
-			req := node.ScanRequest{Table: args[0], Action: "restored", Region: region}
 			if err := a.node(cmd, http.MethodPost, "/v1/backfill", req, &reply); err != nil {
 				return err
 			}
@@ -120,11 +126,20 @@ func (a *app) restoredCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&side, "side", "", "the side that was restored")
+	cmd.Flags().StringVar(&finished, "finished", "", "a bucket's objects written later are new (default: now)")
 	return a.outputFlag(cmd)
 }
 
+// tableOrBucket checks that the only argument names a table or bucket.
+func tableOrBucket(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 || args[0] == "" {
+		return usage(fmt.Errorf("%s takes one argument: a table or a bucket", cmd.CommandPath()))
+	}
+	return nil
+}
+
 func writeScans(w io.Writer, r *node.ScansReply) {
-	fmt.Fprintln(w, "TABLE\tSIDE\tSTATE\tROWS\tKEYS KNOWN\tROWS/S")
+	fmt.Fprintln(w, "TABLE OR BUCKET\tSIDE\tSTATE\tROWS\tKEYS KNOWN\tROWS/S")
 	for _, s := range r.Scans {
 		state := "running"
 		switch {
@@ -133,7 +148,7 @@ func writeScans(w io.Writer, r *node.ScansReply) {
 		case s.Paused:
 			state = "paused"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%.0f\n", s.Table, s.Region, state, s.Rows, s.Known, s.Rate)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%.0f\n", s.Table+s.Bucket, s.Region, state, s.Rows, s.Known, s.Rate)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // read to the other side if that is due: two requests a copy, and one durable batch of the shadow
 // index that holds the observation and the intent together. The caller has taken the name.
 func (r *Replicator) carry(
-	ctx context.Context, region proa.Region, name string,
+	ctx context.Context, region proa.Region, name string, sure bool,
 ) (exists bool, err error) {
 	o := seen{began: r.now()}
 	info, content, err := r.read(ctx, region, name)
@@ -23,7 +23,12 @@ func (r *Replicator) carry(
 	case err == nil:
 		o.exists, o.info = true, info
 	case !errors.Is(err, proa.ErrNotFound):
-		return r.observe(ctx, region, name) // large, or unreadable: its copy is tried by itself
+		return r.observe(ctx, region, name, sure) // large, or unreadable: its copy is tried by itself
+	}
+	if !o.exists {
+		if err := r.absentHere(region, name, sure); err != nil {
+			return false, err
+		}
 	}
 	winner, err := r.sumWinner(ctx, region, o)
 	if err != nil {

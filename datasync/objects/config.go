@@ -44,6 +44,10 @@ type Bucket struct {
 	Grace       time.Duration // how long a delete is remembered (8 days)
 	InFlightMax time.Duration // how late a write that was given up may land (20 min)
 	KeepAge     time.Duration // of losers kept in the bucket (90 days)
+	// More than HoldObjects objects (100), and more than HoldPercent of all (5), that are missing within a minute or
+	// one sweep without notices of their deletes stay at the other side until somebody says what happened; so does the
+	// whole of a bucket of 10 and more. Negative HoldObjects: never.
+	HoldObjects, HoldPercent int
 	// age of the last sweep after which the lag is unknown (5 s, or three sweeps)
 	Stale time.Duration
 }
@@ -66,6 +70,12 @@ func (b Bucket) withDefaults() Bucket {
 	set(&b.InFlightMax, 20*time.Minute)
 	set(&b.KeepAge, 90*24*time.Hour)
 	set(&b.Stale, 5*time.Second)
+	if b.HoldObjects == 0 {
+		b.HoldObjects = 100
+	}
+	if b.HoldPercent <= 0 {
+		b.HoldPercent = 5
+	}
 	if b.Workers <= 0 {
 		b.Workers = 32
 	}

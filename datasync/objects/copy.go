@@ -67,7 +67,7 @@ const applyRounds = 3
 // write brings one side of an object to the winner. It returns how that went, and fails only when the store does.
 func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) (tried, err error) {
 	if r.unseen(st, region) {
-		if _, err := r.observe(ctx, region, st.Name); err != nil {
+		if _, err := r.observe(ctx, region, st.Name, false); err != nil {
 			return err, r.failed(ctx, st.Name, region, r.intent(st), err)
 		}
 		return nil, nil // the next round writes, if that still is due
@@ -102,10 +102,11 @@ func (r *Replicator) write(ctx context.Context, st *State, region proa.Region) (
 	})
 }
 
-// unseen reports whether a side that nothing is known of is to be given a large object, which it may
-// hold already.
+// unseen reports whether a side that nothing is known of is to be given an object that it may hold already: a large
+// one, or any where the side was put back.
 func (r *Replicator) unseen(st *State, region proa.Region) bool {
-	return !st.at(region).Known && !st.Winner.Tombstone && st.Winner.Content.Size > r.cfg.Small
+	sd := st.at(region)
+	return !sd.Known && !st.Winner.Tombstone && (st.Winner.Content.Size > r.cfg.Small || !sd.Past.IsZero())
 }
 
 func (r *Replicator) intent(st *State) Writing {
@@ -183,7 +184,7 @@ func (r *Replicator) failed(
 	if errors.Is(cause, errSource) {
 		look = region.Other()
 	}
-	if _, err := r.observe(ctx, look, name); errors.Is(err, errStore) {
+	if _, err := r.observe(ctx, look, name, false); errors.Is(err, errStore) {
 		return err
 	}
 	r.enqueue(name)

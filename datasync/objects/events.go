@@ -206,7 +206,7 @@ func (r *Replicator) attend(ctx context.Context, region proa.Region, e cloud.Obj
 	if e.Deleted {
 		size = gone
 	}
-	return r.aside(r.visit(ctx, region, sight{e.Name, size}), region, e.Name)
+	return r.aside(r.visit(ctx, region, sight{name: e.Name, size: size, sure: e.Deleted}), region, e.Name)
 }
 
 // echoed is how much later than a write's own stamp its notice may be stamped.

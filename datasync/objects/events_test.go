@@ -225,7 +225,7 @@ func (h *huge) known(i int) ([]byte, error) {
 // TestAHundredThousandObjectsAreSweptInBoundedMemory sweeps two sides that hold what is known of them.
 // The shadow index is on a disk in memory and not counted.
 func TestAHundredThousandObjectsAreSweptInBoundedMemory(t *testing.T) {
-	const count, bound = 100_000, 48 << 20
+	const count, bound = 100_000, 64 << 20
 	p := newPair(t)
 	s3, blob := &huge{bucket: *newBucket(false), total: count}, &huge{bucket: *newBucket(true), total: count}
 	p.sides = map[proa.Region]cloud.Bucket{proa.AWS: s3, proa.Azure: blob}

@@ -31,6 +31,8 @@ type Replicator struct {
 	// buffers of parts, nil until their first use: as many parts are under way
 	buffers chan []byte
 	wake    chan struct{} // retries
+	again   chan struct{} // an operator has said that a side was restored
+	turning sync.Mutex    // orders that, and the turning of the shadow index
 
 	mu      sync.Mutex
 	busy    map[string]bool // names that are being observed or written; true: a worker came for it meanwhile
@@ -40,11 +42,13 @@ type Replicator struct {
 	missed  bool                 // the shadow index knows of more than the workers were told
 	sides   [2]sideStatus
 	objects int64
+	paused  time.Time // since when an operator has it stand still; zero: it does not
 }
 
 // sideStatus is what is shown of one side.
 type sideStatus struct {
 	fresh   time.Time     // when the last complete sweep began
+	listed  int64         // objects that it met
 	took    time.Duration // of it, without the pauses
 	pages   int           // of it
 	ear     ear
@@ -52,6 +56,8 @@ type sideStatus struct {
 	backlog int                  // objects of this region that the other one lacks
 	oldest  map[string]time.Time // origins of some of them
 	sweep   chan struct{}        // sweep now
+
+	guard guard // of deletes that nobody has said
 
 	gate *capture.Gate // of copies into it
 	held []string      // names whose copy into it waits for the gate
@@ -80,6 +86,7 @@ func New(
 		cfg: b.withDefaults(), store: store, now: now, log: log.With("bucket", b.Name),
 		work: make(chan string, workKept), busy: map[string]bool{}, queued: map[string]bool{},
 		refused: map[string]struct{}{}, later: map[string]time.Time{}, wake: make(chan struct{}, 1),
+		again: make(chan struct{}, 1),
 	}
 	r.buffers = make(chan []byte, r.cfg.PartBuffers)
 	for range r.cfg.PartBuffers {
@@ -89,13 +96,19 @@ func New(
 		r.sides[i].oldest = map[string]time.Time{}
 		r.sides[i].sweep = make(chan struct{}, 1)
 		r.sides[i].ear.sent = map[string]time.Time{}
-		//nolint:gosec // jitter only
-		r.sides[i].gate = capture.NewGate(r.cfg.Workers, r.cfg.RetryMax, rand.New(rand.NewPCG(uint64(i)+1, 7)))
+		r.sides[i].gate = r.newGate(i)
 		kept, err := r.pass(proa.Regions()[i])
 		if err != nil {
 			return nil, err
 		}
 		r.sides[i].fresh, r.sides[i].took, r.sides[i].pages = kept.Fresh, kept.Took, kept.Pages
+		r.sides[i].listed = kept.Met
+		if r.sides[i].guard, err = r.loadGuard(proa.Regions()[i]); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.loadPaused(); err != nil {
+		return nil, err
 	}
 	_, err := store.WalkObjects(b.Name, "", "", -1, func(name string, record []byte) error {
 		st, err := decode(name, record)
@@ -105,6 +118,11 @@ func New(
 		return err
 	})
 	return r, err
+}
+
+func (r *Replicator) newGate(side int) *capture.Gate {
+	//nolint:gosec // jitter only
+	return capture.NewGate(r.cfg.Workers, r.cfg.RetryMax, rand.New(rand.NewPCG(uint64(side)+1, 7)))
 }
 
 func decode(name string, record []byte) (*State, error) {
@@ -124,7 +142,27 @@ func (r *Replicator) Name() string { return r.cfg.Name }
 // Run sweeps and copies until the context ends; then it returns nil. It fails when the store is
 // lost.
 func (r *Replicator) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := r.turn(ctx); err != nil {
+			return err
+		}
+		if !r.Paused().IsZero() {
+			r.ordered(ctx, func() {})
+			continue
+		}
+		if err := r.round(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// round sweeps and copies until the context ends or an operator says that a side was restored.
+func (r *Replicator) round(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { r.ordered(ctx, stop); return nil })
 	for _, region := range proa.Regions() {
 		g.Go(func() error { return r.recall(ctx, region) })
 		g.Go(func() error { return r.sweeps(ctx, region) })
@@ -356,6 +394,13 @@ func (r *Replicator) Objects() int64 {
 	return r.objects
 }
 
+// Listed is how many objects the last complete sweep of a side has met.
+func (r *Replicator) Listed(region proa.Region) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sides[resolve.Index(region)].listed
+}
+
 // Direction is how far a bucket's changes have come from one region to the other.
 type Direction struct {
 	Known    bool
@@ -364,6 +409,8 @@ type Direction struct {
 	Through  time.Time // everything before it is at the other side, as far as sweeps tell
 	Err      error
 }
+
+var errPaused = errors.New("the bucket is paused by an operator")
 
 // Direction returns how far changes of a region have come.
 func (r *Replicator) Direction(from proa.Region) Direction {
@@ -376,6 +423,9 @@ func (r *Replicator) Direction(from proa.Region) Direction {
 		Known:    !fresh.IsZero() && now.Sub(fresh) < max(r.cfg.Stale, 3*sd.took),
 		Scanning: sd.fresh.IsZero(),
 		Backlog:  sd.backlog, Through: fresh, Err: sd.err,
+	}
+	if !r.paused.IsZero() {
+		d.Known, d.Err = false, errPaused
 	}
 	if sd.backlog > 0 {
 		for _, at := range sd.oldest {

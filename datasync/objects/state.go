@@ -53,7 +53,9 @@ type Side struct {
 	Assigned  hlc.Timestamp `json:"assigned,omitempty"` // the last time given to a local write here
 	Writing   []Writing     `json:"writing,omitempty"`  // writes of ours whose outcome is not recorded
 	// a loser that is here only, to be kept before it is written over
-	Keep     *Keep     `json:"keep,omitempty"`
+	Keep *Keep `json:"keep,omitempty"`
+	// the side was put back to an earlier state: what was written until then is older than the winner
+	Past     time.Time `json:"past,omitzero"`
 	Unfit    string    `json:"unfit,omitempty"` // why the winner cannot be stored here
 	Attempts int       `json:"attempts,omitempty"`
 	RetryAt  time.Time `json:"retry_at,omitzero"`
@@ -174,6 +176,7 @@ func (st *State) observe(region proa.Region, o seen, now time.Time) verdict {
 			// nothing is lost either way.
 			next.Version, next.Writing = w.Version, slices.Delete(sd.Writing, i, i+1)
 			*sd = next
+			st.orphaned(now)
 			return verdict{synced: true}
 		}
 	}
@@ -190,8 +193,13 @@ func (st *State) observe(region proa.Region, o seen, now time.Time) verdict {
 		*sd = next
 		return verdict{synced: true}
 	}
-	parent, known := sd.Version, sd.Known
+	parent, known, past := sd.Version, sd.Known, sd.Past
 	*sd = next
+	if !known && !past.IsZero() && !o.info.LastModified.After(past) && st.stands(region.Other()) {
+		v := st.past(region, o)
+		st.orphaned(now)
+		return v
+	}
 	sd.Version = st.assign(sd, region, parent, o.info.LastModified, known, fingerprint(region, o.info))
 	w := Winner{
 		Version: sd.Version, Parent: parent, Content: next.Content, Origin: origin(o, now),
@@ -204,7 +212,8 @@ func (st *State) observe(region proa.Region, o seen, now time.Time) verdict {
 // before.
 func (st *State) absent(region proa.Region, sd *Side, o seen, now time.Time) verdict {
 	if !sd.Known || !sd.Exists {
-		sd.Known = true
+		sd.Known, sd.Past = true, time.Time{}
+		st.orphaned(now)
 		return verdict{}
 	}
 	for i, w := range sd.Writing {

@@ -93,6 +93,9 @@ type pass struct {
 	After string    `json:"after,omitempty"` // "": at the beginning
 	Began time.Time `json:"began,omitzero"`
 	Done  int       `json:"done,omitempty"` // pages
+	// objects met, and held ones that were missing
+	Met     int64 `json:"met,omitempty"`
+	Missing int   `json:"missing,omitempty"`
 
 	Fresh time.Time     `json:"fresh,omitzero"` // when the last complete one began
 	Took  time.Duration `json:"took,omitempty"` // its work, without the pauses
@@ -143,12 +146,13 @@ func (r *Replicator) sweep(
 		return false, 0, fmt.Errorf("%w: %w", errStore, err)
 	}
 	if p.After == "" {
-		p.Began, p.Done = r.now(), 0
+		p.Began, p.Done, p.Met, p.Missing = r.now(), 0, 0, 0
 	}
+	r.counts(region, p.Missing)
 	for more := true; more; {
 		began := r.now()
 		var found bool
-		if p.After, found, err = r.page(ctx, region, p.After); err != nil {
+		if found, err = r.page(ctx, region, &p); err != nil {
 			return changed, took, err
 		}
 		more, changed = p.After != "", changed || found
@@ -161,7 +165,9 @@ func (r *Replicator) sweep(
 			return changed, took, err
 		}
 		if !more {
-			r.swept(region, p)
+			if err := r.swept(region, p); err != nil {
+				return changed, took, err
+			}
 		}
 		if !found {
 			r.rest(ctx, region, worked)
@@ -179,7 +185,7 @@ func (r *Replicator) rest(ctx context.Context, region proa.Region, worked time.D
 	now := r.now()
 	r.mu.Lock()
 	sd := &r.sides[resolve.Index(region)]
-	unhurried, pages := r.unhurried(sd, now), max(sd.pages, 1)
+	unhurried, pages := r.unhurried(sd, now) && sd.guard.Released.IsZero(), max(sd.pages, 1)
 	r.mu.Unlock()
 	if unhurried {
 		sleep(ctx, r.cfg.SweepEvery/time.Duration(pages), sd.sweep)
@@ -188,33 +194,46 @@ func (r *Replicator) rest(ctx context.Context, region proa.Region, worked time.D
 	sleep(ctx, min(worked, r.cfg.SweepMin), nil)
 }
 
-func (r *Replicator) swept(region proa.Region, p pass) {
+func (r *Replicator) swept(region proa.Region, p pass) error {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	sd := &r.sides[resolve.Index(region)]
 	sd.err = nil
-	sd.fresh, sd.took, sd.pages = p.Fresh, p.Took, p.Pages
+	sd.fresh, sd.took, sd.pages, sd.listed = p.Fresh, p.Took, p.Pages, p.Met
+	r.mu.Unlock()
+	return r.counted(region, p.Began)
 }
 
-// page compares one page and returns its last name, "" at the end of the listing.
+// page compares one page and moves the pass past it, to "" at the end of the listing.
 func (r *Replicator) page(
-	ctx context.Context, region proa.Region, after string,
-) (last string, changed bool, err error) {
-	page, more, err := r.list(ctx, region, after)
+	ctx context.Context, region proa.Region, p *pass,
+) (changed bool, err error) {
+	page, more, err := r.list(ctx, region, p.After)
 	if err != nil {
-		return after, false, err
+		return false, err
 	}
+	last, foreign := "", int64(0)
 	if more {
 		last = page[len(page)-1].Name
 	}
-	look, err := r.differing(region, page, after, last)
+	for _, o := range page {
+		if !Own(o.Name) {
+			foreign++
+		}
+	}
+	look, err := r.differing(region, page, p.After, last)
 	if err != nil {
-		return after, false, err
+		return false, err
+	}
+	look, held, err := r.withhold(ctx, region, look, !more && p.Met+foreign == 0)
+	if err != nil {
+		return false, err
 	}
 	if err := r.look(ctx, region, look); err != nil {
-		return after, len(look) > 0, err
+		return len(look) > 0, err
 	}
-	return last, len(look) > 0, nil
+	p.After, p.Met, p.Missing = last, p.Met+foreign, p.Missing+held
+	r.counts(region, p.Missing)
+	return len(look) > 0, nil
 }
 
 func (r *Replicator) list(
@@ -239,7 +258,7 @@ func (r *Replicator) differing(
 	now, next := r.now(), 0
 	isNew := func(o cloud.ObjectInfo) {
 		if !Own(o.Name) {
-			look = append(look, sight{o.Name, o.Size})
+			look = append(look, sight{name: o.Name, size: o.Size})
 		}
 	}
 	_, err := r.store.WalkObjects(r.cfg.Name, after, last, -1, func(name string, record []byte) error {
@@ -254,11 +273,11 @@ func (r *Replicator) differing(
 		sd := st.at(region)
 		if next < len(page) && page[next].Name == name {
 			if !sd.unchanged(page[next]) {
-				look = append(look, sight{name, page[next].Size})
+				look = append(look, sight{name: name, size: page[next].Size})
 			}
 			next++
-		} else if sd.Exists || !sd.Known && st.Winner.Tombstone || st.lonely(region) {
-			look = append(look, sight{name, gone})
+		} else if sd.Exists || !sd.Known && (st.Winner.Tombstone || st.Winner.Version.IsZero()) || st.lonely(region) {
+			look = append(look, sight{name: name, size: gone, costs: st.costs(region) && st.inSync(region)})
 		}
 		if st.due(proa.AWS, now) || st.due(proa.Azure, now) {
 			r.enqueue(name)
@@ -278,6 +297,8 @@ func (r *Replicator) differing(
 type sight struct {
 	name string
 	size int64
+	// costs says that to find it missing deletes it at the other side; sure, that it may
+	costs, sure bool
 }
 
 // gone is the size of what is said not to be there.
@@ -304,6 +325,9 @@ func (r *Replicator) look(ctx context.Context, region proa.Region, sights []sigh
 // aside keeps a fault of one object from stopping the sweep of all others: what its own store says of
 // it alone, such as that it may not be read.
 func (r *Replicator) aside(err error, region proa.Region, name string) error {
+	if errors.Is(err, errHeld) {
+		return nil
+	}
 	if err == nil || errors.Is(err, errStore) || errors.Is(err, proa.ErrUnavailable) ||
 		errors.Is(err, proa.ErrThrottled) || errors.Is(err, context.Canceled) {
 		return err
@@ -330,7 +354,7 @@ func (r *Replicator) visit(ctx context.Context, region proa.Region, s sight) err
 	if s.size >= 0 && s.size <= r.cfg.Small {
 		look = r.carry
 	}
-	exists, err := look(ctx, region, s.name)
+	exists, err := look(ctx, region, s.name, s.sure)
 	if err == nil && !exists {
 		err = r.settle(ctx, region, s.name)
 	}
@@ -345,9 +369,10 @@ func (r *Replicator) visit(ctx context.Context, region proa.Region, s sight) err
 	return err
 }
 
-// observe asks a side for an object and judges the answer. The caller has taken the name.
+// observe asks a side for an object and judges the answer; sure says that a notice has told of its delete. The
+// caller has taken the name.
 func (r *Replicator) observe(
-	ctx context.Context, region proa.Region, name string,
+	ctx context.Context, region proa.Region, name string, sure bool,
 ) (exists bool, err error) {
 	began := r.now()
 	callCtx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
@@ -356,6 +381,11 @@ func (r *Replicator) observe(
 	o := seen{exists: err == nil, info: info, began: began}
 	if err != nil && !errors.Is(err, proa.ErrNotFound) {
 		return false, err
+	}
+	if !o.exists {
+		if err := r.absentHere(region, name, sure); err != nil {
+			return false, err
+		}
 	}
 	if o.exists && !info.HasCRC64 {
 		if err := r.sumWhereNeeded(ctx, region, &o.info); err != nil {
