@@ -2,7 +2,6 @@ package node
 
 import (
 	"cmp"
-	"crypto/tls"
 	"fmt"
 	"net/netip"
 
@@ -24,11 +23,10 @@ func extendDNS(c *dns.Config, d config.DNS) error {
 		PerSecond: d.RateLimit.PerSecond, Slip: d.RateLimit.Slip, Exempt: exempt,
 	}
 	if d.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(d.Certificate, d.PrivateKey)
-		if err != nil {
-			return fmt.Errorf("dns.certificate: %w: %w", proa.ErrInvalidConfig, err)
+		pair := &dns.KeyPair{Certificate: d.Certificate, Key: d.PrivateKey, Clock: c.Clock, Logger: c.Logger}
+		if c.TLS, err = pair.TLS(); err != nil {
+			return fmt.Errorf("dns: %w", err)
 		}
-		c.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
 	c.Signing.Dir = d.Keys
 	for _, a := range d.Aliases {

@@ -2,16 +2,15 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/traffic/dns"
 )
 
@@ -60,11 +59,11 @@ func (a *app) serveZone(ctx context.Context, f dnsFlags) error {
 		Logger:    slog.New(slog.NewTextHandler(a.stderr, nil)),
 	}
 	if f.certificate != "" {
-		pair, err := tls.LoadX509KeyPair(f.certificate, f.key)
-		if err != nil {
-			return fmt.Errorf("certificate: %w: %w", proa.ErrInvalidConfig, err)
+		pair := &dns.KeyPair{Certificate: f.certificate, Key: f.key, Clock: time.Now, Logger: cfg.Logger}
+		var err error
+		if cfg.TLS, err = pair.TLS(); err != nil {
+			return err
 		}
-		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)

@@ -30,8 +30,9 @@ import (
 
 // Config is a name server.
 type Config struct {
-	// Listen are the addresses, host:port, each served over UDP and TCP. Name addresses and not
-	// 0.0.0.0 on a machine with several: a reply leaves from the address that the system chooses.
+	// Listen are the addresses, host:port, each served over UDP and TCP. 0.0.0.0 and :: are all of the
+	// machine's; on systems other than Linux name them where there are several: there a reply over UDP
+	// leaves from the address that the system chooses.
 	Listen []string
 	// ListenTLS and ListenHTTPS are the addresses of DNS over TLS (RFC 7858) and DNS over HTTPS
 	// (RFC 8484, at /dns-query). They need TLS.
@@ -60,8 +61,8 @@ type Config struct {
 	Workers int
 	// TCPIdle is how long a TCP connection may be silent. 0 is ten seconds.
 	TCPIdle time.Duration
-	// TCPTotal and TCPPerClient bound the open TCP connections, altogether and from one address. 0
-	// is 512 and 32.
+	// TCPTotal and TCPPerClient bound the open TCP connections, altogether and from one IPv4 address
+	// or IPv6 /56. 0 is 512 and 32.
 	TCPTotal, TCPPerClient int
 	// QueryLog writes a line a query. It is off without a path.
 	QueryLog QueryLog

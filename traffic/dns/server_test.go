@@ -186,3 +186,19 @@ func TestIdleTCPConnectionIsClosed(t *testing.T) {
 		t.Errorf("the idle connection was not closed by the server: %v", err)
 	}
 }
+
+// Whoever has an IPv6 network has as many addresses as it likes.
+func TestTCPConnectionsOfAnIPv6NetworkCountTogether(t *testing.T) {
+	c := clients{open: map[netip.Addr]int{}}
+	enter := func(text string) bool { return c.enter(netip.MustParseAddr(text), 100, 2) }
+	if !enter("2001:db8:0:100::1") || !enter("2001:db8:0:1ff::2") || enter("2001:db8:0:180::3") {
+		t.Error("a /56 has more than its places")
+	}
+	if !enter("2001:db8:0:200::1") || !enter("192.0.2.1") || !enter("192.0.2.1") || enter("::ffff:192.0.2.1") || !enter("192.0.2.2") {
+		t.Error("others do not have theirs")
+	}
+	c.leave(netip.MustParseAddr("2001:db8:0:1ff::2"))
+	if !enter("2001:db8:0:180::3") || c.count() != 6 {
+		t.Errorf("%d open", c.count())
+	}
+}

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// clients counts open TCP connections by address.
+// clients counts open TCP connections by who has them: an IPv4 address, or an IPv6 /56, which is what one customer gets.
 type clients struct {
 	mu    sync.Mutex
 	total int
@@ -30,6 +30,7 @@ func (c *clients) count() int {
 
 // enter takes a place; false when there is none.
 func (c *clients) enter(a netip.Addr, total, each int) bool {
+	a = household(a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.total >= total || c.open[a] >= each {
@@ -40,7 +41,16 @@ func (c *clients) enter(a netip.Addr, total, each int) bool {
 	return true
 }
 
+func household(a netip.Addr) netip.Addr {
+	if a = a.Unmap(); a.Is4() || !a.IsValid() {
+		return a
+	}
+	network, _ := a.Prefix(56) // never fails for IPv6
+	return network.Addr()
+}
+
 func (c *clients) leave(a netip.Addr) {
+	a = household(a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total--

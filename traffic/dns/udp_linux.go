@@ -29,6 +29,7 @@ const pollInterval = 200 * time.Millisecond
 // which the poller alone costs 13 %.
 type rawConn struct {
 	fd     int
+	any    bool // it is bound to all addresses of the machine
 	closed atomic.Bool
 }
 
@@ -43,7 +44,7 @@ func bindUDP(address netip.AddrPort, workers int) ([]packetConn, error) {
 			}
 			return nil, err
 		}
-		list = append(list, &rawConn{fd: fd})
+		list = append(list, &rawConn{fd: fd, any: address.Addr().IsUnspecified()})
 	}
 	return list, nil
 }
@@ -69,6 +70,13 @@ func rawSocket(address netip.AddrPort, shared bool) (int, error) {
 	}
 	if family == unix.AF_INET6 {
 		set(unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
+	}
+	if address.Addr().IsUnspecified() { // replies leave from the address that was asked
+		if family == unix.AF_INET6 {
+			set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		} else {
+			set(unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+		}
 	}
 	if err == nil {
 		wait := unix.NsecToTimeval(pollInterval.Nanoseconds())
@@ -107,6 +115,8 @@ type vector struct {
 	iovs  [batch]unix.Iovec
 	addrs [batch]unix.RawSockaddrInet6 // large enough for both families
 	bufs  [batch][]byte
+	// asked are the addresses that messages were sent to, as control messages: room for one of either family.
+	asked [batch][5]uint64
 }
 
 func newVector(size int) *vector {
@@ -153,6 +163,10 @@ func (r *rawConn) serve(ctx context.Context, s *Server, c *counters) error {
 func (r *rawConn) receive(v *vector, last int) (int, syscall.Errno) {
 	for i := range v.hdrs {
 		v.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
+		if r.any {
+			v.hdrs[i].hdr.Control = (*byte)(unsafe.Pointer(&v.asked[i]))
+			v.hdrs[i].hdr.SetControllen(int(unsafe.Sizeof(v.asked[i])))
+		}
 	}
 	first := uintptr(unsafe.Pointer(&v.hdrs[0]))
 	n, errno := uintptr(0), unix.EAGAIN
@@ -187,9 +201,29 @@ func (s *Server) answerBatch(in, out *vector, n int, c *counters) int {
 		out.iovs[k].SetLen(len(reply))
 		out.addrs[k] = in.addrs[i]
 		out.hdrs[k].hdr.Namelen = in.hdrs[i].hdr.Namelen
+		if in.hdrs[i].hdr.Control != nil {
+			out.answerFrom(k, in, i)
+		}
 		k++
 	}
 	return k
+}
+
+// answerFrom has reply k leave from the address that message i of in was sent to, by whatever way leads to its client.
+func (v *vector) answerFrom(k int, in *vector, i int) {
+	h := &v.hdrs[k].hdr
+	h.Control = (*byte)(unsafe.Pointer(&v.asked[k]))
+	h.Controllen = in.hdrs[i].hdr.Controllen
+	v.asked[k] = in.asked[i]
+	c := (*unix.Cmsghdr)(unsafe.Pointer(&v.asked[k]))
+	data := unsafe.Pointer(&v.asked[k][unix.SizeofCmsghdr/8])
+	switch {
+	case h.Controllen < unix.SizeofCmsghdr:
+	case c.Level == unix.IPPROTO_IP && c.Type == unix.IP_PKTINFO:
+		(*unix.Inet4Pktinfo)(data).Ifindex = 0
+	case c.Level == unix.IPPROTO_IPV6 && c.Type == unix.IPV6_PKTINFO:
+		(*unix.Inet6Pktinfo)(data).Ifindex = 0
+	}
 }
 
 // address reads a sender's address as the kernel wrote it.
