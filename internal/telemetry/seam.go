@@ -85,6 +85,14 @@ func (t Writes) Purge(ctx context.Context, seen cloud.Row) (cloud.Row, error) {
 	return row, err
 }
 
+// Check says why the table could not store an item, where it knows that without a call.
+func (t Writes) Check(item proa.Item) error {
+	if c, ok := t.Table.(interface{ Check(item proa.Item) error }); ok {
+		return c.Check(item)
+	}
+	return nil
+}
+
 // Feed counts the changes that a feed gives.
 type Feed struct {
 	cloud.Feed
