@@ -41,8 +41,10 @@ type Config struct {
 	Live func() Live
 	// Peers asks the other nodes for their audits, and names those that do not answer; nil where there are none.
 	Peers func(context.Context) ([]Entry, []string)
-	// Scenarios are the drills that a page may begin, through Supervisor.
+	// Scenarios are the drills that a page may begin, through Supervisor or Driller.
 	Scenarios []Scenario
+	// Driller performs drills where there is no Supervisor; nil where nobody does.
+	Driller Driller
 	// Collector is where every process's telemetry comes together.
 	Collector *telemetry.Collector
 	// Dir keeps history, incidents and audit; bounded to about 10 MB.

@@ -24,15 +24,24 @@ type DrillOrder struct {
 	By        string   `json:"by,omitempty"`
 }
 
+// Driller performs drills of regions that are not on this machine.
+type Driller interface {
+	// Begin returns once the drill has begun; one at a time.
+	Begin(ctx context.Context, o DrillOrder) error
+	// Stop asks the drill to put everything back and end.
+	Stop() error
+}
+
 // reportPolicy is for a report's page, which comes from whoever performed the drill: it is shown alone, without scripts.
 const reportPolicy = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 
 func (s *Server) drills(w http.ResponseWriter, _ *http.Request, _ session) {
 	scenarios := s.cfg.Scenarios
-	if scenarios == nil || s.cfg.Supervisor.Address == "" {
+	local := s.cfg.Supervisor.Address != ""
+	if scenarios == nil || !local && s.cfg.Driller == nil {
 		scenarios = []Scenario{}
 	}
-	answer(w, map[string]any{"drills": s.Drills.All(), "scenarios": scenarios}, nil)
+	answer(w, map[string]any{"drills": s.Drills.All(), "scenarios": scenarios, "attached": !local}, nil)
 }
 
 func (s *Server) drill(w http.ResponseWriter, r *http.Request, _ session) {
@@ -68,26 +77,37 @@ func (s *Server) beginDrill(w http.ResponseWriter, r *http.Request, who session)
 		return
 	}
 	order.By = who.name()
-	s.orderDrill(w, r, who, "/v1/drill", order)
+	s.orderDrill(w, r, who, "drill "+strings.Join(order.Scenarios, " "), func(ctx context.Context) error {
+		if s.cfg.Supervisor.Address == "" {
+			return s.cfg.Driller.Begin(ctx, order)
+		}
+		text, err := json.Marshal(order)
+		if err == nil {
+			_, err = s.cfg.Supervisor.call(ctx, http.MethodPost, "/v1/drill", text, nil)
+		}
+		return err
+	})
 }
 
 func (s *Server) stopDrill(w http.ResponseWriter, r *http.Request, who session) {
-	s.orderDrill(w, r, who, "/v1/drill/stop", DrillOrder{})
+	s.orderDrill(w, r, who, "drill/stop", func(ctx context.Context) error {
+		if s.cfg.Supervisor.Address == "" {
+			return s.cfg.Driller.Stop()
+		}
+		_, err := s.cfg.Supervisor.call(ctx, http.MethodPost, "/v1/drill/stop", []byte("{}"), nil)
+		return err
+	})
 }
 
-func (s *Server) orderDrill(w http.ResponseWriter, r *http.Request, who session, path string, order DrillOrder) {
-	if s.cfg.Supervisor.Address == "" {
-		refuse(w, http.StatusConflict, "this node runs without a supervisor: run `proa drill switchover --config proa.yaml --yes`, and watch it here")
+func (s *Server) orderDrill(w http.ResponseWriter, r *http.Request, who session, what string, do func(context.Context) error) {
+	if s.cfg.Supervisor.Address == "" && s.cfg.Driller == nil {
+		refuse(w, http.StatusConflict, "this node was started without a proa.yaml: run `proa drill switchover --config proa.yaml --yes`, and watch it here")
 		return
 	}
-	body, err := json.Marshal(order)
-	if err == nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), orderTimeout)
-		defer cancel()
-		_, err = s.cfg.Supervisor.call(ctx, http.MethodPost, path, body, nil)
-	}
-	what := strings.TrimSpace(strings.TrimPrefix(path, "/v1/") + " " + strings.Join(order.Scenarios, " "))
-	s.Audit.Note(Entry{Who: who.name(), From: r.RemoteAddr, What: what, Result: resultOf(err)})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), orderTimeout)
+	defer cancel()
+	err := do(ctx)
+	s.Audit.Note(Entry{Who: who.name(), From: r.RemoteAddr, What: strings.TrimSpace(what), Result: resultOf(err)})
 	if err != nil {
 		refuse(w, http.StatusConflict, err.Error())
 		return

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -155,6 +157,51 @@ func TestAPageBeginsAndStopsADrill(t *testing.T) {
 	for _, path := range []string{"/v1/drills/none", "/v1/drills/none/report.html", "/v1/drills/..%2faudit/report.json"} {
 		if status, _, _ := r.do(http.MethodGet, path, "", nil); status != http.StatusNotFound {
 			t.Errorf("%s: %d", path, status)
+		}
+	}
+}
+
+// attached remembers what it was told.
+type attached struct{ told []string }
+
+func (a *attached) Begin(_ context.Context, o DrillOrder) error {
+	a.told = append(a.told, "begin "+strings.Join(o.Scenarios, " ")+" by "+o.By)
+	if o.Scenarios[0] != "switchover" {
+		return errors.New("it breaks regions that are not on this machine")
+	}
+	return nil
+}
+
+func (a *attached) Stop() error {
+	a.told = append(a.told, "stop")
+	return nil
+}
+
+func TestAPageDrillsRegionsThatAreAttached(t *testing.T) {
+	driller := &attached{}
+	r := start(t, func(c *Config) {
+		c.Driller, c.Scenarios = driller, []Scenario{{"switchover", "to the other region and back"}}
+	})
+	own := r.own(r.login())
+	if _, text, _ := r.do(http.MethodGet, "/v1/drills", "", nil); !strings.Contains(text, `"attached":true`) || !strings.Contains(text, `"switchover"`) {
+		t.Errorf("drills: %s", text)
+	}
+	if status, text, _ := r.do(http.MethodPost, "/v1/drills", `{"scenarios":["switchover"]}`, own); status != http.StatusOK {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, text, _ := r.do(http.MethodPost, "/v1/drills", `{"scenarios":["kill-primary"]}`, own); status != http.StatusConflict || !strings.Contains(text, "not on this machine") {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, text, _ := r.do(http.MethodPost, "/v1/drills/stop", "", own); status != http.StatusOK {
+		t.Errorf("%d %s", status, text)
+	}
+	if len(driller.told) != 3 || !strings.Contains(driller.told[0], "switchover by console ") || driller.told[2] != "stop" {
+		t.Errorf("told %q", driller.told)
+	}
+	_, text, _ := r.do(http.MethodGet, "/v1/audit", "", nil)
+	for _, want := range []string{`"drill switchover"`, `"drill kill-primary"`, `"drill/stop"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the audit lacks %s: %s", want, text)
 		}
 	}
 }

@@ -213,7 +213,7 @@ func TestARunOfConflictsAndItsReports(t *testing.T) {
 	if err := xml.Unmarshal(junit.Bytes(), &suites); err != nil || len(suites.Suites) != 2 || suites.Failures != 2 || suites.Tests < 10 {
 		t.Errorf("JUnit: %v, %d suites, %d failures of %d", err, len(suites.Suites), suites.Failures, suites.Tests)
 	}
-	for _, want := range []string{"<svg", "missed its objectives", "prefers-color-scheme:dark", "@media print", "5 of 5 conflicting writes"} {
+	for _, want := range []string{"<svg", "missed its objectives", "prefers-color-scheme:dark", "@media print", "@page", "5 of 5 conflicting writes"} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("the page lacks %q", want)
 		}

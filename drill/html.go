@@ -23,6 +23,10 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		"join":    strings.Join,
 		"plot":    plot,
 		"bar":     bar,
+		"repeats": repeats,
+		"partsOf": partsOf,
+		"moment":  func(v *float64) bool { return v != nil && *v > 0 },
+		"count":   count,
 		"checks":  func(run *Run) []Check { return run.checks(r.Objectives) },
 		"pointer": func(run Run) *Run { return &run },
 		"inc":     func(i int) int { return i + 1 },
@@ -45,4 +49,12 @@ func number(v any) string {
 		return value(v)
 	}
 	return fmt.Sprint(v)
+}
+
+// count says how many there are, as people do.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

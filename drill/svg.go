@@ -129,32 +129,88 @@ func (s *svg) axis(first, last int64, x func(int64) float64, y float64) {
 	}
 }
 
-// bar draws the RTO as its parts, to the scale of the objective or the RTO, whichever is longer.
+// part is a part of an RTO.
+type part struct {
+	Name string
+	MS   *float64
+}
+
+func partsOf(p PhaseRun) []part {
+	return []part{{"detect", p.DetectMS}, {"decide", p.DecideMS}, {"publish", p.PublishMS}, {"client", p.ClientMS}}
+}
+
+// stack draws the parts side by side, named where there is room.
+func (s *svg) stack(p PhaseRun, left, top, height, scale float64) {
+	at := left
+	for _, part := range partsOf(p) {
+		if part.MS == nil || *part.MS <= 0 {
+			continue
+		}
+		w := *part.MS * scale
+		s.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="part %s"><title>%s: %.0f ms</title></rect>`,
+			at, top, w, height, part.Name, part.Name, *part.MS)
+		if w > 90 && height > 20 {
+			s.text(at+8, top+21, "in", "start", fmt.Sprintf("%s %.0f ms", part.Name, *part.MS))
+		}
+		at += w
+	}
+}
+
+// bar draws the RTO as its parts, to the scale of the RTO.
 func bar(p PhaseRun, objective float64) template.HTML {
 	if p.RTOMS == nil || *p.RTOMS == 0 {
 		return ""
 	}
 	const width, height = 900.0, 34.0
-	scale := width / math.Max(*p.RTOMS, 1)
 	var s svg
 	s.add(`<svg viewBox="0 0 900 %d" role="img" aria-label="The RTO by its parts">`, int(height)+18)
-	at := 0.0
-	for _, part := range []struct {
-		name string
-		v    *float64
-	}{{"detect", p.DetectMS}, {"decide", p.DecideMS}, {"publish", p.PublishMS}, {"client", p.ClientMS}} {
-		if part.v == nil || *part.v <= 0 {
-			continue
-		}
-		w := *part.v * scale
-		s.add(`<rect x="%.1f" y="0" width="%.1f" height="%.0f" class="part %s"><title>%s: %.0f ms</title></rect>`, at, w, height, part.name, part.name, *part.v)
-		if w > 90 {
-			s.text(at+8, 21, "in", "start", fmt.Sprintf("%s %.0f ms", part.name, *part.v))
-		}
-		at += w
-	}
+	s.stack(p, 0, 0, height, width/math.Max(*p.RTOMS, 1))
 	s.text(0, height+14, "axis", "start", "0")
 	s.text(width, height+14, "axis", "end", fmt.Sprintf("%.0f ms, %.1f %% of the objective of %.0f ms", *p.RTOMS, *p.RTOMS/math.Max(objective, 1)*100, objective))
+	s.add("</svg>")
+	return template.HTML(s.String()) //nolint:gosec // built of numbers and escaped text
+}
+
+// maxRepeats bounds the rows that repeats draws: those of the first runs.
+const maxRepeats = 40
+
+// repeats draws the RTO of each run of a phase by its parts, in a row each, to one scale, with the objective where it is near.
+func repeats(runs []Run, phase int, objective float64) template.HTML {
+	const row, left, width = 16.0, 46.0, 780.0
+	longest := 0.0
+	for i := range runs {
+		if phase < len(runs[i].Phases) && runs[i].Phases[phase].RTOMS != nil {
+			longest = math.Max(longest, *runs[i].Phases[phase].RTOMS)
+		}
+	}
+	if longest == 0 {
+		return "" // clients never noticed
+	}
+	shown := runs[:min(len(runs), maxRepeats)]
+	height := row*float64(len(shown)) + 18
+	var s svg
+	s.add(`<svg viewBox="0 0 900 %.0f" role="img" aria-label="The RTO of each run by its parts">`, height)
+	for i := range shown {
+		y := row * float64(i)
+		s.text(left-6, y+11, "axis", "end", fmt.Sprint(i+1))
+		if phase >= len(shown[i].Phases) {
+			continue
+		}
+		p := shown[i].Phases[phase]
+		text := "not served again"
+		end := left
+		if p.RTOMS != nil {
+			s.stack(p, left, y, row-4, width/longest)
+			end, text = left+*p.RTOMS*width/longest, fmt.Sprintf("%.0f ms", *p.RTOMS)
+		}
+		s.text(end+5, y+11, "axis", "start", text)
+	}
+	if objective > 0 && objective < longest {
+		x := left + objective*width/longest
+		s.add(`<line x1="%.1f" y1="0" x2="%.1f" y2="%.1f" class="mark fault"><title>objective: %.0f ms</title></line>`, x, x, height-16, objective)
+	}
+	s.text(left, height-4, "axis", "start", "0")
+	s.text(left+width, height-4, "axis", "end", fmt.Sprintf("%.0f ms; the objective is %.0f ms", longest, objective))
 	s.add("</svg>")
 	return template.HTML(s.String()) //nolint:gosec // built of numbers and escaped text
 }

@@ -91,9 +91,9 @@ func (r *Run) writeTable(w io.Writer, i int) error {
 			row(p.Name, "traffic had moved before the fault, which waited %.0f ms", *p.WaitedMS)
 		}
 		for _, c := range p.Clients {
-			served := "not served again before the heal"
+			served := "not served before the heal"
 			if c.RTOMS != nil {
-				served = fmt.Sprintf("served again after %.0f ms", *c.RTOMS)
+				served = fmt.Sprintf("served after %.0f ms", *c.RTOMS)
 			}
 			if c.Failed == 0 {
 				served = "never noticed"
@@ -109,7 +109,7 @@ func (r *Run) writeTable(w io.Writer, i int) error {
 	}
 	row("lost", "%d   late %d   unsure %d   conflicts %d", len(r.Lost), len(r.Late), len(r.Unsure), len(r.Conflicts))
 	row("equal", "%d differences of %d keys", r.Differences, r.Keys)
-	row("error budget", "%.3g %% of requests failed; %.3g %% of 30 days' budget spent", r.Budget.FailedShare*100, r.Budget.SpentShare*100)
+	row("error budget", "%.3g %% failed; %.3g %% of 30 days' budget spent", r.Budget.FailedShare*100, r.Budget.SpentShare*100)
 	if err := t.Flush(); err != nil {
 		return err
 	}

@@ -137,15 +137,17 @@ func (n *node) noteDrill(r *http.Request) (any, error) {
 	return struct{}{}, d.Put(rec)
 }
 
-// scenarios are the drills that the console may begin.
-func scenarios() []console.Scenario {
+// scenarios are the drills that the console may begin: where faults cannot be made, those that only move traffic.
+func scenarios(local bool) []console.Scenario {
 	list, err := drill.Builtin()
 	if err != nil {
 		return nil // a test holds the embedded files to their rules
 	}
-	out := make([]console.Scenario, len(list))
+	var out []console.Scenario
 	for i := range list {
-		out[i] = console.Scenario{Name: list[i].Name, About: list[i].About}
+		if local || list[i].OnlyMoves() {
+			out = append(out, console.Scenario{Name: list[i].Name, About: list[i].About})
+		}
 	}
 	return out
 }

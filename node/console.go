@@ -187,7 +187,7 @@ func (n *node) openConsole(api http.Handler) error {
 	n.picture.console, err = console.New(console.Config{
 		Listen: n.cfg.Node.Console, Hosts: n.cfg.Node.ConsoleHosts, Token: n.cfg.Node.ControlToken, API: api,
 		Supervisor: console.Supervisor{Address: n.cfg.Node.Supervisor, Token: n.cfg.Node.SupervisorToken},
-		Scenarios:  scenarios(), Peers: n.peerAudits,
+		Scenarios:  scenarios(n.cfg.Node.Supervisor != ""), Driller: n.driller, Peers: n.peerAudits,
 		Live: n.live, Collector: n.picture.collector, Dir: filepath.Join(n.cfg.Node.Dir, "console"),
 		Clock: n.clock, Logger: n.logger,
 	})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/console"
 	"github.com/proa-cloud/proa/datasync"
 	"github.com/proa-cloud/proa/internal/store"
 	"github.com/proa-cloud/proa/traffic"
@@ -32,6 +33,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Ready is called once the name server answers and the control API listens; nil for nobody to tell.
 	Ready func()
+	// Driller performs drills that the console begins where no supervisor does; nil for nobody.
+	Driller console.Driller
 
 	picture *picture
 }
@@ -52,6 +55,7 @@ type node struct {
 	watches *watches
 	fence   *fence
 	reload  *reloader
+	driller console.Driller
 }
 
 // shadowCache is how much of the change log and the shadow index stays in memory, so that a backlog of some ten thousand items
@@ -71,7 +75,7 @@ func Run(ctx context.Context, c Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	c.picture = newPicture(c)
-	n := &node{cfg: c.Proa, clock: c.Clock, logger: c.Logger, picture: c.picture}
+	n := &node{cfg: c.Proa, clock: c.Clock, logger: c.Logger, picture: c.picture, driller: c.Driller}
 	n.reload = newReloader(n, c.File)
 	if n.sync, err = newDataSync(ctx, c, db); err != nil {
 		return err

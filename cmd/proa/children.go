@@ -138,6 +138,20 @@ func nodeClock(file string) func() time.Time {
 	return faults.Open(faults.Path(filepath.Dir(file))).Clock(time.Now)
 }
 
+func (a *app) runNode(ctx context.Context, cfg config.Config, file string) error {
+	c := node.Config{Proa: cfg, File: file, Clock: nodeClock(file), Logger: a.logger(), Ready: sayReady}
+	if cfg.Node.Supervisor == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find the running binary: %w", err)
+		}
+		drills := supervisor.Attach(exe, file, a.stderr, c.Logger)
+		defer drills.Close()
+		c.Driller = drills
+	}
+	return node.Run(ctx, c)
+}
+
 func (a *app) nodeCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
@@ -155,7 +169,7 @@ func (a *app) nodeCommand() *cobra.Command {
 			}
 			ctx, cancel := untilOrphaned(cmd.Context())
 			defer cancel()
-			return node.Run(ctx, node.Config{Proa: cfg, File: file, Clock: nodeClock(file), Logger: a.logger(), Ready: sayReady})
+			return a.runNode(ctx, cfg, file)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "the node's proa.yaml")

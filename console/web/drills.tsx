@@ -9,7 +9,7 @@ export type Drill = {
   id: string; scenarios: string[]; by: string; seed: number; repeat: number; started: string; ended: string | null;
   state: string; error?: string; missed?: string[]; lines: Line[];
 };
-type List = { drills: Drill[]; scenarios: { name: string; about: string }[] };
+type List = { drills: Drill[]; scenarios: { name: string; about: string }[]; attached: boolean };
 
 const words: Record<string, [string, string]> = {
   running: ["warn", "under way"], passed: ["good", "passed"], missed: ["bad", "objectives missed"], failed: ["bad", "could not be carried out"],
@@ -35,16 +35,17 @@ export function DrillPanel() {
   const live: Drill | null = frame?.drill ?? null;
   const running = live?.state === "running";
   const { data, error } = usePoll<List>("/v1/drills", 0, live?.id + (live?.state ?? ""));
-  const [name, setName] = useState("game-day");
+  const [wanted, setName] = useState("game-day");
   const [repeat, setRepeat] = useState("1");
   const [rate, setRate] = useState("");
   const [busy, setBusy] = useState(false);
   const scenarios = data?.scenarios ?? [];
+  const name = wanted === "all" || scenarios.some((s) => s.name === wanted) ? wanted : scenarios[0]?.name;
   const begin = async (e: Event) => {
     e.preventDefault();
     const chosen = scenarios.find((s) => s.name === name);
     const names = name === "all" ? scenarios.map((s) => s.name) : [name];
-    const text = <><p>{chosen?.about ?? `All ${names.length} scenarios, one after the other; it takes some minutes.`}</p><p class="muted">It first heals what is broken, sends writes of its own, and breaks this system for real. When it ends, or is stopped, everything is healed.</p></>;
+    const text = data?.attached ? <><p>{chosen?.about}</p><p><b>It moves the users of your regions</b> to the other one and back, as planned switchovers, and writes orders of its own to the application meanwhile. It breaks nothing. Stopped, it gives traffic back first.</p></> : <><p>{chosen?.about ?? `All ${names.length} scenarios, one after the other; it takes some minutes.`}</p><p class="muted">It first heals what is broken, sends writes of its own, and breaks this system for real. When it ends, or is stopped, everything is healed.</p></>;
     if (!(await confirm(`Drill ${name}?`, text, "Begin the drill", true))) return;
     setBusy(true);
     await act("The drill has begun", () => post("/v1/drills", { scenarios: names, repeat: Number(repeat) || 1, rate: Number(rate) || 0 }));
@@ -66,7 +67,7 @@ export function DrillPanel() {
           <button class="danger" data-action="begin-drill" disabled={busy}>{busy ? "Beginning …" : "Begin"}</button>
           <p class="muted wide">{scenarios.find((s) => s.name === name)?.about ?? "Every scenario, one after the other."}</p>
         </form>
-      ) : data ? <p class="muted">Drills are begun here by the supervisor of <code>proa up</code>. For other systems run <code>proa drill switchover --config proa.yaml --yes</code>, and watch it here.</p> : null}
+      ) : data ? <p class="muted">This node cannot begin drills. Run <code>proa drill switchover --config proa.yaml --yes</code>, and watch it here.</p> : null}
     </div>
   );
 }

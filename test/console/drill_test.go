@@ -1,11 +1,16 @@
 package console
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -68,6 +73,44 @@ func readsTheReport(b *browser) {
 	b.says(10*time.Second, "body", "kill-primary")
 	b.until(5*time.Second, "plots", `document.querySelectorAll("svg").length > 0`)
 	b.shot("19-report")
+	printsWell(b)
+}
+
+// printsWell prints the report on paper, for someone who looks at a dark screen: light, nothing cut off or split, every list open.
+func printsWell(b *browser) {
+	b.t.Helper()
+	media := emulation.SetEmulatedMediaParams{Media: "print", Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}
+	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media); err != nil {
+		b.t.Fatal(err)
+	}
+	b.do(chromedp.EmulateViewport(688, 1017)) // A4 within its margins, at 96 dots an inch
+	b.until(5*time.Second, "paper is white", `getComputedStyle(document.body).backgroundColor === "rgb(255, 255, 255)" && getComputedStyle(document.body).color === "rgb(0, 0, 0)"`)
+	for _, finding := range eval[[]string](b, `(() => {
+		const found = [];
+		if (document.documentElement.scrollWidth > innerWidth) found.push("the page is " + document.documentElement.scrollWidth + " wide");
+		for (const e of document.querySelectorAll("svg")) {
+			if (e.getBoundingClientRect().height > innerHeight || getComputedStyle(e).breakInside !== "avoid") found.push("a plot is split");
+		}
+		for (const e of document.querySelectorAll("table, pre, dl")) {
+			if (e.getBoundingClientRect().right > innerWidth + 1) found.push("cut off: " + e.innerText.slice(0, 60));
+		}
+		for (const e of document.querySelectorAll("details > pre")) {
+			if (e.getBoundingClientRect().height < 5) found.push("not printed: " + e.parentElement.innerText);
+		}
+		return found;
+	})()`) {
+		b.t.Errorf("on paper: %s", finding)
+	}
+	pdf, err := chromedp.Call(b.ctx, page.PrintToPDF, page.PrintToPDFParams{PreferCSSPageSize: new(true)})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if pages := bytes.Count(pdf.Data, []byte("/Type /Page\n")); pages < 1 || pages > 12 {
+		b.t.Errorf("%d pages", pages)
+	}
+	if err := os.WriteFile(filepath.Join(screens, "19-report.pdf"), pdf.Data, 0o644); err != nil {
+		b.t.Error(err)
+	}
 }
 
 // proa runs the command line, again while nodes that have just started refuse.

@@ -94,24 +94,11 @@ func (s *system) state() state {
 // linkOf asks one of several nodes for a link to its own console.
 func (s *system) linkOf(node int) string {
 	s.t.Helper()
-	st := s.state()
-	req, err := http.NewRequest(http.MethodPost, "http://"+st.Addresses.Nodes[node].Control+"/v1/console", http.NoBody)
-	if err != nil {
-		s.t.Fatal(err)
+	link, why := s.askLink(node)
+	if link == "" {
+		s.t.Fatalf("link of node %d: %s", node, why)
 	}
-	req.Header.Set("Authorization", "Bearer "+st.Credentials.NodeToken)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var reply struct {
-		Link string `json:"link"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&reply); err != nil || reply.Link == "" {
-		s.t.Fatalf("link of node %d: %s, %v", node, resp.Status, err)
-	}
-	return reply.Link
+	return link
 }
 
 // gateway is a region's, as host:port.
