@@ -95,9 +95,16 @@ func (b *Bucket) Head(ctx context.Context, name string) (cloud.ObjectInfo, error
 // Get opens one object. The SDK verifies the body against the stored checksum as it is read, and a body that stands still for the
 // configured time-out fails.
 func (b *Bucket) Get(ctx context.Context, name string) (cloud.ObjectInfo, io.ReadCloser, error) {
+	return b.GetVersion(ctx, name, "")
+}
+
+// GetVersion is Get of one version; "" is the current one.
+func (b *Bucket) GetVersion(
+	ctx context.Context, name, version string,
+) (cloud.ObjectInfo, io.ReadCloser, error) {
 	ctx, progress := transfer.New(ctx, b.config.timeout())
 	out, err := b.s3.GetObject(ctx, &s3.GetObjectInput{
-		Bucket: &b.name, Key: &name, ChecksumMode: types.ChecksumModeEnabled,
+		Bucket: &b.name, Key: &name, ChecksumMode: types.ChecksumModeEnabled, VersionId: optional(version),
 	})
 	if err != nil {
 		progress.Stop()

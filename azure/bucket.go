@@ -198,8 +198,25 @@ func describe(
 
 // Get opens one blob. A body that stands still for the configured time-out fails.
 func (b *Bucket) Get(ctx context.Context, name string) (cloud.ObjectInfo, io.ReadCloser, error) {
+	return b.get(ctx, b.container.NewBlobClient(name), name)
+}
+
+// GetVersion is Get of one version.
+func (b *Bucket) GetVersion(
+	ctx context.Context, name, version string,
+) (cloud.ObjectInfo, io.ReadCloser, error) {
+	client, err := b.container.NewBlobClient(name).WithVersionID(version)
+	if err != nil {
+		return cloud.ObjectInfo{}, nil, b.fail("get a version of object", name, err)
+	}
+	return b.get(ctx, client, name)
+}
+
+func (b *Bucket) get(
+	ctx context.Context, client *blob.Client, name string,
+) (cloud.ObjectInfo, io.ReadCloser, error) {
 	ctx, progress := transfer.New(ctx, b.config.timeout())
-	out, err := b.container.NewBlobClient(name).DownloadStream(ctx, nil)
+	out, err := client.DownloadStream(ctx, nil)
 	if err == nil && out.Body == nil { // azblob answers 304 so
 		err = fmt.Errorf("no body: %w", proa.ErrUnavailable)
 	}

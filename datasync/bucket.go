@@ -1,11 +1,13 @@
 package datasync
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/datasync/objects"
+	"github.com/proa-cloud/proa/datasync/resolve/journal"
 )
 
 // bucket returns a bucket by its name; nil: there is none.
@@ -110,4 +112,21 @@ func (s *Service) bucketWarnings() []string {
 		}
 	}
 	return list
+}
+
+// restoreObject is RestoreEntry of an object.
+func (s *Service) restoreObject(ctx context.Context, c *journal.Conflict, from proa.Region) (Restored, error) {
+	b, err := s.ownBucket("restore", c.Bucket)
+	if err != nil {
+		return Restored{}, err
+	}
+	side, err := chosen(c, from)
+	if err != nil {
+		return Restored{}, fmt.Errorf("restore conflict %d: %w", c.ID, err)
+	}
+	version, err := b.Undo(ctx, c.Object, side)
+	if err != nil {
+		return Restored{}, fmt.Errorf("restore conflict %d: %w", c.ID, err)
+	}
+	return Restored{Bucket: c.Bucket, Object: c.Object, Version: version, Deleted: side.Tombstone}, nil
 }

@@ -1,6 +1,7 @@
 package datasync
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -60,6 +61,8 @@ func (s *Service) Conflict(id uint64) (journal.Conflict, error) { return s.store
 // Restored is what an operator's order came to.
 type Restored struct {
 	Table   string       `json:"table"`
+	Bucket  string       `json:"bucket,omitempty"`
+	Object  string       `json:"object,omitempty"`
 	Key     proa.Item    `json:"key"`
 	Version proa.Version `json:"version"` // that the restored content was given
 	Deleted bool         `json:"deleted"`
@@ -69,17 +72,20 @@ type Restored struct {
 // region that is named) the winner as a new version, after everything known of the key. Both sides
 // come to hold it through the same compare-and-set as any write. It returns once the order is on
 // stable storage.
-func (s *Service) Restore(id uint64, from proa.Region) (Restored, error) {
+func (s *Service) Restore(ctx context.Context, id uint64, from proa.Region) (Restored, error) {
 	c, err := s.store.Journal.Get(id)
 	if err != nil {
 		return Restored{}, fmt.Errorf("restore: %w", err)
 	}
-	return s.RestoreEntry(c, from)
+	return s.RestoreEntry(ctx, c, from)
 }
 
 // RestoreEntry is Restore of an entry that may come from another node's journal; its ID is in errors
 // and in the log.
-func (s *Service) RestoreEntry(c journal.Conflict, from proa.Region) (Restored, error) {
+func (s *Service) RestoreEntry(ctx context.Context, c journal.Conflict, from proa.Region) (Restored, error) {
+	if c.Bucket != "" {
+		return s.restoreObject(ctx, &c, from)
+	}
 	id, t := c.ID, s.table(c.Table)
 	if t == nil {
 		return Restored{}, fmt.Errorf("restore conflict %d: it is not of a replicated table: %w", id,

@@ -131,7 +131,7 @@ func TestRestoreBringsALoserBackOnBothSides(t *testing.T) {
 	if cmp.Equal(lost, content(w.aws.Item(key("k")))) {
 		t.Fatal("the loser is stored")
 	}
-	r, err := w.s.Restore(found[0].ID, "")
+	r, err := w.s.Restore(t.Context(), found[0].ID, "")
 	if err != nil || r.Version.Compare(found[0].Winner.Version) <= 0 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -141,7 +141,7 @@ func TestRestoreBringsALoserBackOnBothSides(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	if _, err := w.s.Restore(99, ""); !errors.Is(err, proa.ErrNotFound) {
+	if _, err := w.s.Restore(t.Context(), 99, ""); !errors.Is(err, proa.ErrNotFound) {
 		t.Errorf("an entry that is not: %v", err)
 	}
 }
@@ -329,7 +329,7 @@ func TestWhatMayNotLeaveARegionDoesNot(t *testing.T) {
 			}
 		}
 	}
-	if _, err := w.s.Restore(found[0].ID, ""); !errors.Is(err, proa.ErrInvalid) {
+	if _, err := w.s.Restore(t.Context(), found[0].ID, ""); !errors.Is(err, proa.ErrInvalid) {
 		t.Errorf("restored an entry that is not whole: %v", err)
 	}
 	w.aws.Delete(key("k"), false, 0)

@@ -188,7 +188,7 @@ func (a *api) restore(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.node.sync.RestoreEntry(c.Conflict, req.From)
+	return a.node.sync.RestoreEntry(r.Context(), c.Conflict, req.From)
 }
 
 // ReplayRequest is the body of POST /v1/conflicts/replay: policies as Parse reads them.

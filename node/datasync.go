@@ -51,10 +51,11 @@ func newDataSync(ctx context.Context, c Config, db *pebble.DB) (*datasync.Servic
 		if err != nil {
 			return nil, err
 		}
-		bucket := objects.Bucket{Name: b.Name}
+		bucket := objects.Bucket{Name: b.Name, HoldObjects: b.HoldObjects, HoldPercent: b.HoldPercent}
 		if bucket.Events, err = notices(ctx, a, z, b); err != nil {
 			return nil, err
 		}
+		bucket.Versions = map[proa.Region]objects.Versions{proa.AWS: s3, proa.Azure: blob}
 		c.picture.countBucket(&bucket, s3, blob)
 		cfg.Buckets = append(cfg.Buckets, bucket)
 	}

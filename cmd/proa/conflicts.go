@@ -160,7 +160,7 @@ func writeRestored(w io.Writer, r *datasync.Restored) {
 	if r.Deleted {
 		what = "deleted"
 	}
-	fmt.Fprintf(w, "%s is %s as version %s; both sides follow\n", keyText(r.Table, r.Key, "", ""), what, r.Version)
+	fmt.Fprintf(w, "%s is %s as version %s; both sides follow\n", keyText(r.Table, r.Key, r.Bucket, r.Object), what, r.Version)
 }
 
 func (a *app) replayCommand() *cobra.Command {

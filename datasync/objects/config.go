@@ -1,6 +1,8 @@
 package objects
 
 import (
+	"context"
+	"io"
 	"time"
 
 	"github.com/proa-cloud/proa"
@@ -11,6 +13,8 @@ import (
 type Bucket struct {
 	Name  string
 	Sides map[proa.Region]cloud.Bucket // both regions
+	// Versions read what a bucket has kept of an object, per side; a side without has kept nothing by version.
+	Versions map[proa.Region]Versions
 	// Events are the queues of the buckets' notices, per side; a side without one is swept without end.
 	Events map[proa.Region]cloud.ObjectEvents
 	// SweepMin and SweepMax bound the pause between two sweeps of a side whose notices cannot be relied
@@ -50,6 +54,12 @@ type Bucket struct {
 	HoldObjects, HoldPercent int
 	// age of the last sweep after which the lag is unknown (5 s, or three sweeps)
 	Stale time.Duration
+}
+
+// Versions is a bucket that keeps what was written over or deleted.
+type Versions interface {
+	// GetVersion opens one version; proa.ErrNotFound when it is no more there.
+	GetVersion(ctx context.Context, name, version string) (cloud.ObjectInfo, io.ReadCloser, error)
 }
 
 func (b Bucket) withDefaults() Bucket {

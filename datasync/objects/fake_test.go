@@ -21,6 +21,7 @@ type bucket struct {
 	versions bool
 	noCRC    bool // as foreign writers leave objects
 	objects  map[string]stored
+	history  map[string]stored // by version ID
 	n        int
 	calls    map[string]int
 	fault    func(op, name string) error // before the call takes effect
@@ -92,7 +93,7 @@ type stored struct {
 }
 
 func newBucket(blob bool) *bucket {
-	return &bucket{blob: blob, objects: map[string]stored{}, calls: map[string]int{}, now: time.Now}
+	return &bucket{blob: blob, objects: map[string]stored{}, history: map[string]stored{}, calls: map[string]int{}, now: time.Now}
 }
 
 func (b *bucket) enter(op, name string) error {
@@ -125,6 +126,7 @@ func (b *bucket) set(name string, body []byte, o cloud.PutOptions, crc bool) clo
 	}
 	if b.versions {
 		info.VersionID = fmt.Sprint("v", b.n)
+		defer func() { b.history[info.VersionID] = b.objects[name] }()
 	}
 	if crc {
 		info.CRC64, info.HasCRC64 = sum.Sum64(), true
@@ -316,6 +318,18 @@ func (b *bucket) Get(_ context.Context, name string) (cloud.ObjectInfo, io.ReadC
 	}
 	o, ok := b.objects[name]
 	if !ok {
+		return cloud.ObjectInfo{}, nil, proa.ErrNotFound
+	}
+	return o.info, io.NopCloser(bytes.NewReader(o.body)), nil
+}
+
+func (b *bucket) GetVersion(
+	_ context.Context, name, version string,
+) (cloud.ObjectInfo, io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o, ok := b.history[version]
+	if !ok || o.info.Name != name {
 		return cloud.ObjectInfo{}, nil, proa.ErrNotFound
 	}
 	return o.info, io.NopCloser(bytes.NewReader(o.body)), nil

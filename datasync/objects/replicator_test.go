@@ -81,6 +81,7 @@ func (p *pair) start() {
 		SweepMin: 2 * time.Millisecond, SweepMax: 5 * time.Millisecond, Page: 3,
 		RetryMax: 20 * time.Millisecond,
 	}
+	b.Versions = map[proa.Region]Versions{proa.AWS: p.s3, proa.Azure: p.blob}
 	if p.sides != nil {
 		b.Sides = p.sides
 	}
