@@ -1,10 +1,104 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
+	"testing/synctest"
 	"time"
 )
+
+// pair is a node that hears node-2, whose clock runs as the test says.
+type pair struct {
+	c     *Cluster
+	clock time.Duration // node-2's
+	// paused is for how long node-2 stands still once it has sent 5 more beats.
+	paused time.Duration
+}
+
+func newPair() *pair {
+	c := &Cluster{cfg: Config{Self: "node-1", Hear: func(Beat) {}}, began: time.Now(), heard: map[string]hearing{}}
+	c.view.Store(&View{})
+	return &pair{c: c, clock: time.Hour}
+}
+
+// connection sends a beat every 100 ms on one connection while node-2's clock advances by step each time, and returns
+// after how many the node ended it, and how many it took.
+func (p *pair) connection(beats int, step time.Duration) (sent, taken int) {
+	var in bytes.Buffer
+	next := func() error {
+		in.Reset()
+		time.Sleep(100 * time.Millisecond)
+		p.clock += step
+		if sent == 5 {
+			p.clock, p.paused = p.clock-p.paused, 0
+		}
+		body, err := json.Marshal(Beat{Node: "node-2", ID: 7, At: p.clock})
+		if err != nil {
+			return err
+		}
+		if _, ago, ok := p.c.Heard("node-2"); sent > 0 && ok && ago == 100*time.Millisecond {
+			taken++
+		}
+		if sent == beats {
+			return nil // in is empty: the peer hung up
+		}
+		sent++
+		return writeFrame(&in, frameBeat, body)
+	}
+	_ = p.c.frames(&in, "node-2", next) // it ends, whoever ends it
+	return sent, taken
+}
+
+// TestANodeWhosePeerWasPausedHearsItAgain: a paused machine's monotonic clock stands still, so all its later beats look
+// late by as much.
+func TestANodeWhosePeerWasPausedHearsItAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair()
+		if sent, taken := p.connection(20, 100*time.Millisecond); sent != 20 || taken != 20 {
+			t.Fatalf("%d of %d beats in time were taken", taken, sent)
+		}
+		p.paused = 8 * time.Second
+		if sent, taken := p.connection(100, 100*time.Millisecond); taken != 5 || sent > 40 {
+			t.Errorf("%d of %d beats were taken, want 5 and the end of the connection after 3 s", taken, sent)
+		}
+		if _, taken := p.connection(20, 100*time.Millisecond); taken != 20 {
+			t.Errorf("%d of 20 beats were taken of a new connection", taken)
+		}
+	})
+}
+
+// TestASlewedClockDeafensNobody: what sets a clock right without a step slows the monotonic one too, by up to 8 %.
+func TestASlewedClockDeafensNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair()
+		if sent, taken := p.connection(1000, 92*time.Millisecond); sent != 1000 || taken != 1000 {
+			t.Errorf("%d of %d beats of a slow clock were taken", taken, sent)
+		}
+	})
+}
+
+// TestOldNewsOfAHealedLinkIsNotNews: the kernel delivers at once what was sent before the link broke.
+func TestOldNewsOfAHealedLinkIsNotNews(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair()
+		p.connection(10, 100*time.Millisecond)
+		time.Sleep(2900 * time.Millisecond)
+		body, err := json.Marshal(Beat{Node: "node-2", ID: 7, At: p.clock + 200*time.Millisecond})
+		if err == nil {
+			err = p.c.takeBeat("node-2", body, false)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, ago, _ := p.c.Heard("node-2"); b.At > p.clock || ago < 2*time.Second {
+			t.Errorf("a beat 2.7 s old was taken: %+v", b)
+		}
+	})
+}
 
 // TestALeaseIsNotRenewedOnOldKnowledge: an owner that thaws after its successor was named speaks before it has heard of
 // it. Who decides must not acknowledge such a beat, or the old owner would take itself for the owner.

@@ -98,7 +98,8 @@ type Cluster struct {
 type hearing struct {
 	beat   Beat
 	at     time.Time
-	offset time.Duration // the least difference between our time and its, on this connection
+	came   time.Time     // its last beat, be it old news
+	offset time.Duration // the least difference between our time and its, on this connection; it rises slowly
 	// knew is the At of its last beat that was said with all that is agreed here; 0: none.
 	knew time.Duration
 }
@@ -246,10 +247,10 @@ func (c *Cluster) Acknowledged() time.Time {
 
 func (c *Cluster) echoLocked(name string) time.Time {
 	at, ok := c.heard[name].beat.Echo[c.cfg.Self]
-	if !ok || at > time.Since(c.began) { // of this node's former process
+	if !ok {
 		return time.Time{}
 	}
-	return c.began.Add(at)
+	return c.Sent(at)
 }
 
 // AskRecheck asks all other nodes to probe a region at once.
@@ -265,6 +266,14 @@ func (c *Cluster) Heard(name string) (Beat, time.Duration, bool) {
 	defer c.mu.Unlock()
 	h, ok := c.heard[name]
 	return h.beat, time.Since(h.at), ok
+}
+
+// Sent returns when this process sent the beat with that At; the zero time: it did not.
+func (c *Cluster) Sent(at time.Duration) time.Time {
+	if at > time.Since(c.began) { // of this node's former process
+		return time.Time{}
+	}
+	return c.began.Add(at)
 }
 
 // silence is how long nothing was heard from a peer.

@@ -111,7 +111,8 @@ func (c *Cluster) takeRaft(name string, body []byte) error {
 }
 
 // takeBeat notes a peer's beat, unless it is old news that a healed link delivers late. Times are the
-// nodes' monotonic ones: a wrong clock changes nothing.
+// nodes' monotonic ones: a wrong clock changes nothing. A peer all of whose beats are late has a clock that stood
+// still, as in a paused machine: its connection is ended, and the next one is measured anew.
 func (c *Cluster) takeBeat(name string, body []byte, first bool) error {
 	if len(body) > maxBeat {
 		return fmt.Errorf("beat of %d bytes: %w", len(body), proa.ErrTooLarge)
@@ -130,10 +131,15 @@ func (c *Cluster) takeBeat(name string, body []byte, first bool) error {
 	offset := now.Sub(c.began) - b.At
 	c.mu.Lock()
 	h := c.heard[name]
-	if first || h.beat.ID != b.ID || offset < h.offset {
-		h.offset = offset
+	if first || h.beat.ID != b.ID {
+		h.offset, h.at = offset, now
+	} else {
+		// Clocks drift, and a slewed one does at up to 8 %.
+		h.offset = min(offset, h.offset+min(now.Sub(h.came), time.Second)/10)
 	}
+	h.came = now
 	fresh := offset-h.offset < staleBeat
+	late := now.Sub(h.at)
 	if fresh {
 		if h.beat.ID != b.ID || b.At < h.beat.At { // another process: it never said what its predecessor did
 			h.knew = 0
@@ -148,6 +154,8 @@ func (c *Cluster) takeBeat(name string, body []byte, first bool) error {
 	c.mu.Unlock()
 	if fresh {
 		c.cfg.Hear(b)
+	} else if late > maxSilence {
+		return fmt.Errorf("beats come late for %s", late.Round(100*time.Millisecond))
 	}
 	return nil
 }
