@@ -81,8 +81,8 @@ const (
 	strike = time.Second
 )
 
-// Drill performs the scenarios. An error says that the drill could not be carried out; a system that broke its promises is
-// a Report that has not passed.
+// Drill performs the scenarios. An error says that the drill could not be carried out, and comes with the report so far; a system
+// that broke its promises is a Report that has not passed.
 func Drill(ctx context.Context, cfg Config, scenarios []Scenario) (*Report, error) {
 	if cfg.Progress == nil {
 		cfg.Progress = func(string) {}
@@ -100,16 +100,14 @@ func Drill(ctx context.Context, cfg Config, scenarios []Scenario) (*Report, erro
 		for k := range max(cfg.Repeat, 1) {
 			cfg.Progress(fmt.Sprintf("%s: run %d of %d: %s", s.Name, k+1, max(cfg.Repeat, 1), s.About))
 			r, err := perform(ctx, &cfg, s, cfg.Seed+uint64(k))
+			sr.Runs = append(sr.Runs, *r)
 			if err != nil {
+				report.add(&sr, began)
 				return report, fmt.Errorf("drill %s: %w", s.Name, err)
 			}
-			sr.Runs = append(sr.Runs, *r)
 		}
-		sr.judge()
-		report.Scenarios = append(report.Scenarios, sr)
+		report.add(&sr, began)
 	}
-	report.TookMS = ms(time.Since(began))
-	report.judge()
 	return report, nil
 }
 
@@ -128,6 +126,7 @@ type run struct {
 	out      *Run
 }
 
+// perform runs a scenario once. The run is there beside an error too, as far as it came.
 func perform(ctx context.Context, cfg *Config, s *Scenario, seed uint64) (*Run, error) {
 	d := &run{
 		cfg: cfg, scenario: s, id: fmt.Sprintf("drill-%x", time.Now().UnixNano()),
@@ -142,7 +141,7 @@ func perform(ctx context.Context, cfg *Config, s *Scenario, seed uint64) (*Run, 
 	}
 	defer d.client.http.CloseIdleConnections()
 	if err := d.settle(ctx); err != nil {
-		return nil, err
+		return d.broken(err), err
 	}
 	d.load = newLoad(cfg, s, d.id, seed)
 	d.line = newTimeline(d.began)
@@ -160,10 +159,17 @@ func perform(ctx context.Context, cfg *Config, s *Scenario, seed uint64) (*Run, 
 		if herr := cfg.heal(context.WithoutCancel(ctx)); herr != nil {
 			err = fmt.Errorf("%w; %w: %w", err, ErrNotHealed, herr)
 		}
-		return nil, err
+		return d.broken(err), err
 	}
 	d.finish()
 	return d.out, nil
+}
+
+// broken is a run that could not be carried out to its end.
+func (d *run) broken(err error) *Run {
+	d.out.Error = err.Error()
+	d.finish()
+	return d.out
 }
 
 // settle waits until the system is in order: traffic where it belongs, both sides equal.
@@ -179,7 +185,16 @@ func (d *run) settle(ctx context.Context) error {
 		}
 	}
 	d.out.Primary = primary
-	return d.untilEqual(ctx)
+	if err := d.untilEqual(ctx); err != nil {
+		return err
+	}
+	if n := d.out.unequal(); n != "" {
+		return &proa.Error{
+			Op: "begin with everything in order", Err: fmt.Errorf("waited %s for both sides to be equal: %s", d.cfg.Limit, n),
+			Hint: "`proa verify` names the keys, `proa repair` mends them",
+		}
+	}
+	return nil
 }
 
 func (d *run) phases(ctx context.Context) error {
@@ -193,6 +208,10 @@ func (d *run) phases(ctx context.Context) error {
 	for i := range d.scenario.Phases {
 		if err := d.phase(ctx, &d.scenario.Phases[i]); err != nil {
 			return fmt.Errorf("phase %s: %w", d.scenario.Phases[i].Name, err)
+		}
+		if p := d.out.Phases[i]; p.Moved && p.FailbackMS == nil {
+			d.cfg.Progress("traffic is not back: the phases after " + p.Name + " are left out")
+			break
 		}
 	}
 	stop()
@@ -237,6 +256,15 @@ func (d *run) account(ctx context.Context, since time.Time) error {
 
 // finish adds up the run and judges it.
 func (d *run) finish() {
+	d.out.TookMS = ms(time.Since(d.began))
+	if d.load != nil {
+		d.count()
+	}
+	d.out.judge(d.cfg.Objectives)
+}
+
+// count adds up what was sent.
+func (d *run) count() {
 	writes := d.load.snapshot()
 	d.out.Requests, d.out.Skipped = len(writes), d.load.skipped
 	for _, w := range writes {
@@ -246,10 +274,8 @@ func (d *run) finish() {
 			d.out.Failed++
 		}
 	}
-	d.out.TookMS = ms(time.Since(d.began))
 	d.out.Series, d.out.Marks = d.line.series(writes), d.line.marks
 	d.out.Budget = budget(d.out, d.cfg.Objectives.SLO)
-	d.out.judge(d.cfg.Objectives)
 }
 
 // until polls until done reports true, for at most the configured limit.
@@ -329,15 +355,24 @@ func (d *run) read(ctx context.Context, r proa.Region, id string) (status int, e
 	return status, fmt.Errorf("read order %s from %s: %w", id, r, err)
 }
 
-// untilEqual waits until both sides hold the same, nothing in flight.
+// untilEqual waits until both sides hold the same, nothing in flight. That they do not in time is noted in the run; the error says
+// that they could not be compared.
 func (d *run) untilEqual(ctx context.Context) error {
-	var verr error
-	err := d.until(ctx, "both sides to be equal", 200*time.Millisecond, func(ctx context.Context) bool {
+	compared, verr := false, error(nil)
+	err := d.until(ctx, "both sides to be compared", 200*time.Millisecond, func(ctx context.Context) bool {
 		keys, differences, inFlight, err := d.cfg.System.Verify(ctx)
-		d.out.Keys, d.out.Differences, verr = keys, differences, err
-		return err == nil && differences == 0 && inFlight == 0
+		if verr = err; err != nil {
+			return false
+		}
+		compared, d.out.Keys, d.out.Differences, d.out.InFlight = true, keys, differences, inFlight
+		return d.out.unequal() == ""
 	})
-	if err != nil && verr != nil {
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return ctx.Err()
+	case compared: // the last one may have been cut short by the limit
+		return nil
+	case verr != nil:
 		return fmt.Errorf("%w: %w", err, verr)
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -179,9 +180,61 @@ func TestADrillIsNotPassedWhileSidesDiffer(t *testing.T) {
 	t.Parallel()
 	f, cfg := newFake(t)
 	f.differs, cfg.Limit = true, time.Second
-	_, err := Drill(t.Context(), cfg, []Scenario{scenario(t, split)})
-	if err == nil || !strings.Contains(err.Error(), "both sides to be equal") {
-		t.Errorf("got %v", err)
+	r, err := Drill(t.Context(), cfg, []Scenario{scenario(t, split)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := r.Scenarios[0].Runs[0]
+	if r.Passed || run.Differences != 3 || !strings.Contains(strings.Join(run.Missed, "\n"), "both sides are equal: 3 of 10 keys differ") {
+		t.Errorf("passed %v, %d differences, missed %q", r.Passed, run.Differences, run.Missed)
+	}
+	if run.Acked == 0 || len(run.Conflicts) == 0 {
+		t.Errorf("%d acknowledged, %d conflicts: the run was not accounted for", run.Acked, len(run.Conflicts))
+	}
+}
+
+func TestADrillIsNotPassedWhileTrafficIsNotBack(t *testing.T) {
+	t.Parallel()
+	f, cfg := newFake(t)
+	f.lingers, cfg.Limit = true, 3*time.Second
+	two := strings.Replace(lossText, "phases: [", "phases: [{name: first, faults: [{kill: primary}], traffic: moves, hold: 200ms}, ", 1)
+	r, err := Drill(t.Context(), cfg, []Scenario{scenario(t, two)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := r.Scenarios[0].Runs[0]
+	if r.Passed || len(run.Phases) != 1 || !strings.Contains(strings.Join(run.Missed, "\n"), "first: failback: traffic did not go back to aws in time") {
+		t.Errorf("passed %v, %d phases, missed %q", r.Passed, len(run.Phases), run.Missed)
+	}
+}
+
+func TestADrillThatEndsEarlyReportsHowFarItCame(t *testing.T) {
+	t.Parallel()
+	f, cfg := newFake(t)
+	f.mute, cfg.Repeat, cfg.Limit = true, 2, time.Second
+	r, err := Drill(t.Context(), cfg, []Scenario{scenario(t, split)})
+	if err == nil || !strings.Contains(err.Error(), "cannot compare") {
+		t.Fatalf("got %v", err)
+	}
+	run := r.Scenarios[0].Runs[0]
+	if r.Passed || len(r.Scenarios[0].Runs) != 1 || run.Acked == 0 || !strings.Contains(strings.Join(run.Missed, "\n"), "the drill is carried out: ") {
+		t.Errorf("passed %v, %+v", r.Passed, run.Missed)
+	}
+	f.mu.Lock()
+	f.patched["order"] = proa.AWS // mute from the start
+	f.mu.Unlock()
+	r, err = Drill(t.Context(), cfg, []Scenario{scenario(t, split)})
+	if err == nil || r.Passed || r.Scenarios[0].Runs[0].Error == "" {
+		t.Fatalf("%v %+v", err, r)
+	}
+	var out bytes.Buffer
+	for _, write := range []func(io.Writer) error{r.WriteTable, r.WriteJUnit, r.WriteHTML} {
+		if err := write(&out); err != nil {
+			t.Error(err)
+		}
+	}
+	if strings.Count(out.String(), "cannot compare") < 3 {
+		t.Errorf("not every report says why:\n%s", out.String())
 	}
 }
 

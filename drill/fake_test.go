@@ -32,7 +32,7 @@ type fake struct {
 	patched map[string]proa.Region
 	struck  []string // regions and nodes
 
-	forgets, hidesUnreplicated, hidesConflicts, differs, stays bool
+	forgets, hidesUnreplicated, hidesConflicts, differs, stays, lingers, mute bool
 }
 
 var fakeAddresses = map[proa.Region]string{proa.AWS: "127.0.64.1", proa.Azure: "127.0.64.2"}
@@ -146,7 +146,10 @@ func (f *fake) Node(_ context.Context, role string) (string, error) {
 func (f *fake) Heal(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.cut, f.active = false, proa.AWS
+	f.cut = false
+	if !f.lingers {
+		f.active = proa.AWS
+	}
 	for _, r := range proa.Regions() {
 		f.dead[r] = false
 		for id := range f.orders[r] {
@@ -190,6 +193,9 @@ func (f *fake) Conflicts(context.Context, time.Time) ([]Conflict, error) {
 func (f *fake) Verify(context.Context) (keys, differences, inFlight int64, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.mute && len(f.patched) > 0 {
+		return 0, 0, 0, errors.New("cannot compare")
+	}
 	if f.differs && len(f.patched) > 0 {
 		return 10, 3, 0, nil
 	}

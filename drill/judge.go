@@ -1,6 +1,9 @@
 package drill
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Check is one thing that a run is judged by.
 type Check struct {
@@ -40,11 +43,29 @@ func (r *Run) checks(o Objectives) []Check {
 		} else {
 			check(p.Name+": convergence", *p.ConvergeMS > o.ConvergeMS, "%.0f ms is over the objective of %.0f ms", *p.ConvergeMS, o.ConvergeMS)
 		}
+		if p.Moved {
+			check(p.Name+": failback", p.FailbackMS == nil, "traffic did not go back to %s in time", r.Primary)
+		}
+	}
+	check("the drill is carried out", r.Error != "", "%s", r.Error)
+	if r.Error != "" {
+		return list // what became of the writes was not looked at
 	}
 	check("no write is lost", len(r.Lost) > 0, "%d acknowledged writes are nowhere", len(r.Lost))
-	check("both sides are equal", r.Differences > 0, "%d of %d keys differ at the end", r.Differences, r.Keys)
+	check("both sides are equal", r.unequal() != "", "%s", r.unequal())
 	check("writes are acknowledged", r.Acked == 0, "none of %d was", r.Requests)
 	return list
+}
+
+// unequal says how the sides differed when they were last compared; "" if they did not.
+func (r *Run) unequal() string {
+	switch {
+	case r.Differences > 0:
+		return fmt.Sprintf("%d of %d keys differ", r.Differences, r.Keys)
+	case r.InFlight > 0:
+		return fmt.Sprintf("%d of %d keys are still in flight", r.InFlight, r.Keys)
+	}
+	return ""
 }
 
 // judge says what a run missed.
@@ -70,7 +91,11 @@ func (s *ScenarioReport) judge() {
 	}
 }
 
-func (r *Report) judge() {
+// add takes a scenario's runs in, and judges.
+func (r *Report) add(s *ScenarioReport, began time.Time) {
+	s.judge()
+	r.Scenarios = append(r.Scenarios, *s)
+	r.TookMS = ms(time.Since(began))
 	r.Passed = true
 	for i := range r.Scenarios {
 		r.Passed = r.Passed && len(r.Scenarios[i].Missed) == 0

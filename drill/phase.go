@@ -270,23 +270,26 @@ func (d *run) recover(ctx context.Context, out *PhaseRun) error {
 	if err := d.cfg.heal(ctx); err != nil {
 		return err
 	}
-	err := d.untilEqual(ctx)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err := d.untilEqual(ctx); err != nil {
+		return err
 	}
-	if err == nil {
+	if n := d.out.unequal(); n == "" {
 		out.ConvergeMS = msPtr(time.Since(healed))
 		d.line.mark(time.Now(), "equal", "both sides are equal")
 		d.cfg.Progress(fmt.Sprintf("equal: %.0f ms after the heal", *out.ConvergeMS))
 	} else {
-		d.cfg.Progress("not equal: " + err.Error())
+		d.cfg.Progress(fmt.Sprintf("not equal after %s: %s", d.cfg.Limit, n))
 	}
 	if !out.Moved {
 		return nil
 	}
-	err = d.until(ctx, "failback to "+string(d.cfg.Preferred), pollEvery, func(ctx context.Context) bool { return d.answers(ctx, d.cfg.Preferred) })
-	if err != nil {
-		return err
+	back := d.until(ctx, "failback", pollEvery, func(ctx context.Context) bool { return d.answers(ctx, d.cfg.Preferred) }) == nil
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !back { // FailbackMS stays nil, which the judgement finds
+		d.cfg.Progress(fmt.Sprintf("traffic did not go back to %s within %s", d.cfg.Preferred, d.cfg.Limit))
+		return nil
 	}
 	out.FailbackMS = msPtr(time.Since(healed))
 	d.line.mark(time.Now(), "failback", "DNS answers "+string(d.cfg.Preferred)+" again")

@@ -87,6 +87,10 @@ type Run struct {
 
 	Keys        int64 `json:"keys"`        // compared at the end
 	Differences int64 `json:"differences"` // between both sides at the end
+	InFlight    int64 `json:"in_flight"`   // compared and not settled at the end
+
+	// Error says why the run could not be carried out to its end; "" as a rule.
+	Error string `json:"error"`
 
 	Budget Budget   `json:"error_budget"`
 	Missed []string `json:"missed"`
@@ -198,7 +202,8 @@ func parts(runs []Run) []Parts {
 	if len(runs) == 0 {
 		return []Parts{}
 	}
-	list := make([]Parts, len(runs[0].Phases))
+	longest := slices.MaxFunc(runs, func(a, b Run) int { return len(a.Phases) - len(b.Phases) }).Phases
+	list := make([]Parts, len(longest))
 	for i := range list {
 		over := func(of func(*PhaseRun) *float64) Distribution {
 			var v []*float64
@@ -210,7 +215,7 @@ func parts(runs []Run) []Parts {
 			return distribution(v)
 		}
 		list[i] = Parts{
-			Phase:   runs[0].Phases[i].Name,
+			Phase:   longest[i].Name,
 			Detect:  over(func(p *PhaseRun) *float64 { return p.DetectMS }),
 			Decide:  over(func(p *PhaseRun) *float64 { return p.DecideMS }),
 			Publish: over(func(p *PhaseRun) *float64 { return p.PublishMS }),

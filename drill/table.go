@@ -107,6 +107,9 @@ func (r *Run) writeTable(w io.Writer, i int) error {
 			row(p.Name+", conflicts", "%d of %d in the journal", len(p.Journaled), len(p.ConflictsMade))
 		}
 	}
+	if r.Error != "" {
+		row("ended early", "%s", r.Error)
+	}
 	row("lost", "%d   late %d   unsure %d   conflicts %d", len(r.Lost), len(r.Late), len(r.Unsure), len(r.Conflicts))
 	row("equal", "%d differences of %d keys", r.Differences, r.Keys)
 	row("error budget", "%.3g %% failed; %.3g %% of 30 days' budget spent", r.Budget.FailedShare*100, r.Budget.SpentShare*100)

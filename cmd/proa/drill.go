@@ -176,11 +176,16 @@ func (a *app) drill(cmd *cobra.Command, args []string, o drillFlags) error {
 	if errors.Is(err, context.Canceled) && !errors.Is(err, drill.ErrNotHealed) {
 		return errors.New("the drill was stopped; everything it had broken is healed")
 	}
-	if err != nil {
+	return a.drillVerdict(report, err, o)
+}
+
+// drillVerdict writes the report, also of a drill that ended early, and says how the command ends.
+func (a *app) drillVerdict(report *drill.Report, err error, o drillFlags) error {
+	if report == nil || len(report.Scenarios) == 0 {
 		return err
 	}
-	if err := a.writeReport(report, o); err != nil {
-		return err
+	if werr := a.writeReport(report, o); err != nil || werr != nil {
+		return errors.Join(err, werr)
 	}
 	if !report.Passed {
 		return &exitCode{code: exitMissed}
