@@ -22,6 +22,8 @@ const (
 	ownerLease   = time.Second
 	ownerSilence = 1300 * time.Millisecond
 	leaseEvery   = 100 * time.Millisecond
+	// measuredBefore is how long before its beat came an owner of an older version may have measured what it says.
+	measuredBefore = time.Second
 )
 
 // together reports whether several nodes are configured.
@@ -212,6 +214,7 @@ func (n *node) renew() {
 	n.traffic.HearNode(n.cfg.Node.Name, unfit)
 	said := cluster.News{Unfit: unfit, RoundTrips: n.prober.RoundTrips()}
 	if own.State == "owner" {
+		said.Measured = n.heardOf() // before it is measured
 		said.Epoch, said.Replication, said.Progress = plan.Epoch, n.ownReplication(), n.sync.Progress()
 	}
 	n.cluster.Tell(func(news *cluster.News) (atOnce bool) {
@@ -229,7 +232,42 @@ func (n *node) replication() []traffic.Replication {
 		return n.ownReplication()
 	}
 	if b, ago, ok := n.cluster.Heard(owner); ok && ago < ownerSilence && len(b.Replication) > 0 {
-		return b.Replication
+		at, heard := b.Measured[n.cfg.Node.Name]
+		measured := time.Time{}
+		switch {
+		case b.Measured == nil: // of an older version
+			measured = time.Now().Add(-ago - measuredBefore)
+		case heard:
+			measured = n.cluster.Sent(at)
+		}
+		return onThisClock(b.Replication, measured)
 	}
 	return nil // the controller sees its silence
+}
+
+// heardOf is the last beat heard of each other node.
+func (n *node) heardOf() map[string]time.Duration {
+	list := map[string]time.Duration{}
+	for _, other := range n.cfg.Cluster.Nodes {
+		if b, _, ok := n.cluster.Heard(other.Name); ok && other.Name != n.cfg.Node.Name {
+			list[other.Name] = b.At
+		}
+	}
+	return list
+}
+
+// onThisClock renders the owner's word with this node's time, which planned moves compare it with: Through was a time of the owner's
+// clock, which may be ahead, and the lag is how far before the measurement it was. measured is no later than the measurement; the
+// zero time is long ago.
+func onThisClock(list []traffic.Replication, measured time.Time) []traffic.Replication {
+	list = slices.Clone(list)
+	if measured.IsZero() {
+		measured = time.Unix(0, 0)
+	}
+	for i := range list {
+		if r := &list[i]; !r.Through.IsZero() {
+			r.Through = measured.Add(-max(r.Lag, 0))
+		}
+	}
+	return list
 }

@@ -69,6 +69,9 @@ type News struct {
 	// 0 on a node that does not own it.
 	Replication []traffic.Replication `json:"replication,omitempty"`
 	Epoch       uint64                `json:"epoch,omitempty"`
+	// Measured holds, for each other node, the At of the last beat heard of it before Replication was measured: with the lag, it
+	// tells that node on its own clock how far replication has come. Null from a node that does not say so.
+	Measured map[string]time.Duration `json:"measured,omitempty"`
 	// Progress says until when each region's writes have been captured, by the owner's knowledge.
 	Progress map[proa.Region]time.Time `json:"progress,omitempty"`
 	// Unfit says why the node cannot own data sync, "" when it can.
