@@ -280,7 +280,7 @@ func (k *keeper) open(ctx context.Context, before sidecar.Root) error {
 			return err
 		}
 	}
-	return nil
+	return k.met(before)
 }
 
 // loadChunk is the most deletes that one batch of the store takes.

@@ -35,6 +35,7 @@ func (s *Service) serve(ctx context.Context, t Tenure) error {
 		g.Go(func() error { return k.run(ctx, t) })
 	}
 	for _, b := range s.buckets() {
+		g.Go(func() error { return s.meets(ctx, b, keepers) })
 		g.Go(func() error {
 			for _, k := range keepers {
 				select {

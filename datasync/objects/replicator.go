@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,8 @@ type Replicator struct {
 	again   chan struct{} // an operator has said that a side was restored
 	turning sync.Mutex    // orders that, and the turning of the shadow index
 
+	captured atomic.Uint64
+
 	mu      sync.Mutex
 	busy    map[string]bool // names that are being observed or written; true: a worker came for it meanwhile
 	queued  map[string]bool // names in work
@@ -42,7 +45,8 @@ type Replicator struct {
 	missed  bool                 // the shadow index knows of more than the workers were told
 	sides   [2]sideStatus
 	objects int64
-	paused  time.Time // since when an operator has it stand still; zero: it does not
+	heard   [2]time.Time // up to when a predecessor has met what was written at a side; zero: none has
+	paused  time.Time    // since when an operator has it stand still; zero: it does not
 }
 
 // sideStatus is what is shown of one side.
@@ -103,6 +107,9 @@ func New(
 		}
 		r.sides[i].fresh, r.sides[i].took, r.sides[i].pages = kept.Fresh, kept.Took, kept.Pages
 		r.sides[i].listed = kept.Met
+		if r.heard[i], err = r.loadHeard(proa.Regions()[i]); err != nil {
+			return nil, err
+		}
 		if r.sides[i].guard, err = r.loadGuard(proa.Regions()[i]); err != nil {
 			return nil, err
 		}
@@ -307,8 +314,9 @@ func (r *Replicator) put(tx *shadow.Tx, st *State, v verdict, region proa.Region
 	if region != "" {
 		errs = append(errs, tx.ShownObject(region, r.cfg.Name, st.Name, st.at(region).ETag))
 	}
-	if v.captured {
+	if v.captured && !r.toldBefore(st, v, region) {
 		errs = append(errs, tx.Append(r.event(st, v, region)))
+		r.captured.Add(1)
 	}
 	if v.clash != nil {
 		errs = append(errs, tx.Conflict(journal.ObjectID(r.cfg.Name, st.Name), r.conflict(st, v.clash)))

@@ -135,6 +135,7 @@ func (st *State) due(r proa.Region, now time.Time) bool {
 // verdict is what an observation came to.
 type verdict struct {
 	captured bool // a local write
+	first    bool // nothing was known of the object at that side
 	won      bool
 	clash    *clash
 	synced   bool // a write of ours has shown up
@@ -272,7 +273,7 @@ func origin(o seen, now time.Time) time.Time {
 // compete lets a local write compete with the winner.
 func (st *State) compete(next Winner, region proa.Region, known bool) verdict {
 	old := st.Winner
-	v := verdict{captured: true, won: next.Version.Compare(old.Version) > 0}
+	v := verdict{captured: true, first: !known, won: next.Version.Compare(old.Version) > 0}
 	if !old.Version.IsZero() && old.Version != next.Parent && (!old.Tombstone || !next.Tombstone) {
 		v.clash = st.clash(old, next, v.won, known)
 	}
