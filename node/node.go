@@ -104,28 +104,33 @@ func Run(ctx context.Context, c Config) (err error) {
 
 // run owns every goroutine of the node. The name server stops last: it answers while all else ends.
 func (n *node) run(ctx context.Context, api *api) error {
+	return answerLast(ctx, n.dns.Run, func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		for _, run := range []func(context.Context) error{
+			n.traffic.Run, n.runCluster, n.prober.Run, n.sync.Run, api.run, n.runPicture,
+			n.served.run, n.watches.run, n.fence.run, n.reload.run,
+		} {
+			g.Go(func() error { return run(ctx) })
+		}
+		return g.Wait()
+	})
+}
+
+// answerLast runs the name server until all else has ended. Without a name server there is no node: where it ends, so
+// does all else.
+func answerLast(ctx context.Context, answer, rest func(context.Context) error) error {
 	answering, stopAnswering := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAnswering()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var last errgroup.Group
-	last.Go(func() error { return n.dns.Run(answering) })
-
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return n.traffic.Run(gctx) })
-	g.Go(func() error { return n.runCluster(gctx) })
-	g.Go(func() error { return n.prober.Run(gctx) })
-	g.Go(func() error { return n.sync.Run(gctx) })
-	g.Go(func() error { return api.run(gctx) })
-	g.Go(func() error { return n.runPicture(gctx) })
-	g.Go(func() error { return n.served.run(gctx) })
-	g.Go(func() error { return n.watches.run(gctx) })
-	g.Go(func() error { return n.fence.run(gctx) })
-	g.Go(func() error { return n.reload.run(gctx) })
-	err := g.Wait()
+	last.Go(func() error {
+		defer stop()
+		return answer(answering)
+	})
+	err := rest(ctx)
 	stopAnswering()
-	if derr := last.Wait(); err == nil {
-		err = derr
-	}
-	return err
+	return errors.Join(err, last.Wait())
 }
 
 // newTraffic builds prober, controller and name server, in the direction in which verdicts flow.

@@ -47,6 +47,7 @@ type queryLog struct {
 	cfg   QueryLog
 	queue chan logged
 	lost  atomic.Uint64
+	file  *logFile // between bind and the end of run
 }
 
 func newQueryLog(c QueryLog) (*queryLog, error) {
@@ -80,15 +81,37 @@ func (l *queryLog) add(msg []byte, from *client, rcode int, kind uint16, size in
 	}
 }
 
-// run writes until ctx ends.
-func (l *queryLog) run(ctx context.Context) error {
-	if l == nil {
+// bind opens the file, so that one that cannot be opened is refused before anything is answered.
+func (l *queryLog) bind() error {
+	if l == nil || l.file != nil {
 		return nil
 	}
 	f := &logFile{cfg: l.cfg}
 	if err := f.open(); err != nil {
 		return err
 	}
+	l.file = f
+	return nil
+}
+
+func (l *queryLog) close() error {
+	if l == nil || l.file == nil {
+		return nil
+	}
+	f := l.file
+	l.file = nil
+	return f.close()
+}
+
+// run writes until ctx ends.
+func (l *queryLog) run(ctx context.Context) error {
+	if l == nil {
+		return nil
+	}
+	if err := l.bind(); err != nil {
+		return err
+	}
+	f := l.file
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var line []byte
@@ -96,7 +119,7 @@ func (l *queryLog) run(ctx context.Context) error {
 		var err error
 		select {
 		case <-ctx.Done():
-			return f.close()
+			return l.close()
 		case e := <-l.queue:
 			line = e.appendTo(line[:0])
 			err = f.write(line)
@@ -136,7 +159,7 @@ type logFile struct {
 func (f *logFile) open() error {
 	file, err := os.OpenFile(f.cfg.Path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("dns: query log: %w", err)
+		return &proa.Error{Op: "dns: query log", Err: err, Hint: "name a file in dns.query_log that can be written"}
 	}
 	info, err := file.Stat()
 	if err != nil {

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	mdns "github.com/miekg/dns"
+
+	"github.com/proa-cloud/proa"
 )
 
 func TestQueriesAreLoggedWhereItIsAskedFor(t *testing.T) {
@@ -36,6 +39,22 @@ func TestQueriesAreLoggedWhereItIsAskedFor(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("the log is\n%s", text)
 		}
+	}
+}
+
+func TestAQueryLogThatCannotBeOpenedIsRefusedAtStart(t *testing.T) {
+	cfg := demoConfig(t)
+	cfg.QueryLog = QueryLog{Path: filepath.Join(t.TempDir(), "missing", "queries.log")}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told *proa.Error
+	if err := s.Bind(); !errors.Is(err, os.ErrNotExist) || !errors.As(err, &told) || !strings.Contains(told.Hint, "dns.query_log") {
+		t.Errorf("%v, want one that says what to do", err)
+	}
+	if len(s.Addrs()) > 0 {
+		t.Errorf("%v are held after the refusal", s.Addrs())
 	}
 }
 

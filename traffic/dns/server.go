@@ -240,7 +240,11 @@ func (s *Server) Bind() error {
 		}
 		s.workers = append(s.workers, &counters{}) // TCP's
 	}
-	if err := s.bindStreams(); err != nil {
+	err := s.bindStreams()
+	if err == nil {
+		err = s.queries.bind()
+	}
+	if err != nil {
 		return errors.Join(err, s.Close())
 	}
 	return nil
@@ -307,6 +311,7 @@ func (s *Server) Close() error {
 		errs = append(errs, l.listener.Close())
 	}
 	s.sockets, s.streams = nil, nil
+	errs = append(errs, s.queries.close())
 	return errors.Join(errs...)
 }
 
