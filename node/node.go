@@ -8,9 +8,9 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-cloud/proa"
@@ -37,6 +37,7 @@ type Config struct {
 	Driller console.Driller
 
 	picture *picture
+	open    func(store.Options) (*pebble.DB, error) // store.Open when nil; a test's disk fails
 }
 
 // node holds the parts that the control API shows.
@@ -58,25 +59,37 @@ type node struct {
 	driller console.Driller
 }
 
-// shadowCache is how much of the change log and the shadow index stays in memory, so that a backlog of some ten thousand items
-// of 1 KiB is not read and decompressed once for each step.
-const shadowCache = 48 << 20
-
 // Run starts the node and returns when the context has ended and everything has stopped, in the reverse order of its start.
-func Run(ctx context.Context, c Config) (err error) {
+// The name server answers first, by the saved plan: it needs no disk that can be written.
+func Run(ctx context.Context, c Config) error {
 	if err := os.MkdirAll(c.Proa.Node.Dir, 0o700); err != nil {
 		return fmt.Errorf("node folder: %w", err)
 	}
-	db, err := store.Open(store.Options{
-		Dir: filepath.Join(c.Proa.Node.Dir, "datasync"), Logger: c.Logger, Cache: shadowCache,
-	})
-	if err != nil {
+	c.picture = newPicture(c)
+	n := &node{cfg: c.Proa, clock: c.Clock, logger: c.Logger, picture: c.picture}
+	n.reload = newReloader(n, c.File)
+	if err := n.newDNS(); err != nil {
+		return err
+	}
+	if err := n.dns.Bind(); err != nil {
+		return err
+	}
+	return answerLast(ctx, n.dns.Run, func(ctx context.Context) error { return n.begin(ctx, c) })
+}
+
+// begin is all of the node but its name server.
+func (n *node) begin(ctx context.Context, c Config) (err error) {
+	if n.together() { // it has heard of no plan but the saved one
+		if err := n.dns.Isolate(true); err != nil {
+			return err
+		}
+		n.dns.Degrade(dns.Reason{Code: dns.ReasonStale, Text: "the node starts, the last plan stands"})
+	}
+	db, err := openStore(ctx, c)
+	if err != nil || db == nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	c.picture = newPicture(c)
-	n := &node{cfg: c.Proa, clock: c.Clock, logger: c.Logger, picture: c.picture, driller: c.Driller}
-	n.reload = newReloader(n, c.File)
 	if n.sync, err = newDataSync(ctx, c, db); err != nil {
 		return err
 	}
@@ -86,15 +99,12 @@ func Run(ctx context.Context, c Config) (err error) {
 	if n.cluster != nil {
 		defer func() { err = errors.Join(err, n.cluster.Close()) }()
 	}
-	if err := n.dns.Bind(); err != nil {
-		return err
-	}
 	api, err := n.listen()
 	if err != nil {
-		return errors.Join(err, n.dns.Close())
+		return err
 	}
 	if err := n.openConsole(api.http.Handler); err != nil {
-		return errors.Join(err, api.ln.Close(), n.dns.Close())
+		return errors.Join(err, api.ln.Close())
 	}
 	if c.Ready != nil {
 		c.Ready()
@@ -102,18 +112,16 @@ func Run(ctx context.Context, c Config) (err error) {
 	return n.run(ctx, api)
 }
 
-// run owns every goroutine of the node. The name server stops last: it answers while all else ends.
+// run owns every goroutine of the node but the name server's.
 func (n *node) run(ctx context.Context, api *api) error {
-	return answerLast(ctx, n.dns.Run, func(ctx context.Context) error {
-		g, ctx := errgroup.WithContext(ctx)
-		for _, run := range []func(context.Context) error{
-			n.traffic.Run, n.runCluster, n.prober.Run, n.sync.Run, api.run, n.runPicture,
-			n.served.run, n.watches.run, n.fence.run, n.reload.run,
-		} {
-			g.Go(func() error { return run(ctx) })
-		}
-		return g.Wait()
-	})
+	g, ctx := errgroup.WithContext(ctx)
+	for _, run := range []func(context.Context) error{
+		n.traffic.Run, n.runCluster, n.prober.Run, n.sync.Run, api.run, n.runPicture,
+		n.served.run, n.watches.run, n.fence.run, n.reload.run,
+	} {
+		g.Go(func() error { return run(ctx) })
+	}
+	return g.Wait()
 }
 
 // answerLast runs the name server until all else has ended. Without a name server there is no node: where it ends, so
@@ -133,11 +141,8 @@ func answerLast(ctx context.Context, answer, rest func(context.Context) error) e
 	return errors.Join(err, last.Wait())
 }
 
-// newTraffic builds prober, controller and name server, in the direction in which verdicts flow.
+// newTraffic builds prober and controller, in the direction in which verdicts flow.
 func (n *node) newTraffic(ctx context.Context) error {
-	if err := n.newDNS(); err != nil {
-		return err
-	}
 	policy := n.policy(n.cfg)
 	if err := n.newCluster(policy); err != nil {
 		return err
