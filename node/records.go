@@ -84,6 +84,11 @@ func decisions(p *traffic.Config, c config.Config) {
 			p.Spread = true
 		}
 	}
+	for _, a := range c.DNS.Aliases {
+		if t.Drain && follows(a.Target, c) { // an alias has its own TTL
+			p.Drain = max(p.Drain, a.TTL.D())
+		}
+	}
 }
 
 // noteIsolation tells the name server whether this node is cut off from the others: records that are
@@ -184,4 +189,11 @@ func (a *api) dryRun(r *http.Request) (any, error) {
 	reply.Plans, reply.Then, err = what.Play(now)
 	slices.SortFunc(reply.Config, func(x, y config.Change) int { return strings.Compare(x.Path, y.Path) })
 	return reply, err
+}
+
+// follows reports whether the answers for a name may change with a planned move: it is below the zone, or one of the records.
+func follows(name string, c config.Config) bool {
+	name = "." + strings.ToLower(strings.TrimSuffix(name, "."))
+	return strings.HasSuffix(name, "."+strings.ToLower(c.Zone)) ||
+		slices.ContainsFunc(c.Traffic.Records, func(r config.Record) bool { return sameName(r.Name, name[1:]) })
 }

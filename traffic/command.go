@@ -129,10 +129,11 @@ func (c *Controller) force(cmd Command) {
 		c.refuse(fmt.Errorf("force: a reason is needed for the record: %w", proa.ErrInvalid))
 		return
 	}
+	aside := c.ruled(CauseForce, cmd.To, cmd) // for the record
 	c.dropPending("forced by " + cmd.By)
 	c.state.Pinned = cmd.To != c.cfg.Preferred
 	c.state.Forced = c.judged[cmd.To].Health != proa.Healthy
-	c.switchTo(cmd.To, Evidence{Cause: CauseForce, By: cmd.By},
+	c.switchTo(cmd.To, Evidence{Cause: CauseForce, By: cmd.By, Overridden: aside},
 		fmt.Sprintf("forced by %s: %s (%s was %s)", cmd.By, cmd.Reason, cmd.To, c.judged[cmd.To].Health))
 }
 

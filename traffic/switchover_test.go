@@ -239,6 +239,12 @@ func TestRulesRefuseUnlessOverridden(t *testing.T) {
 	r.wantWaiting("rule min-between")
 	r.pass(2 * time.Minute)
 	r.wantActive(proa.AWS, 5)
+	if err := r.command(Command{Action: Force, To: proa.Azure, Reason: "aws lies"}); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.plans[len(r.plans)-1].Evidence; !slices.ContainsFunc(e.Overridden, said) {
+		t.Errorf("a forced move's record does not say what was set aside: %+v", e)
+	}
 }
 
 func TestPoliciesThatUseSeveralRegionsLoseAnUnhealthyOne(t *testing.T) {

@@ -108,11 +108,24 @@ func (a *app) move(ctx context.Context, c *supervisor.Client, order traffic.Comm
 	if err := c.Node(ctx, http.MethodPost, "/v1/traffic", order, nil); err != nil {
 		return err
 	}
+	target := order.To
+	if order.Action == traffic.Failback {
+		target = before.Preferred
+	}
 	var after traffic.Explanation
+	var idle time.Time // since when nobody says that a move is under way
 	ask := func() error {
 		for {
-			if after, err = explain(ctx, c); err != nil || after.Pending == nil || !wait {
+			after, err = explain(ctx, c)
+			switch {
+			case err != nil || !wait || arrived(before.Plan, after.Plan, target):
 				return err
+			case after.Pending != nil:
+				idle = time.Time{}
+			case idle.IsZero():
+				idle = time.Now()
+			case time.Since(idle) > givenUpAfter || abandoned(ctx, c, started) != "":
+				return nil
 			}
 			select {
 			case <-ctx.Done():
@@ -128,10 +141,23 @@ func (a *app) move(ctx context.Context, c *supervisor.Client, order traffic.Comm
 		Plan: after.Plan, Moved: moved(before.Plan, after.Plan), OldPlan: before.Plan.Version,
 		Waiting: append([]string{}, after.Waiting...), TookMS: float64(time.Since(started).Microseconds()) / 1000,
 	}
-	if wait && !m.Moved && before.Plan.Active != order.To && order.Action != traffic.Failback {
-		return &proa.Error{Op: string(order.Action), Err: errors.New(abandoned(ctx, c, started)), Hint: "`proa explain` says how both regions are"}
+	if wait && !arrived(before.Plan, after.Plan, target) {
+		why := abandoned(ctx, c, started)
+		if why == "" {
+			why = "it was given up"
+		}
+		return &proa.Error{Op: string(order.Action), Err: errors.New(why), Hint: "`proa explain` says how both regions are"}
 	}
 	return a.print(m, func(w io.Writer) { writeMoved(w, m) })
+}
+
+// givenUpAfter is how long no node may say that a move is under way before it counts as given up: one that does not decide may be
+// asked for a moment, and does not know.
+const givenUpAfter = 2 * time.Second
+
+// arrived reports whether traffic is where the order wants it, or has begun to go there by stages.
+func arrived(before, after proa.Plan, target proa.Region) bool {
+	return after.Active == target || after.Active == before.Active && after.Share > before.Share
 }
 
 // moved reports whether clients are sent elsewhere: a plan can also be about TTLs or data sync's owner.
@@ -155,17 +181,18 @@ func explain(ctx context.Context, c *supervisor.Client) (traffic.Explanation, er
 	return e, c.Node(ctx, http.MethodGet, "/v1/explain", nil, &e)
 }
 
-// abandoned is the controller's word on why it gave an order up.
+// abandoned is the controller's word on why it gave an order up; "" where it has not said so.
 func abandoned(ctx context.Context, c *supervisor.Client, since time.Time) string {
 	var m node.Metrics
 	if c.Node(ctx, http.MethodGet, "/v1/metrics", nil, &m) == nil {
 		for i := len(m.Events) - 1; i >= 0; i-- {
-			if e := m.Events[i]; e.Kind == traffic.EventCommand && e.At.After(since.Add(-time.Second)) {
+			e := m.Events[i]
+			if e.Kind == traffic.EventCommand && e.At.After(since.Add(-time.Second)) && strings.Contains(e.Text, "abandoned") {
 				return e.Text
 			}
 		}
 	}
-	return "it was given up"
+	return ""
 }
 
 func (a *app) holdCommand() *cobra.Command {

@@ -92,7 +92,7 @@ func (s *Snapshot) putOver(views []view, state State) error {
 		list = append(list, set)
 	}
 	for _, a := range state.Aliases {
-		set, err := s.aliasSet(a, state.Found)
+		set, err := s.aliasSet(a, state)
 		if err != nil {
 			return err
 		}
@@ -170,7 +170,7 @@ func (v Validation) set() (overSet, error) {
 }
 
 // aliasSet finds the addresses of an alias: by our own answers where the target is ours.
-func (s *Snapshot) aliasSet(a Alias, found map[string][]netip.Addr) (overSet, error) {
+func (s *Snapshot) aliasSet(a Alias, state State) (overSet, error) {
 	n, err := parseName(a.Name)
 	if err != nil {
 		return overSet{}, err
@@ -184,11 +184,14 @@ func (s *Snapshot) aliasSet(a Alias, found map[string][]netip.Addr) (overSet, er
 			proa.ErrInvalidConfig)
 	}
 	o := overSet{name: n, hides: []uint16{mdns.TypeA, mdns.TypeAAAA}}
-	addresses := found[target.String()]
+	addresses, ttl := state.Found[target.String()], uint32(a.TTL/time.Second)
 	if s.base.zoneOf(target) >= 0 {
 		addresses = s.ownAddresses(target)
+		if state.Plan.Drain { // they are about to change
+			ttl = min(ttl, drainTTL)
+		}
 	}
-	if o.sets = addressSets(addresses, uint32(a.TTL/time.Second)); len(o.sets) == 0 {
+	if o.sets = addressSets(addresses, ttl); len(o.sets) == 0 {
 		o.waiting = true
 	}
 	return o, nil

@@ -198,6 +198,10 @@ func TestApexTakesTheAddressesOfAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, s, "flat.example.test.", "A", "NOERROR aa\nanswer flat.example.test. 5 IN A 127.0.64.2")
+	if err := s.Apply(proa.Plan{Version: 3, Active: proa.Azure, Drain: true}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, s, "flat.example.test.", "A", "NOERROR aa\nanswer flat.example.test. 1 IN A 127.0.64.2")
 }
 
 func TestWhatIsPutOverASignedZoneIsSigned(t *testing.T) {
