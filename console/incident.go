@@ -155,6 +155,9 @@ func (w *watcher) all() []Incident {
 func (w *watcher) step(now time.Time, live *Live, faults Faults) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.open != nil && w.open.anew(faults) {
+		w.end(now)
+	}
 	if w.open == nil {
 		w.open = w.begin(now, live, faults)
 	}
@@ -303,6 +306,11 @@ func (i *Incident) broken(faults Faults) bool {
 		return true
 	}
 	return slices.ContainsFunc(faults.List, func(f Fault) bool { return f.Target == string(i.Region) })
+}
+
+// anew reports whether what is broken now is another story: this one was healed, and traffic is where it was.
+func (i *Incident) anew(faults Faults) bool {
+	return i.healed && i.switched == i.returned && len(faults.Died)+len(faults.List) > 0
 }
 
 // lastTrouble is since when the data could become equal again.

@@ -118,6 +118,47 @@ func TestAFailoverIsToldFromTheFaultToEqualSides(t *testing.T) {
 	}
 }
 
+// The second run of a drill begins before the first one's incident has come to rest.
+func TestASecondFaultAfterTheReturnIsAnIncidentOfItsOwn(t *testing.T) {
+	s := newStory(t)
+	s.after(time.Second)
+	for version := uint64(2); version < 6; version += 2 {
+		s.bad = Faults{Died: map[proa.Region]time.Time{proa.AWS: s.now}}
+		s.after(tick)
+		s.live.Regions[proa.AWS] = Region{Health: proa.Unhealthy, Since: s.now}
+		s.live.Plan = proa.Plan{Version: version, Active: proa.Azure, Since: s.now}
+		s.live.Published = Published{version, s.now}
+		s.after(3 * time.Second)
+		s.bad = Faults{}
+		s.after(tick)
+		s.live.Regions[proa.AWS] = Region{Health: proa.Healthy, Since: s.now}
+		s.live.Plan = proa.Plan{Version: version + 1, Active: proa.AWS, Since: s.now}
+		s.live.Verified = &Verified{Through: s.now.Add(tick), Keys: 10}
+		s.after(time.Second)
+	}
+	s.after(10 * time.Second)
+	all := s.w.all()
+	if len(all) != 2 {
+		t.Fatalf("%d incidents", len(all))
+	}
+	for _, i := range all {
+		for _, kind := range []StepKind{StepFault, StepVerdict, StepPlan, StepDNS, StepTTL, StepHealed, StepHealthy, StepFailback, StepEqual} {
+			if !i.has(kind, "") {
+				t.Errorf("incident %d has no %s: %+v", i.ID, kind, i.Steps)
+			}
+		}
+	}
+	s.bad = Faults{List: []Fault{{Target: "aws", Kind: "brownout", Since: s.now}}}
+	s.after(time.Second)
+	s.bad = Faults{}
+	s.after(tick)
+	s.bad = Faults{List: []Fault{{Target: "azure", Kind: "throttle", Since: s.now}}}
+	s.after(tick)
+	if i := s.w.current(); i == nil || i.Region != proa.Azure {
+		t.Errorf("a fault elsewhere, after one was healed, is not shown: %+v", i)
+	}
+}
+
 func TestAFailedProbeThatLeadsToNothingIsForgotten(t *testing.T) {
 	s := newStory(t)
 	s.after(time.Second)

@@ -182,7 +182,7 @@ func licences(w http.ResponseWriter, _ *http.Request) {
 
 // readable and writable are the control API's routes that the page may use: path prefixes below /v1/.
 var (
-	readable = []string{"status", "explain", "diff", "conflicts", "quarantine", "backfill", "metrics", "data", "events"}
+	readable = []string{"status", "explain", "diff", "conflicts", "quarantine", "backfill", "metrics", "data", "events", "config"}
 	writable = []string{"verify", "traffic", "conflicts/", "quarantine/", "backfill", "events/"}
 )
 

@@ -43,8 +43,9 @@ func (n *node) listen() (*api, error) {
 	control, announce := n.cfg.Node.ControlToken, n.cfg.Node.AnnounceToken
 	mux := http.NewServeMux()
 	for pattern, handle := range map[string]handler{
-		"GET /v1/status":  a.status,
-		"GET /v1/explain": a.explain,
+		"GET /v1/status":    a.status,
+		"GET " + clocksPath: a.clocks,
+		"GET /v1/explain":   a.explain,
 
 		"GET /v1/explain/answer": a.explainAnswer,
 		"POST /v1/plan/dry-run":  a.dryRun,

@@ -25,6 +25,8 @@ type ReloadStatus struct {
 	// Error says why the file, as it was at Refused, is not in force; "" when it is.
 	Error   string    `json:"error"`
 	Refused time.Time `json:"refused,omitzero"`
+	// Changed is what the last reading changed.
+	Changed []config.Change `json:"changed"`
 	// Waiting are changes that take effect at the next start.
 	Waiting []config.Change `json:"waiting"`
 	// Files are what the name server answers from besides: zones, and the database of places.
@@ -46,7 +48,7 @@ type reloader struct {
 
 func newReloader(n *node, file string) *reloader {
 	r := &reloader{node: n, file: file, first: n.cfg, now: n.cfg}
-	r.status = ReloadStatus{File: file, Loaded: n.clock(), Waiting: []config.Change{}}
+	r.status = ReloadStatus{File: file, Loaded: n.clock(), Changed: []config.Change{}, Waiting: []config.Change{}}
 	if file != "" {
 		r.seen, _ = os.ReadFile(file) // what cannot be read now is read at the next look
 	}
@@ -102,10 +104,14 @@ func (r *reloader) look(ctx context.Context, forced bool) {
 		r.node.logger.Error("configuration refused, the last good one stays", "file", r.file, "err", err)
 		return
 	}
-	for _, c := range config.Diff(r.now, fresh) {
+	changed := config.Diff(r.now, fresh)
+	for _, c := range changed {
 		r.node.logger.Info("configuration changed", "path", c.Path, "old", c.Old, "new", c.New, "in_force", c.Live)
 	}
 	r.now = fresh
+	if len(changed) > 0 {
+		r.status.Changed = changed
+	}
 	r.status.Error, r.status.Refused, r.status.Loaded = "", time.Time{}, r.node.clock()
 	r.status.Waiting = []config.Change{}
 	for _, c := range config.Diff(r.first, fresh) {

@@ -56,13 +56,16 @@ func TestAChangedFileIsInForceAtOnceOrWaitsForAStart(t *testing.T) {
 	n, change := reloading(t)
 	change("primary: azure\ntraffic: {hold_down: 7s, ttl: 9s}\n")
 	s := n.reload.status
-	if s.Error != "" || len(s.Waiting) != 1 || s.Waiting[0].Path != "traffic.ttl" {
+	if s.Error != "" || len(s.Waiting) != 1 || s.Waiting[0].Path != "traffic.ttl" || len(s.Changed) != 3 {
 		t.Errorf("%+v", s)
 	}
 	if p := n.traffic.Explain().Preferred; p != "azure" {
 		t.Errorf("preferred is %s", p)
 	}
 	change("primary: azure\ntraffic: {hold_down: 7s}\n")
+	if s := n.reload.status; len(s.Changed) != 1 || s.Changed[0].Path != "traffic.ttl" {
+		t.Errorf("what the last reading changed: %+v", s.Changed)
+	}
 	if s := n.reload.status; len(s.Waiting) != 0 {
 		t.Errorf("a change that was taken back still waits: %+v", s.Waiting)
 	}

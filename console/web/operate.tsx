@@ -41,6 +41,7 @@ export function Operate() {
         {session?.faults ? <GameDay frame={frame} /> : <div class="panel"><h3>Game day</h3><p class="muted">Faults are made by the supervisor of <code>proa up</code>. This node runs without one: break a real region with its own tools, and watch here.</p></div>}
       </div>
       <DrillPanel />
+      <Configuration />
       <Audit />
     </section>
   );
@@ -162,6 +163,31 @@ function plainly(what: string): string {
   } catch {
     return what;
   }
+}
+
+/** Configuration says which proa.yaml is in force, what its last change was, and what is refused or waits. */
+function Configuration() {
+  const { data, error } = usePoll<any>("/v1/node/config", 4000);
+  if (!data?.file) return error ? <div class="panel"><h3>Configuration</h3><p class="error">{error}</p></div> : null;
+  const table = (title: string, list: any[]) => (list ?? []).length === 0 ? null : (
+    <div class="scroll">
+      <table>
+        <caption>{title}</caption>
+        <thead><tr><th scope="col">Field</th><th scope="col">Was</th><th scope="col">Is</th><th scope="col">Takes effect</th></tr></thead>
+        <tbody>{list.map((c) => <tr key={c.path}><th scope="row" class="mono">{c.path}</th><td class="mono">{c.old}</td><td class="mono">{c.new}</td><td>{c.live ? "at once" : "at the next start"}</td></tr>)}</tbody>
+      </table>
+    </div>
+  );
+  return (
+    <div class="panel" data-panel="configuration">
+      <h3>Configuration</h3>
+      <p class="muted"><code>{data.file}</code>, read {day(data.loaded)}. It is read again when it changes.</p>
+      {data.error ? <p class="error" role="alert">Refused at {clock(data.refused)}, the last good one stays in force: {data.error}</p> : null}
+      {(data.files ?? []).filter((f: any) => f.error).map((f: any) => <p class="error" key={f.file}>{f.file}: {f.error}</p>)}
+      {table("Changed last", data.changed)}
+      {table("Waiting for a restart", data.waiting)}
+    </div>
+  );
 }
 
 function Audit() {

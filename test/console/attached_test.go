@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,9 +20,16 @@ func TestDrillOfAttachedRegions(t *testing.T) {
 	needChromium(t)
 	s := up(t, "--nodes", "1")
 	s.proa("kill", "node-1")
-	b := open(t, attachedNode(t, s), 1440, 900)
+	link, file := attachedNode(t, s)
+	b := open(t, link, 1440, 900)
 	b.equal(30 * time.Second)
 	b.view("operate")
+	edit(t, file, "hold_down: 5s", "hold_down: 6s")
+	b.says(20*time.Second, `[data-panel="configuration"]`, "traffic.hold_down 5s 6s at once")
+	edit(t, file, "primary: aws", "primary: mars")
+	b.says(20*time.Second, `[data-panel="configuration"]`, "the last good one stays in force")
+	edit(t, file, "primary: mars", "primary: aws")
+	b.until(20*time.Second, "it is mended", `!document.querySelector('[data-panel="configuration"] .error')`)
 	b.until(20*time.Second, "what may be drilled", `[...document.querySelectorAll("select[name=scenario] option")].map((o) => o.value).join() === "switchover,all"`)
 	b.click(`[data-action="begin-drill"]`)
 	b.says(5*time.Second, "dialog", "It moves the users of your regions")
@@ -35,15 +43,27 @@ func TestDrillOfAttachedRegions(t *testing.T) {
 	b.shot("23-attached-drilled")
 }
 
+// edit changes a node's configuration while it runs.
+func edit(t *testing.T, file, old, fresh string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(text), old) {
+		t.Fatalf("%s has no %q: %v", file, old, err)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(text), old, fresh, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // attachedNode runs the dead node again from its configuration without a supervisor, until the test ends, and returns a link to
-// its console.
-func attachedNode(t *testing.T, s *system) string {
+// its console, and the file.
+func attachedNode(t *testing.T, s *system) (link, file string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(s.dir, "node-1", "proa.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "proa.yaml")
+	file = filepath.Join(t.TempDir(), "proa.yaml")
 	text = regexp.MustCompile(`(?m)^  supervisor.*\n`).ReplaceAll(text, nil)
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
@@ -64,13 +84,12 @@ func attachedNode(t *testing.T, s *system) string {
 	})
 	last := ""
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		var link string
 		if link, last = s.askLink(0); link != "" {
-			return link
+			return link, file
 		}
 	}
 	t.Fatalf("the node gives no link: %s\n%s", last, out)
-	return ""
+	return "", ""
 }
 
 // askLink asks a node for a link to its console once; why tells why there is none.
