@@ -19,7 +19,6 @@ func (a *app) configCommand() *cobra.Command {
 		Short: "Begin, describe and compare proa.yaml; see what a node runs with",
 		Example: "  proa config init > proa.yaml\n  proa config schema > proa.schema.json\n" +
 			"  proa config diff proa.yaml proa.yaml.new\n  proa config status",
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.configInitCommand(), a.configSchemaCommand(), a.configDiffCommand(), a.configStatusCommand())
 	return cmd
@@ -137,6 +136,10 @@ func (a *app) configStatusCommand() *cobra.Command {
 					if f.Error != "" {
 						fmt.Fprintf(w, "the file of %s is refused, the last good one serves on: %s\n", clock(f.Refused), f.Error)
 					}
+				}
+				if len(r.Changed) > 0 {
+					fmt.Fprintln(w, "\nchanged last:")
+					writeChanges(w, r.Changed)
 				}
 				if len(r.Waiting) > 0 {
 					fmt.Fprintln(w, "\nwaiting for a restart:")

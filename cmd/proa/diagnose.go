@@ -159,16 +159,53 @@ func expiry(f *facts, check string, at time.Time) Finding {
 
 // lookValidation is about the records by which both clouds check that the name is the user's, at each renewal.
 func lookValidation(f *facts) []Finding {
-	if !slices.ContainsFunc(f.doors, func(d door) bool { return d.https }) {
-		return []Finding{found("validation records", gradeNote, "", "no gateway has a certificate")}
-	}
+	const check = "validation records"
+	var list []Finding
 	for _, a := range f.answers {
-		if a.validation {
-			return []Finding{fine("validation records", "are served")}
+		if len(a.missing) > 0 {
+			list = append(list, found(check, gradeBad, "the next renewal fails in silence: see the node's log, and `proa dns validation`",
+				"%s does not serve %s", a.server, strings.Join(a.missing, ", ")))
 		}
 	}
-	return []Finding{found("validation records", gradeWarn,
-		"serve ACM's CNAME and Azure's asuid TXT from the zone (dns.zones or `proa dns`), or renewals will fail in silence", "none is served")}
+	secure := false
+	for _, d := range f.doors {
+		secure = secure || d.https
+		if d.https && !f.validates(d.region) {
+			list = append(list, found(check, gradeWarn, "list it under dns.validations in proa.yaml (docs/DNS.md), or renewals fail in silence; "+
+				"nothing is to do where the certificate is renewed by hand", "none for %s: %s", d.region, wantedRecord[d.region]))
+		}
+	}
+	switch {
+	case !secure:
+		return append(list, found(check, gradeNote, "", "no gateway has a certificate"))
+	case len(list) == 0:
+		return []Finding{fine(check, "are served, for both clouds")}
+	}
+	return list
+}
+
+var wantedRecord = map[proa.Region]string{
+	proa.AWS:   "AWS Certificate Manager's CNAME to acm-validations.aws",
+	proa.Azure: "the TXT at asuid. of the custom domain",
+}
+
+// validates reports whether the zone has a record by which the cloud renews its certificate: its own kind, or ACME's.
+func (f *facts) validates(r proa.Region) bool {
+	for _, v := range f.records {
+		own := v.Type == "CNAME" && strings.HasSuffix(strings.TrimSuffix(strings.Join(v.Values, ""), "."), ".acm-validations.aws")
+		if r == proa.Azure {
+			own = strings.HasPrefix(v.Name, azureName)
+		}
+		if own || strings.HasPrefix(v.Name, acmeName) {
+			return true
+		}
+	}
+	for _, a := range f.answers { // from a zone file
+		if slices.Contains(a.served, acmeName) || r == proa.Azure && slices.Contains(a.served, azureName) {
+			return true
+		}
+	}
+	return false
 }
 
 func lookTTL(f *facts) []Finding {
@@ -233,17 +270,26 @@ func lookClocks(f *facts) []Finding {
 		if d.err != nil {
 			continue
 		}
-		list = append(list, clockFinding("clock of "+string(d.region), d.skew))
+		list = append(list, clockFinding("clock of "+string(d.region), d.skew, clockWarn))
+	}
+	if f.clocks == nil {
+		return list
+	}
+	list = append(list, clockFinding("clock of "+f.clocks.Node, f.nodeSkew, clockWarn))
+	for _, c := range f.clocks.Others {
+		within := time.Duration(c.WithinMS * float64(time.Millisecond))
+		list = append(list, clockFinding("clock of "+c.Node, f.nodeSkew+time.Duration(c.OffsetMS*float64(time.Millisecond)), clockWarn+within))
 	}
 	return list
 }
 
-func clockFinding(check string, skew time.Duration) Finding {
+// clockFinding judges a clock against this machine's. Up to warn it may be as far as the asking took.
+func clockFinding(check string, skew, warn time.Duration) Finding {
 	advice := "set the machine's clock (NTP); versions stay ordered by what writers saw, but concurrent writes are judged by clocks"
 	switch {
-	case skew.Abs() >= clockBad:
+	case skew.Abs() >= max(clockBad, warn):
 		return found(check, gradeBad, advice, "%s off", skew.Round(time.Second))
-	case skew.Abs() > clockWarn:
+	case skew.Abs() > warn:
 		return found(check, gradeWarn, advice, "%s off", skew.Round(time.Second))
 	}
 	return fine(check, "within %s", clockWarn)

@@ -18,7 +18,6 @@ func (a *app) dnsKeyCommand() *cobra.Command {
 		Short: "Make, list and roll over DNSSEC keys",
 		Example: "  proa dns key new example.org --keys keys\n  proa dns key list example.org --keys keys\n" +
 			"  proa dns key roll example.org --keys keys\n  proa dns key retire example.org --keys keys",
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var dir string
 	cmd.PersistentFlags().StringVar(&dir, "keys", "keys", "folder with the keys")

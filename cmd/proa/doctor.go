@@ -56,6 +56,11 @@ type facts struct {
 	deaf    error              // why the parent could not be asked
 	disk    *disk
 	secrets []looseFile
+	// records are the validation records that the node serves.
+	records []node.Validation
+	// clocks are the nodes'; nil: not known. nodeSkew is the asked node's less this machine's.
+	clocks   *node.ClocksReply
+	nodeSkew time.Duration
 }
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -120,9 +125,25 @@ func (a *app) gather(ctx context.Context, file string) (*facts, error) {
 		}
 	}
 	f.doors = knock(ctx, f.cfg)
-	f.answers = interrogate(ctx, f.cfg)
+	if f.err == nil {
+		f.askMore(ctx, c)
+	}
+	f.answers = interrogate(ctx, f.cfg, f.records)
 	f.parent, f.deaf = askParent(ctx, f.cfg)
 	return f, nil
+}
+
+// askMore asks for what nodes of an older version do not tell: nothing is said of it then.
+func (f *facts) askMore(ctx context.Context, c *supervisor.Client) {
+	var v node.ValidationsReply
+	if c.Node(ctx, http.MethodGet, "/v1/dns/validations", nil, &v) == nil {
+		f.records = v.Validations
+	}
+	var clocks node.ClocksReply
+	began := time.Now()
+	if c.Node(ctx, http.MethodGet, "/v1/clocks", nil, &clocks) == nil && clocks.Node != "" {
+		f.clocks, f.nodeSkew = &clocks, clocks.At.Sub(began.Add(time.Since(began)/2))
+	}
 }
 
 // doctorClient reaches the running system, or the node of a file.

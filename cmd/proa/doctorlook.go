@@ -18,6 +18,7 @@ import (
 
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/node"
 	"github.com/proa-cloud/proa/traffic/delegation"
 )
 
@@ -102,15 +103,22 @@ func knockAt(ctx context.Context, zone string, r proa.Region, u *url.URL, g conf
 
 // answer is what one name server says of the zone.
 type answer struct {
-	server     string
-	addresses  []string
-	ttl        time.Duration
-	validation bool // a record for the validation of a certificate or a domain is there
-	err        error
+	server    string
+	addresses []string
+	ttl       time.Duration
+	served    []string // names of validation records of the zone's own that it serves
+	missing   []string // the node's validation records that it does not serve
+	err       error
 }
 
+// Where the validation of a name is looked for: by ACME, and by Azure for a custom domain.
+const (
+	acmeName  = "_acme-challenge."
+	azureName = "asuid."
+)
+
 // interrogate asks every name server of the node.
-func interrogate(ctx context.Context, c config.Config) []answer {
+func interrogate(ctx context.Context, c config.Config, records []node.Validation) []answer {
 	var answers []answer
 	client := &dns.Client{Timeout: lookTimeout}
 	ask := func(server, name string, kind uint16) (*dns.Msg, error) {
@@ -132,9 +140,14 @@ func interrogate(ctx context.Context, c config.Config) []answer {
 					a.addresses, a.ttl = append(a.addresses, record.A.String()), time.Duration(record.Hdr.Ttl)*time.Second
 				}
 			}
-			for name, kind := range map[string]uint16{"_acme-challenge." + c.Zone: dns.TypeTXT, "asuid." + c.Zone: dns.TypeTXT} {
-				if in, err := ask(server, name, kind); err == nil && len(in.Answer) > 0 {
-					a.validation = true
+			for _, name := range []string{acmeName, azureName} {
+				if in, err := ask(server, name+c.Zone, dns.TypeTXT); err == nil && len(in.Answer) > 0 {
+					a.served = append(a.served, name)
+				}
+			}
+			for _, v := range records {
+				if in, err := ask(server, v.Name, dns.StringToType[v.Type]); err != nil || len(in.Answer) == 0 {
+					a.missing = append(a.missing, v.Name+" "+v.Type)
 				}
 			}
 		}

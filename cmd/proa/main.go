@@ -121,5 +121,37 @@ func (a *app) root() *cobra.Command {
 	})
 	root.PersistentFlags().StringVar(&a.dir, "dir", "./.proa", "the system's folder")
 	a.addCommands(root)
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			completes(c)
+		}
+		refuseUnknown(c)
+	}
 	return root
+}
+
+// completes gives cobra's own command examples, as all others have them.
+func completes(c *cobra.Command) {
+	c.Example = "  source <(proa completion bash)"
+	for _, shell := range c.Commands() {
+		shell.Example = "  proa completion " + shell.Name()
+	}
+}
+
+// refuseUnknown makes commands that only hold others refuse what they do not know, where cobra would show their help.
+func refuseUnknown(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		refuseUnknown(sub)
+	}
+	if c.Runnable() || !c.HasSubCommands() {
+		return
+	}
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage(fmt.Errorf("unknown command %q: see `%s --help`", args[0], cmd.CommandPath()))
+		}
+		return cmd.Help()
+	}
 }

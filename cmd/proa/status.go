@@ -84,7 +84,7 @@ func (a *app) writeStatus(w io.Writer, s supervisor.Status) {
 		if r.PID != nil {
 			pid = fmt.Sprint(*r.PID)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name, r.Health, r.Gateway,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", name, r.Health, strings.TrimPrefix(r.Gateway, "http://"), // what is left can be pasted all the same
 			orDash(r.LagMS, " ms"), orDash(r.Backlog, ""), orDash(r.Unreplicated, ""), pid)
 	}
 	fmt.Fprintln(w)

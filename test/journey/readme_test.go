@@ -39,6 +39,7 @@ func TestREADMEFirstFiveMinutes(t *testing.T) {
 		"http://127.0.64.2:8080", st.Regions["azure"].Gateway,
 	)
 	checked := 0
+	printed := map[string]string{}
 	for line := range strings.Lines(string(block[1])) {
 		line = strings.TrimSpace(line)
 		out, err := exec.Command("bash", "-c", replace.Replace(line)).CombinedOutput()
@@ -46,6 +47,8 @@ func TestREADMEFirstFiveMinutes(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
+		command, _, _ := strings.Cut(line, " #")
+		printed[strings.TrimSpace(command)] = string(out)
 		for _, e := range expected {
 			if strings.Contains(line, e.command) {
 				checked++
@@ -57,5 +60,22 @@ func TestREADMEFirstFiveMinutes(t *testing.T) {
 	}
 	if checked < len(expected) {
 		t.Errorf("README has only %d of the %d commands whose output is checked", checked, len(expected))
+	}
+	sameOutputs(t, string(readme), printed)
+}
+
+// sameOutputs holds the outputs that the README shows to what was printed, but for the figures.
+func sameOutputs(t *testing.T, readme string, printed map[string]string) {
+	t.Helper()
+	shown := regexp.MustCompile("(?s)<!-- output: (.*?) -->\n```\n(.*?)```").FindAllStringSubmatch(readme, -1)
+	if len(shown) == 0 {
+		t.Error("README shows no output")
+	}
+	figures := regexp.MustCompile(`[0-9]+(\.[0-9]+)?`)
+	for _, m := range shown {
+		want, got := figures.ReplaceAllString(m[2], "0"), figures.ReplaceAllString(printed[m[1]], "0")
+		if want != got {
+			t.Errorf("%s prints\n%s\nREADME shows\n%s", m[1], printed[m[1]], m[2])
+		}
 	}
 }
