@@ -65,23 +65,34 @@ func (c Config) queue(name string) (*azqueue.QueueClient, error) {
 	return azqueue.NewQueueClient(name, identity, o)
 }
 
-// pollEvery is the least time between two looks at an empty queue, which cannot be waited for.
-const pollEvery = 200 * time.Millisecond
+// pollEvery is the least time between two looks at an empty queue, which cannot be waited for; pollIdle that of a caller
+// who waits for as long as that.
+const (
+	pollEvery = 200 * time.Millisecond
+	pollIdle  = time.Second
+)
 
 // Receive returns the events of up to 32 messages.
 func (n *Notices) Receive(ctx context.Context, wait time.Duration) ([]cloud.ObjectEvent, error) {
+	every := pollEvery
+	if wait >= pollIdle {
+		every = pollIdle
+	}
 	for end := time.Now().Add(wait); ; {
 		events, err := n.receive(ctx)
 		left := time.Until(end)
 		if err != nil || len(events) > 0 || left <= 0 {
 			return events, err
 		}
-		timer := time.NewTimer(min(left, pollEvery))
+		timer := time.NewTimer(min(left, every))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
 			return nil, fail("receive notices", n.name, ctx.Err())
+		}
+		if left <= every {
+			return nil, nil // the next call looks
 		}
 	}
 }

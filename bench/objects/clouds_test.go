@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,6 +46,7 @@ type clouds struct {
 	S3, Blob string // host:port
 
 	requests atomic.Int64 // of clients that count
+	kinds    sync.Map     // requests by what they ask, *atomic.Int64
 }
 
 // TestMain serves the clouds where it is the child.
@@ -77,6 +80,13 @@ func serve(dir string) error {
 		})
 	})
 	first := <-ready
+	file := azurelocal.File{EventSubscriptions: []azurelocal.EventSubscription{{Container: "idle", Queue: "idle"}}}
+	if err := os.MkdirAll(filepath.Join(dir, "azure"), 0o700); err != nil {
+		return err
+	}
+	if err := file.Write(filepath.Join(dir, "azure", azurelocal.FileName)); err != nil {
+		return err
+	}
 	g.Go(func() error {
 		return azurelocal.Run(ctx, azurelocal.Config{
 			Dir: filepath.Join(dir, "azure"), Listen: "127.0.0.1:0", GatewayListen: "127.0.0.1:0",
@@ -127,6 +137,22 @@ func startClouds(b *testing.B) *clouds {
 // RoundTrip counts requests.
 func (c *clouds) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.requests.Add(1)
+	kind := "blob"
+	switch path := r.URL.Path; {
+	case r.Host == c.Blob && strings.HasPrefix(path, "/queue/"):
+		kind = "storage-queue"
+	case r.Header.Get("X-Amz-Target") != "":
+		kind = "sqs"
+	case r.Host == c.S3:
+		kind = "s3"
+	}
+	if r.URL.Query().Get("list-type")+r.URL.Query().Get("comp") != "" {
+		kind += "-list"
+	} else {
+		kind += "-" + strings.ToLower(r.Method)
+	}
+	n, _ := c.kinds.LoadOrStore(kind, new(atomic.Int64))
+	n.(*atomic.Int64).Add(1)
 	return transport.RoundTrip(r)
 }
 
@@ -135,8 +161,8 @@ var transport = &http.Transport{
 }
 
 func (c *clouds) connection() string {
-	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;BlobEndpoint=http://%s/%s;",
-		account, storageKey, c.Blob, account)
+	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;BlobEndpoint=http://%s/%s;QueueEndpoint=http://%s/queue/%s;",
+		account, storageKey, c.Blob, account, c.Blob, account)
 }
 
 func (c *clouds) s3() *s3.Client {

@@ -28,7 +28,10 @@ type Bucket struct {
 	BeatEvery time.Duration
 	// Poll is the longest wait for notices in one request, and so the granularity of what is known of
 	// an idle side, which is then known to be equal as of 0.5 to 1 s ago (500 ms).
-	Poll    time.Duration
+	Poll time.Duration
+	// PollIdle takes Poll's place once a side has told of nothing for IdleAfter (1 s, 1 min): requests cost.
+	PollIdle, IdleAfter time.Duration
+
 	Workers int // copies at a time, both sides together (32)
 	Page    int // objects of one listing (1,000)
 	// MaxSize bounds what is replicated; larger objects are reported (48.8 TiB: S3's 10,000 parts of
@@ -73,6 +76,8 @@ func (b Bucket) withDefaults() Bucket {
 	set(&b.SweepEvery, 10*time.Minute)
 	set(&b.BeatEvery, 30*time.Second)
 	set(&b.Poll, 500*time.Millisecond)
+	set(&b.PollIdle, max(time.Second, b.Poll))
+	set(&b.IdleAfter, time.Minute)
 	set(&b.CopyTimeout, 10*time.Minute)
 	set(&b.CallTimeout, 5*time.Second)
 	set(&b.RetryMax, 2*time.Second)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -92,12 +93,18 @@ func (r *Replicator) listen(region proa.Region) {
 
 // hear reads a side's notices and looks at the objects that they name.
 func (r *Replicator) hear(ctx context.Context, region proa.Region, queue cloud.ObjectEvents) error {
-	failures := 0
+	failures, news := 0, r.now()
 	for ctx.Err() == nil {
-		began := r.now()
-		callCtx, cancel := context.WithTimeout(ctx, r.cfg.Poll+r.cfg.CallTimeout)
-		events, err := queue.Receive(callCtx, r.cfg.Poll)
+		began, poll := r.now(), r.cfg.Poll
+		if began.Sub(news) > r.cfg.IdleAfter {
+			poll = r.cfg.PollIdle
+		}
+		callCtx, cancel := context.WithTimeout(ctx, poll+r.cfg.CallTimeout)
+		events, err := queue.Receive(callCtx, poll)
 		cancel()
+		if slices.ContainsFunc(events, func(e cloud.ObjectEvent) bool { return e.Name != "" && e.Name != beatName }) {
+			news = began
+		}
 		if err == nil && len(events) == 0 {
 			r.mu.Lock()
 			r.sides[resolve.Index(region)].ear.empty = began

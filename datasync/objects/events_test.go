@@ -108,6 +108,40 @@ func TestOurOwnNoticesCostNothing(t *testing.T) {
 	})
 }
 
+// waits is a queue that counts the short waits and the long ones.
+type waits struct {
+	*queue
+	short, long atomic.Int64
+}
+
+func (w *waits) Receive(ctx context.Context, wait time.Duration) ([]cloud.ObjectEvent, error) {
+	if wait < 2*time.Millisecond {
+		w.short.Add(1)
+	} else {
+		w.long.Add(1)
+	}
+	return w.queue.Receive(ctx, wait)
+}
+
+// A side that tells of nothing but its markers is asked less often, until it tells of something.
+func TestAnIdleQueueIsAskedLessOften(t *testing.T) {
+	p := newPair(t)
+	s3, blob := withNotices(p)
+	asked, tune := &waits{queue: s3}, p.tune
+	p.tune = func(b *Bucket) {
+		tune(b)
+		b.Events = map[proa.Region]cloud.ObjectEvents{proa.AWS: asked, proa.Azure: blob}
+		b.Poll, b.PollIdle, b.IdleAfter = time.Millisecond, 2*time.Millisecond, 100*time.Millisecond
+	}
+	p.start()
+	wait(t, "it to be idle", func() bool { return asked.long.Load() > 0 })
+	often := asked.short.Load()
+	p.s3.put("a", "1", nil)
+	wait(t, "it to be asked more often", func() bool { return asked.short.Load() > often })
+	seldom := asked.long.Load()
+	wait(t, "it to be idle again", func() bool { return asked.long.Load() > seldom })
+}
+
 func TestLostNoticesAreMadeGoodBySweeps(t *testing.T) {
 	p := newPair(t)
 	s3, _ := withNotices(p)
