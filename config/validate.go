@@ -26,7 +26,8 @@ func (c Config) validate(f *strictyaml.File) error {
 }
 
 func (c Config) checkZone(f *strictyaml.File) error {
-	if c.Zone == "" || len(c.Zone) > 253 || strings.HasSuffix(c.Zone, ".") || strings.ContainsAny(c.Zone, " /:") {
+	badLabel := slices.ContainsFunc(strings.Split(c.Zone, "."), func(l string) bool { return l == "" || len(l) > 63 })
+	if badLabel || len(c.Zone) > 253 || strings.ContainsAny(c.Zone, " /:") {
 		return f.Errorf("zone", "write a domain name such as orders.example.com, without a final dot", "%q is not a zone", c.Zone)
 	}
 	if _, err := proa.ParseRegion(string(c.Primary)); err != nil {
@@ -113,12 +114,15 @@ func (c Config) checkTraffic(f *strictyaml.File) error {
 			return f.Errorf(d.path, fmt.Sprintf("from %s to %s", d.min, d.max), "%s is out of range", d.value)
 		}
 	}
+	if t.TTL.D()%time.Second != 0 {
+		return f.Errorf("traffic.ttl", "whole seconds", "%s is not", t.TTL)
+	}
 	for _, n := range []struct {
-		path  string
-		value int
-	}{{"traffic.fall", t.Fall}, {"traffic.rise", t.Rise}, {"traffic.max_switches_per_hour", t.MaxSwitchesPerHour}} {
-		if n.value < 1 || n.value > 1000 {
-			return f.Errorf(n.path, "from 1 to 1000", "%d is out of range", n.value)
+		path       string
+		value, max int
+	}{{"traffic.fall", t.Fall, 16}, {"traffic.rise", t.Rise, 16}, {"traffic.max_switches_per_hour", t.MaxSwitchesPerHour, 1000}} {
+		if n.value < 1 || n.value > n.max {
+			return f.Errorf(n.path, fmt.Sprintf("from 1 to %d", n.max), "%d is out of range", n.value)
 		}
 	}
 	if !slices.Contains([]string{"automatic", "manual", "gradual"}, t.Failback) {

@@ -185,6 +185,9 @@ func (a *app) validateCommand() *cobra.Command {
 				if err := config.CheckSchema(file, text); err != nil {
 					return err
 				}
+				if err := node.Check(cmd.Context(), node.Config{Proa: withRegions(cfg), Clock: time.Now}); err != nil {
+					return fmt.Errorf("%s: %w", file, err)
+				}
 			}
 			if !data {
 				return a.print(Validity{File: file, Valid: true}, func(w io.Writer) { fmt.Fprintf(w, "%s is valid\n", file) })
@@ -196,6 +199,21 @@ func (a *app) validateCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&data, "data", false, "read both sides and list what cannot cross")
 	cmd.Flags().IntVar(&limit, "limit", 1000, "the most that are listed, up to 100000")
 	return a.outputFlag(cmd)
+}
+
+// withRegions fills in what `proa up` does where a file says nothing of where its regions are.
+func withRegions(c config.Config) config.Config {
+	aws, azure := &c.Regions.AWS, &c.Regions.Azure
+	for _, g := range []config.Gateway{aws.Gateway, azure.Gateway} {
+		if g.URL != "" || len(g.Addresses) > 0 {
+			return c
+		}
+	}
+	c.Node.DNS = []string{"127.0.0.1:5353"}
+	aws.Endpoint, azure.CosmosEndpoint, azure.StorageEndpoint = "http://127.0.64.1", "http://127.0.64.2", "http://127.0.64.2"
+	aws.Gateway.URL, aws.Gateway.Addresses = "http://127.0.64.1", []string{"127.0.64.1"}
+	azure.Gateway.URL, azure.Gateway.Addresses = "http://127.0.64.2", []string{"127.0.64.2"}
+	return c
 }
 
 func (a *app) validateData(cmd *cobra.Command, cfg config.Config, direct bool, limit int) error {

@@ -161,5 +161,5 @@ func (e Endpoint) validate() error {
 // The bounds of a vantage point's configuration.
 const (
 	maxEndpoints = 16
-	maxChecks    = 16
+	maxChecks    = 32
 )
