@@ -300,6 +300,26 @@ func TestOnlyNamedRoutesReachTheNode(t *testing.T) {
 	}
 }
 
+// TestARepairFromThePageIsNoted: a comparison changes nothing, a repair does.
+func TestARepairFromThePageIsNoted(t *testing.T) {
+	r := start(t, nil)
+	own := r.own(r.login())
+	for _, query := range []string{"", "?deep=1", "?deep=1&repair=1"} {
+		if status, text, _ := r.do(http.MethodPost, "/v1/node/verify"+query, "", own); status != http.StatusOK {
+			t.Fatalf("verify%s: %d %s", query, status, text)
+		}
+	}
+	list, err := r.Audit.Last(10)
+	if err != nil || len(list) == 0 || list[0].What != "verify?deep=1&repair=1" {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for _, e := range list[1:] {
+		if strings.HasPrefix(e.What, "verify") {
+			t.Errorf("%q is noted: it changes nothing", e.What)
+		}
+	}
+}
+
 func TestAStreamCatchesUp(t *testing.T) {
 	f := newFeed()
 	for range 5 {

@@ -220,7 +220,10 @@ func (s *Server) node(w http.ResponseWriter, r *http.Request, who session) {
 	out.Header.Set("Content-Type", "application/json")
 	reply := &recorder{ResponseWriter: w}
 	s.cfg.API.ServeHTTP(reply, out)
-	if r.Method == http.MethodPost && name != "verify" && !strings.HasSuffix(name, "/replay") && !strings.HasSuffix(name, "/show") {
-		s.Audit.Note(Entry{Who: who.name(), From: r.RemoteAddr, What: name + " " + brief(body), Result: reply.result()})
+	query := r.URL.RawQuery
+	looks := name == "verify" && r.URL.Query().Get("repair") == "" || strings.HasSuffix(name, "/replay") || strings.HasSuffix(name, "/show")
+	if r.Method == http.MethodPost && !looks {
+		what := strings.TrimSpace(strings.TrimSuffix(name+"?"+query, "?") + " " + brief(body))
+		s.Audit.Note(Entry{Who: who.name(), From: r.RemoteAddr, What: what, Result: reply.result()})
 	}
 }

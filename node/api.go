@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,9 +27,10 @@ const announcePath = "/v1/announce"
 // api is the node's control API: HTTP, JSON, every route behind a bearer token. The announcement route has a token of its own, which
 // functions hold and which opens nothing else.
 type api struct {
-	node *node
-	ln   net.Listener
-	http *http.Server
+	node   *node
+	ln     net.Listener
+	http   *http.Server
+	inside http.Handler // for what has been let in: by its token, or as a node by its certificate
 }
 
 func (n *node) listen() (*api, error) {
@@ -73,8 +73,9 @@ func (n *node) listen() (*api, error) {
 	n.auditRoutes(mux)
 	mux.Handle("POST "+announcePath, requireToken(announce, serve(a.announce)))
 	mux.Handle("POST "+leasePath, requireToken(announce, serve(a.lease)))
+	a.inside = limitBodies(limitRequests(n.audited(mux)))
 	a.http = &http.Server{
-		Handler:           limitBodies(limitRequests(n.audited(mux))),
+		Handler:           fromOutside(control, announce, bodyPatience, a.inside),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
@@ -146,11 +147,9 @@ func statusOf(err error) int {
 
 // requireToken refuses whoever does not send the token. An empty token opens nothing.
 func requireToken(token proa.Secret, next http.Handler) http.Handler {
-	want := []byte("Bearer " + token.Reveal())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if token.IsZero() || subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, `{"error":"missing or wrong token"}`, http.StatusUnauthorized)
+		if !bears(r, token) {
+			unauthorized(w)
 			return
 		}
 		next.ServeHTTP(w, r)

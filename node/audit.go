@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -17,14 +18,29 @@ import (
 // auditPage is how many of an audit's entries are told.
 const auditPage = 200
 
-// audited notes operators' orders in the console's audit, whoever sends them.
+// openAudit opens the log of operators' orders where no console has. Without room for one the node goes on.
+func (n *node) openAudit() (closeIt func() error) {
+	if n.picture.console != nil {
+		n.audit = n.picture.console.Audit
+		return func() error { return nil } // the console does
+	}
+	audit, err := console.OpenAudit(filepath.Join(n.cfg.Node.Dir, "console", "audit.log"), n.clock)
+	if err != nil {
+		n.logger.Error("operators' orders are not noted", "err", err)
+		return func() error { return nil }
+	}
+	n.audit = audit
+	return audit.Close
+}
+
+// audited notes operators' orders, whoever sends them.
 func (n *node) audited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if n.picture.console == nil {
+		if n.audit == nil {
 			next.ServeHTTP(w, r)
 			return
 		}
-		n.picture.console.Audit.Watch(next, isOrder).ServeHTTP(w, r)
+		n.audit.Watch(next, isOrder).ServeHTTP(w, r)
 	})
 }
 
@@ -53,10 +69,10 @@ func (n *node) auditRoutes(mux *http.ServeMux) {
 
 func (n *node) ownAudit(r *http.Request) (any, error) {
 	reply := console.Orders{Entries: []console.Entry{}, Missing: []string{}}
-	if n.picture.console == nil {
+	if n.audit == nil {
 		return reply, nil
 	}
-	entries, err := n.picture.console.Audit.Last(auditPage)
+	entries, err := n.audit.Last(auditPage)
 	for i := range entries {
 		entries[i].Place = n.cfg.Node.Name
 	}

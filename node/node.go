@@ -51,6 +51,7 @@ type node struct {
 	sync    *datasync.Service
 	cluster *cluster.Cluster // nil on a node that is alone
 	api     *api
+	audit   *console.Audit // of operators' orders; nil when it cannot be kept
 	picture *picture
 	served  *served
 	watches *watches
@@ -106,6 +107,8 @@ func (n *node) begin(ctx context.Context, c Config) (err error) {
 	if err := n.openConsole(api.http.Handler); err != nil {
 		return errors.Join(err, api.ln.Close())
 	}
+	closeAudit := n.openAudit()
+	defer func() { err = errors.Join(err, closeAudit()) }()
 	if c.Ready != nil {
 		c.Ready()
 	}

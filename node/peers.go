@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/console"
 	"github.com/proa-cloud/proa/traffic/cluster"
 )
 
@@ -118,7 +119,8 @@ func (n *node) peerHandler() http.Handler {
 			token = n.cfg.Node.AnnounceToken
 		}
 		r.Header.Set("Authorization", "Bearer "+token.Reveal())
-		n.api.http.Handler.ServeHTTP(w, r)
+		r.Header.Del(console.NotedHeader)
+		n.api.inside.ServeHTTP(w, withPatience(w, r, bodyPatience))
 	})
 }
 
