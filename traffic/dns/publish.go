@@ -25,14 +25,18 @@ func (s *Server) Apply(plan proa.Plan) error {
 // Isolate tells the server that it is cut off from the others, or not any more: records that are
 // silent then fall silent, all others go on.
 func (s *Server) Isolate(isolated bool) error {
+	if s.isolated.Load() == isolated { // asked ten times a second: it waits for nobody
+		return nil
+	}
 	s.publish.Lock()
 	defer s.publish.Unlock()
 	state := s.state
-	if state.Isolated == isolated {
-		return nil
-	}
 	state.Isolated = isolated
-	return s.rebuild(s.base, state)
+	if err := s.rebuild(s.base, state); err != nil {
+		return err
+	}
+	s.isolated.Store(isolated)
+	return nil
 }
 
 // Measure tells the server what vantage points measured. The answers change only where an order did;
@@ -223,16 +227,21 @@ func (s *Server) change(edit func([]Validation) ([]Validation, error)) error {
 // Resign signs everything again, by the keys that are active now, and publishes it under the plan
 // in force. Without keys it does nothing.
 func (s *Server) Resign() error {
-	s.publish.Lock()
-	defer s.publish.Unlock()
+	s.compile.Lock()
+	defer s.compile.Unlock()
 	stamp := s.cfg.Signing.stamp()
-	if s.base.renew.IsZero() && stamp == s.keyStamp {
+	s.publish.Lock()
+	current := s.base.renew.IsZero() && stamp == s.keyStamp
+	s.publish.Unlock()
+	if current {
 		return nil
 	}
 	base, err := s.source().Compile()
 	if err != nil {
 		return err
 	}
+	s.publish.Lock()
+	defer s.publish.Unlock()
 	s.keyStamp = stamp
 	return s.rebuild(base, s.state)
 }

@@ -23,9 +23,9 @@ func (s *Server) Reload(zones []*Zone) error {
 
 // Replace is Reload with other records.
 func (s *Server) Replace(zones []*Zone, records []Record) error {
-	s.publish.Lock()
-	defer s.publish.Unlock()
-	if was, now := origins(s.base.zones), origins(zones); !slices.Equal(was, now) {
+	s.compile.Lock()
+	defer s.compile.Unlock()
+	if was, now := origins(s.cfg.Zones), origins(zones); !slices.Equal(was, now) {
 		return fmt.Errorf("reload: the zones are %v, not %v: %w", was, now, proa.ErrInvalidConfig)
 	}
 	source := s.source()
@@ -35,6 +35,8 @@ func (s *Server) Replace(zones []*Zone, records []Record) error {
 		return err
 	}
 	kept := s.lean(base, zones)
+	s.publish.Lock()
+	defer s.publish.Unlock()
 	if err := s.rebuild(base, s.state); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -149,5 +150,50 @@ func TestSnapshotsDoNotHoldZonesThatNobodyReadsAgain(t *testing.T) {
 		if err := s.Reload([]*Zone{zone("2")}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestACompileHoldsNoPlanBack: zones of hundreds of thousands of names take seconds, in which plans change and a node
+// must go on renewing its lease.
+func TestACompileHoldsNoPlanBack(t *testing.T) {
+	t.Parallel()
+	cfg := demoConfig(t)
+	var compiling atomic.Bool // the next look at the clock is a compile's, and takes long
+	begun, end := make(chan struct{}), make(chan struct{})
+	cfg.Clock = func() time.Time {
+		if compiling.CompareAndSwap(true, false) {
+			close(begun)
+			<-end
+		}
+		return signedAt
+	}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiling.Store(true)
+	replaced := make(chan error, 1)
+	go func() { replaced <- s.Reload(cfg.Zones) }()
+	<-begun
+	done := make(chan error, 1)
+	go func() {
+		plan := cfg.Plan
+		plan.Version++
+		done <- errors.Join(s.Isolate(false), s.Isolate(true), s.Apply(plan), s.Isolate(false))
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("a plan waits for a compile")
+	}
+	close(end)
+	if err := <-replaced; err != nil {
+		t.Error(err)
+	}
+	if got := s.current.Load().Plan.Version; got != cfg.Plan.Version+1 {
+		t.Errorf("plan %d is served after the reload, want the one that came meanwhile", got)
 	}
 }

@@ -96,9 +96,14 @@ const (
 type Server struct {
 	cfg     Config
 	current atomic.Pointer[Snapshot]
+	// compile orders those who replace zones and keys; it is taken before publish, which nobody holds while
+	// zones are compiled.
+	compile sync.Mutex
 	publish sync.Mutex // orders publishers; queries do not take it
 	base    *Base      // guarded by publish, as is state
 	state   State
+	// isolated is the state's, once it is served.
+	isolated atomic.Bool
 	// keyStamp tells the state of the folder of keys that the base was signed by.
 	keyStamp string
 	sockets  []socket
