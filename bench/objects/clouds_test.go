@@ -139,11 +139,11 @@ func (c *clouds) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.requests.Add(1)
 	kind := "blob"
 	switch path := r.URL.Path; {
-	case r.Host == c.Blob && strings.HasPrefix(path, "/queue/"):
+	case r.URL.Host == c.Blob && strings.HasPrefix(path, "/queue/"):
 		kind = "storage-queue"
 	case r.Header.Get("X-Amz-Target") != "":
 		kind = "sqs"
-	case r.Host == c.S3:
+	case r.URL.Host == c.S3:
 		kind = "s3"
 	}
 	if r.URL.Query().Get("list-type")+r.URL.Query().Get("comp") != "" {
