@@ -121,7 +121,7 @@ function Scans() {
       <div class="panel"><h3>Since the node began</h3><dl class="facts wide">{rows.map(([k, v]) => <><dt>{k}</dt><dd>{v}</dd></>)}</dl></div>
       <div class="panel">
         <h3>Scans</h3>
-        {(data.scans ?? []).length === 0 ? <p class="muted">None is under way.</p> : <ul class="plain">{data.scans.map((s: any, n: number) => <li key={n}><b>{s.table}</b> {regionName(s.region)}: {s.done ? "done" : s.paused ? "paused" : "under way"}, {plural(s.rows, "row")}{s.done ? "" : ` of at least ${count(s.known)}`}</li>)}</ul>}
+        {(data.scans ?? []).length === 0 ? <p class="muted">None is under way.</p> : <ul class="plain">{data.scans.map((s: any, n: number) => <li key={n}><b>{s.table || s.bucket}</b> {regionName(s.region)}: {s.done ? "done" : s.paused ? "paused" : "under way"}, {plural(s.rows, s.bucket ? "object" : "row")}{s.done ? "" : ` of at least ${count(s.known)}`}</li>)}</ul>}
         <h3>Subscribers</h3>
         {(data.subscribers ?? []).length === 0 ? <p class="muted">None is configured.</p> : <ul class="plain">{data.subscribers.map((s: any) => <li key={s.name}><b>{s.name}</b>: {JSON.stringify(s)}</li>)}</ul>}
       </div>
