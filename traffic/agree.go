@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/remark"
 )
 
 // Log is the nodes' replicated log.
@@ -52,6 +53,7 @@ func (s *Service) Stand(standby string) { s.tell(func(t *told) { t.standby = &st
 
 // HearNode takes a node's sign of life: unfit says why it cannot run data sync. It never blocks.
 func (s *Service) HearNode(node, unfit string) {
+	unfit = remark.Clean(unfit)
 	s.tell(func(t *told) {
 		if t.lives == nil {
 			t.lives = map[string]string{}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/remark"
 )
 
 // ServiceConfig is what the shell is made of.
@@ -122,6 +123,7 @@ func (s *Service) Events() []Event {
 // Observe takes a vantage's verdict. It never blocks; of several that wait, the newest of each
 // vantage and region counts.
 func (s *Service) Observe(v proa.Verdict) {
+	v.Reason = remark.Clean(v.Reason)
 	s.mu.Lock()
 	key := ballot{v.By, v.Region}
 	if _, ok := s.verdicts[key]; ok || len(s.verdicts) < maxVerdicts {
@@ -194,6 +196,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) tick() {
 	if s.cfg.Replication != nil {
 		for _, r := range s.cfg.Replication() {
+			r.Reason = remark.Clean(r.Reason)
 			_ = s.step(Replicated{State: r}) // only orders are refused
 		}
 	}

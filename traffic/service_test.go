@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -228,4 +229,36 @@ func TestCrashWhileSavingLeavesTheOldState(t *testing.T) {
 	if err := store.Save(State{Plan: proa.Plan{Version: 4, Active: proa.AWS}}); err != nil {
 		t.Errorf("what a crash left stops the next save: %v", err)
 	}
+}
+
+// What a sick endpoint says ends up in every node's log. However long it is, the state can be agreed on.
+func TestWhatOthersSayDoesNotSwellTheState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long := strings.Repeat("\x1b[31m\x00 500 of everything ", 1000)
+		store := &memoryStore{}
+		s, _ := runService(t, ServiceConfig{
+			Store: store,
+			Replication: func() []Replication {
+				return []Replication{{From: proa.AWS, Reason: long}, {From: proa.Azure, Reason: long}}
+			},
+		})
+		for i := range 2 * Default().HistoryLimit {
+			aws, azure := proa.Unhealthy, proa.Healthy
+			if i%2 == 1 {
+				aws, azure = azure, aws
+			}
+			s.Observe(proa.Verdict{Region: proa.AWS, Health: aws, By: "node-1", Reason: long})
+			s.Observe(proa.Verdict{Region: proa.Azure, Health: azure, By: "node-1", Reason: long})
+			s.HearNode("node-1", long)
+			time.Sleep(defaultTick)
+			synctest.Wait()
+		}
+		b, err := json.Marshal(store.state)
+		if len(store.state.History) != Default().HistoryLimit || err != nil {
+			t.Fatalf("%d plans, %v", len(store.state.History), err)
+		}
+		if len(b) > 256<<10 || strings.Contains(string(b), `\u001b`) {
+			t.Errorf("%d bytes of state: %.300s", len(b), b)
+		}
+	})
 }

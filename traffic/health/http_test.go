@@ -175,3 +175,26 @@ func TestLagProbe(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// A status line has room for 16 KiB of anything.
+func TestWhatAnEndpointSaysIsBounded(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		fmt.Fprintf(conn, "HTTP/1.1 503 \x1b[2J%s\r\nConnection: close\r\n\r\n", strings.Repeat("x", 8000))
+	}))
+	t.Cleanup(srv.Close)
+	p, err := NewHTTP(HTTPConfig{URL: srv.URL, Guard: here})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := machine{timing: Timing{Fall: 1, Rise: 1}, flights: []flight{{1, time.Now()}}}
+	m.done(time.Now(), 1, p.Probe(t.Context()))
+	if m.health != proa.Unhealthy || len(m.reason) > 256 || strings.Contains(m.reason, "\x1b") || !strings.Contains(m.reason, "503") {
+		t.Errorf("%s: %d bytes %q", m.health, len(m.reason), m.reason)
+	}
+}

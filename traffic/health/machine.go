@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/remark"
 )
 
 // Timing is when a check runs and how many results change its state.
@@ -234,7 +235,7 @@ func (m *machine) done(now time.Time, id uint64, o Outcome) {
 			m.become(proa.Unknown, now)
 		}
 	}
-	m.reason = o.Reason
+	m.reason = remark.Clean(o.Reason)
 	if !o.CertExpires.IsZero() {
 		m.expires, m.warnBefore = o.CertExpires, o.WarnBefore
 	}
