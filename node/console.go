@@ -344,7 +344,7 @@ func (n *node) parts() []console.Part {
 func (n *node) live() console.Live {
 	e, data := n.traffic.Explain(), n.picture.data.Load()
 	l := console.Live{
-		Node: n.cfg.Node.Name, Zone: n.cfg.Zone, Primary: n.cfg.Primary, TTLSeconds: n.cfg.Traffic.TTL.D().Seconds(),
+		Node: n.cfg.Node.Name, Zone: n.cfg.Zone, Primary: n.inForce().Primary, TTLSeconds: n.cfg.Traffic.TTL.D().Seconds(),
 		Plan: e.Plan, Published: *n.picture.published.Load(), Quorum: e.Quorum, Standby: e.Standby, Summary: e.Summary,
 		Regions: map[proa.Region]console.Region{}, Votes: []console.Vote{}, Checks: []console.Check{},
 		Waiting: append([]string{}, e.Waiting...), Directions: data.Directions, Parts: data.Parts, Verified: data.Verified,

@@ -173,13 +173,14 @@ func (a *api) dryRun(r *http.Request) (any, error) {
 			maxDryRun, proa.ErrInvalid)
 	}
 	n := a.node
-	policy, reply := n.policy(n.cfg), DryRunReply{Now: n.traffic.Plan()}
+	present := n.inForce()
+	policy, reply := n.policy(present), DryRunReply{Now: n.traffic.Plan()}
 	if d.Config != "" {
 		fresh, err := config.Parse("the given configuration", []byte(d.Config))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", proa.ErrInvalid, err)
 		}
-		policy, reply.Config = n.policy(fresh), config.Diff(n.cfg, fresh)
+		policy, reply.Config = n.policy(fresh), config.Diff(present, fresh)
 	}
 	now := n.clock()
 	what := traffic.Rehearsal{

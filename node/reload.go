@@ -3,11 +3,13 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"os/signal"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,10 +46,12 @@ type reloader struct {
 	first  config.Config
 	now    config.Config
 	status ReloadStatus
+	force  atomic.Pointer[config.Config] // what is in force; without mu, which a look holds while traffic takes a policy
 }
 
 func newReloader(n *node, file string) *reloader {
 	r := &reloader{node: n, file: file, first: n.cfg, now: n.cfg}
+	r.force.Store(&r.first)
 	r.status = ReloadStatus{File: file, Loaded: n.clock(), Changed: []config.Change{}, Waiting: []config.Change{}}
 	if file != "" {
 		r.seen, _ = os.ReadFile(file) // what cannot be read now is read at the next look
@@ -98,6 +102,9 @@ func (r *reloader) look(ctx context.Context, forced bool) {
 	}
 	if err == nil && r.live(r.now, fresh) {
 		err = r.node.traffic.Reconfigure(ctx, r.node.policy(r.applied(fresh)))
+		if err != nil && !sameRecords(r.now, fresh) {
+			err = errors.Join(err, r.node.served.take(r.applied(r.now))) // both or none
+		}
 	}
 	if err != nil {
 		r.status.Error, r.status.Refused = err.Error(), r.node.clock()
@@ -109,6 +116,8 @@ func (r *reloader) look(ctx context.Context, forced bool) {
 		r.node.logger.Info("configuration changed", "path", c.Path, "old", c.Old, "new", c.New, "in_force", c.Live)
 	}
 	r.now = fresh
+	applied := r.applied(fresh)
+	r.force.Store(&applied)
 	if len(changed) > 0 {
 		r.status.Changed = changed
 	}
@@ -130,6 +139,9 @@ func (r *reloader) live(old, fresh config.Config) bool {
 	}
 	return false
 }
+
+// inForce is the configuration by which the node acts now.
+func (n *node) inForce() config.Config { return *n.reload.force.Load() }
 
 // applied is the configuration that the node started with, with what is live from the fresh one.
 func (r *reloader) applied(fresh config.Config) config.Config {

@@ -62,6 +62,9 @@ func TestAChangedFileIsInForceAtOnceOrWaitsForAStart(t *testing.T) {
 	if p := n.traffic.Explain().Preferred; p != "azure" {
 		t.Errorf("preferred is %s", p)
 	}
+	if c := n.inForce(); c.Primary != "azure" || c.Traffic.HoldDown != config.Duration(7*time.Second) || c.Traffic.TTL != n.cfg.Traffic.TTL {
+		t.Errorf("in force: %s, %+v", c.Primary, c.Traffic)
+	}
 	change("primary: azure\ntraffic: {hold_down: 7s}\n")
 	if s := n.reload.status; len(s.Changed) != 1 || s.Changed[0].Path != "traffic.ttl" {
 		t.Errorf("what the last reading changed: %+v", s.Changed)

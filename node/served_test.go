@@ -13,6 +13,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"github.com/proa-cloud/proa/config"
+	"github.com/proa-cloud/proa/traffic"
 	"github.com/proa-cloud/proa/traffic/geo/geotest"
 )
 
@@ -214,5 +215,25 @@ func TestRecordsOfAChangedConfigurationAreServedAtOnce(t *testing.T) {
 	s.look()
 	if s.answer() != "198.51.100.1" {
 		t.Error("looking at the files forgot the records")
+	}
+}
+
+// TestAConfigurationIsInForceWhollyOrNot: its records are served before its policy is taken, which may fail.
+func TestAConfigurationIsInForceWhollyOrNot(t *testing.T) {
+	s := newServing(t)
+	var err error
+	s.traffic, err = traffic.NewService(traffic.ServiceConfig{ // it does not run, and takes nothing
+		Policy: s.policy(s.cfg), Store: traffic.FileStore{Path: filepath.Join(t.TempDir(), "plan.json")},
+		Replication: func() []traffic.Replication { return nil }, Clock: time.Now, Logger: s.logger,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	s.write(s.file, "primary: azure\n"+strings.Replace(s.text, "default: aws", "default: azure", 1))
+	s.reload.look(ctx, false)
+	if s.reload.status.Error == "" || s.answer() != "192.0.2.1" || s.inForce().Primary != "aws" {
+		t.Errorf("%q: %s is served, %s in force", s.reload.status.Error, s.answer(), s.inForce().Primary)
 	}
 }

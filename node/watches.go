@@ -59,7 +59,7 @@ func (n *node) allow(ctx context.Context, cmd traffic.Command) error {
 	case traffic.Switchover:
 		return n.watches.capacity.Allow(ctx, cmd.To)
 	case traffic.Failback:
-		return n.watches.capacity.Allow(ctx, n.cfg.Primary)
+		return n.watches.capacity.Allow(ctx, n.inForce().Primary)
 	}
 	return nil
 }
