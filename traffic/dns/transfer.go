@@ -131,8 +131,14 @@ func isTransfer(msg []byte) bool {
 		(q.kind == mdns.TypeAXFR || q.kind == mdns.TypeIXFR)
 }
 
-// transfer answers one query for a transfer on a connection.
-func (s *Server) transfer(conn net.Conn, from netip.Addr, msg []byte) error {
+// transfer answers one query for a transfer on a connection. A panic costs that connection.
+func (s *Server) transfer(conn net.Conn, from netip.Addr, msg []byte) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.cfg.Logger.Error("panic while a zone was transferred", "panic", fmt.Sprint(v), "to", from)
+			err = fmt.Errorf("transfer: panic: %v", v)
+		}
+	}()
 	out := &transferWriter{conn: conn, idle: s.cfg.TCPIdle, now: s.cfg.Clock}
 	q := new(mdns.Msg)
 	if err := q.Unpack(msg); err != nil {

@@ -218,6 +218,23 @@ func TestIncrementalTransferOverUDP(t *testing.T) {
 	}
 }
 
+func TestAPanicInATransferCostsItsConnection(t *testing.T) {
+	s, addr := serve(t, transferConfig(t))
+	s.publish.Lock()
+	history := s.transfers.history
+	s.transfers.history = nil // never so: there is no record to begin with
+	s.publish.Unlock()
+	if list, err := pull(t, addr, "orders.proa.test.", "copy.key.", transferSecret, mdns.TypeAXFR, 0); err == nil {
+		t.Errorf("%d records of no history", len(list))
+	}
+	s.publish.Lock()
+	s.transfers.history = history
+	s.publish.Unlock()
+	if list, err := pull(t, addr, "orders.proa.test.", "copy.key.", transferSecret, mdns.TypeAXFR, 0); err != nil || len(list) == 0 {
+		t.Errorf("after it: %d records, %v", len(list), err)
+	}
+}
+
 func TestTransfersAreRefusedWithoutTheRightKey(t *testing.T) {
 	_, addr := serve(t, transferConfig(t))
 	for _, c := range []struct{ what, zone, key, secret, want string }{
