@@ -60,6 +60,7 @@ type Service struct {
 	wake    chan struct{}
 	orders  chan order
 	unsaved bool
+	why     string // it could not be saved, as was logged
 	current atomic.Pointer[proa.Plan]
 	explain atomic.Pointer[Explanation]
 	agreed  Agreed // of the log, as last given to the controller
@@ -242,11 +243,17 @@ func (s *Service) save() {
 	}
 	state := s.ctl.State()
 	if err := s.cfg.Store.Save(state); err != nil {
-		s.cfg.Logger.Error("plan not saved, published all the same",
-			"plan", state.Plan.Version, "error", err, "hint", "free the node's disk")
+		if err.Error() != s.why {
+			s.cfg.Logger.Error("plan not saved, published all the same, and tried again at each tick",
+				"plan", state.Plan.Version, "error", err, "hint", "free the node's disk")
+		}
+		s.why = err.Error()
 		return
 	}
-	s.unsaved = false
+	if s.why != "" {
+		s.cfg.Logger.Info("plan saved again", "plan", state.Plan.Version)
+	}
+	s.unsaved, s.why = false, ""
 }
 
 func (s *Service) publish(p PlanChanged) {

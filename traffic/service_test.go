@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,7 +56,10 @@ func (m *memoryStore) set(err error) {
 func runService(t *testing.T, cfg ServiceConfig) (*Service, *[]proa.Plan) {
 	t.Helper()
 	var plans []proa.Plan
-	cfg.Policy, cfg.Clock, cfg.Logger = Default(), time.Now, slog.New(slog.DiscardHandler)
+	cfg.Policy, cfg.Clock = Default(), time.Now
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	cfg.Publish = append(cfg.Publish, func(p PlanChanged) { plans = append(plans, p.Plan) })
 	s, err := NewService(cfg)
 	if err != nil {
@@ -135,7 +139,8 @@ func TestServiceFailsBackThroughTheReplicationItAsksFor(t *testing.T) {
 func TestFullDiskDoesNotKeepTrafficOnADeadRegion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memoryStore{}
-		s, _ := runService(t, ServiceConfig{Store: store})
+		var log bytes.Buffer // the service's goroutine alone writes; it waits when the bubble is looked at
+		s, _ := runService(t, ServiceConfig{Store: store, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		store.set(errors.New("no space left on device"))
 		observe(s, proa.Unhealthy, proa.Healthy)
 		time.Sleep(time.Second)
@@ -146,6 +151,10 @@ func TestFullDiskDoesNotKeepTrafficOnADeadRegion(t *testing.T) {
 		time.Sleep(time.Second)
 		if store.saved().Version != 2 {
 			t.Errorf("saved plan %d after the disk was freed, want 2", store.saved().Version)
+		}
+		synctest.Wait()
+		if said := strings.Count(log.String(), "plan not saved"); said != 1 || !strings.Contains(log.String(), "plan saved again") {
+			t.Errorf("said %d times:\n%s", said, log.String())
 		}
 	})
 }
