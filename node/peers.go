@@ -161,7 +161,11 @@ func (n *node) askOwner(ctx context.Context, s *Status) {
 	}
 	defer resp.Body.Close()
 	var theirs Status
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxPassedOn)).Decode(&theirs); err != nil {
+	err = json.NewDecoder(io.LimitReader(resp.Body, maxPassedOn)).Decode(&theirs)
+	if resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d", resp.StatusCode)
+	}
+	if err != nil {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("%s, which owns data sync, is not understood: %v", owner, err))
 		return
 	}
@@ -170,7 +174,12 @@ func (n *node) askOwner(ctx context.Context, s *Status) {
 		t.Health, t.Reason = region.Health, region.Reason
 		s.Regions[r] = t
 	}
-	s.Verified, s.Warnings = theirs.Verified, theirs.Warnings
+	s.Verified = theirs.Verified
+	for _, w := range theirs.Warnings {
+		if !slices.Contains(s.Warnings, w) {
+			s.Warnings = append(s.Warnings, w)
+		}
+	}
 }
 
 // Alive is GET /v1/alive: that this node answers, and who decides as far as it knows; "" for nobody.

@@ -82,6 +82,14 @@ func lookQuorum(f *facts) []Finding {
 	if f.node.Cluster.Leader == "" {
 		return []Finding{found("quorum", gradeBad, "see docs/OPERATIONS.md, quorum lost", "%s", f.node.Cluster.Quorum)}
 	}
+	for i := range f.node.Cluster.Nodes {
+		switch n := &f.node.Cluster.Nodes[i]; {
+		case !n.Alive:
+			return []Finding{found("quorum", gradeWarn, "start it again: the loss of one more node may leave no majority", "%s is not heard: %s", n.Name, f.node.Cluster.Quorum)}
+		case n.Trouble != "":
+			return []Finding{found("quorum", gradeWarn, "see docs/CLUSTER.md", "%s: %s", n.Name, n.Trouble)}
+		}
+	}
 	return []Finding{fine("quorum", "%s", f.node.Cluster.Quorum)}
 }
 

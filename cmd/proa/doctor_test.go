@@ -16,6 +16,7 @@ import (
 	"github.com/proa-cloud/proa/datasync"
 	"github.com/proa-cloud/proa/internal/supervisor"
 	"github.com/proa-cloud/proa/node"
+	"github.com/proa-cloud/proa/traffic/cluster"
 	"github.com/proa-cloud/proa/traffic/delegation"
 )
 
@@ -70,6 +71,14 @@ func TestDoctorFindsEachTrapAndSaysWhatToDo(t *testing.T) {
 			f.cfg.Cluster.Nodes = make([]config.ClusterNode, 3)
 			f.node.Cluster = &node.ClusterStatus{Quorum: "no quorum: 1 of 3 nodes"}
 		}, "quorum", gradeBad, "1 of 3"},
+		"dead other node": {func(f *facts) {
+			f.cfg.Cluster.Nodes = make([]config.ClusterNode, 3)
+			f.node.Cluster = &node.ClusterStatus{Leader: "node-1", Quorum: "2 of 3", Nodes: []cluster.NodeView{{Name: "node-1", Alive: true}, {Name: "node-3"}}}
+		}, "quorum", gradeWarn, "node-3 is not heard"},
+		"troubled node": {func(f *facts) {
+			f.cfg.Cluster.Nodes = make([]config.ClusterNode, 3)
+			f.node.Cluster = &node.ClusterStatus{Leader: "node-1", Nodes: []cluster.NodeView{{Name: "node-2", Alive: true, Trouble: "its certificate ends tomorrow"}}}
+		}, "quorum", gradeWarn, "ends tomorrow"},
 		"sick region":      {func(f *facts) { f.node.Regions[proa.Azure] = node.RegionStatus{Health: proa.Unhealthy, Reason: "503"} }, "health of azure", gradeBad, "503"},
 		"expiring":         {func(f *facts) { f.doors[1].expires = f.now.Add(20 * day) }, "certificate of azure", gradeWarn, "20 days"},
 		"expiring now":     {func(f *facts) { f.doors[0].expires = f.now.Add(3 * day) }, "certificate of aws", gradeBad, "3 days"},

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/config"
 	"github.com/proa-cloud/proa/datasync"
 	"github.com/proa-cloud/proa/internal/supervisor"
 )
@@ -30,45 +31,76 @@ func (a *app) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			d := &datasync.Status{}
+			if c.Node(cmd.Context(), http.MethodGet, "/v1/data", nil, d) != nil {
+				d = nil // a dead node has no plan either
+			}
 			if err := a.print(s, func(w io.Writer) {
 				a.writeStatus(w, s)
-				var d datasync.Status
-				if c.Node(cmd.Context(), http.MethodGet, "/v1/data", nil, &d) == nil { // a dead node has said so above
-					writeData(w, &d)
+				if d != nil {
+					writeData(w, d)
 				}
-			}); err != nil {
+			}); err != nil || !check {
 				return err
 			}
-			if check && degraded(s) {
+			cfg, err := config.Load(supervisor.NodeConfigPath(a.dir))
+			if err != nil {
+				return err
+			}
+			why := degraded(s, d, cfg.Objectives.Lag.D())
+			for _, text := range why {
+				a.hint("%s", text)
+			}
+			if len(why) > 0 {
 				return &exitCode{code: exitDegraded}
 			}
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&check, "check", false, "exit with code 4 when a region, the node or a link is not well")
+	cmd.Flags().BoolVar(&check, "check", false, "exit with code 4 when something is not well, and say what")
 	return a.outputFlag(cmd)
 }
 
-func degraded(s supervisor.Status) bool {
-	if s.Plan == nil || len(s.Partitioned) > 0 {
-		return true
+// degraded lists what is not well, in words. d is nil where the node does not say how data sync is.
+func degraded(s supervisor.Status, d *datasync.Status, lag time.Duration) []string {
+	var why []string
+	note := func(bad bool, format string, args ...any) {
+		if bad {
+			why = append(why, fmt.Sprintf(format, args...))
+		}
+	}
+	note(s.Plan == nil, "no node says where traffic is: %s", s.NodeError)
+	for _, f := range s.Faults {
+		note(true, "a fault is in force: %s", f.Text)
+	}
+	for _, r := range s.Partitioned {
+		note(true, "data sync is cut from %s", r)
 	}
 	if c := s.Cluster; c != nil {
-		if c.Leader == "" {
-			return true
-		}
+		note(c.Leader == "", "no node leads: %s", c.Quorum)
 		for i := range c.Nodes {
-			if !c.Nodes[i].Alive {
-				return true
-			}
+			note(!c.Nodes[i].Alive, "%s is not heard", c.Nodes[i].Name)
 		}
 	}
-	for _, r := range s.Regions {
-		if r.Health != proa.Healthy || r.PID == nil || r.LagMS == nil {
-			return true
+	for _, name := range proa.Regions() {
+		r := s.Regions[name]
+		note(r.Health != proa.Healthy, "%s is %s: %s", name, r.Health, r.Reason)
+		note(r.PID == nil, "%s is not running", name)
+		note(r.LagMS == nil, "how far replication from %s is, is not known", name)
+		note(r.LagMS != nil && time.Duration(*r.LagMS)*time.Millisecond > lag, "replication from %s is over the objective of %s behind", name, lag)
+	}
+	if v := s.Verified; v != nil {
+		note(v.Differences > 0, "%d of %d keys differ: `proa verify` lists them", v.Differences, v.Keys)
+	}
+	if d != nil {
+		for _, dir := range d.Directions {
+			note(dir.Quarantined > 0, "%d changes of %s are in quarantine: `proa quarantine` lists them", dir.Quarantined, dir.From)
+		}
+		for _, text := range d.Warnings {
+			note(true, "%s", text)
 		}
 	}
-	return false
+	return why
 }
 
 func (a *app) writeStatus(w io.Writer, s supervisor.Status) {
