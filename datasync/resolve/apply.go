@@ -101,7 +101,7 @@ func (m *machine) room(sd *Side) bool {
 // intend records that a version is about to be written. Its number is never used again, even by a
 // node that has lost its memory.
 func (m *machine) intend(sd *Side, version proa.Version, purge bool, seen Print) uint64 {
-	m.s.LastID = max(m.s.LastID+1, uint64(max(m.now.UnixMilli(), 1)))
+	m.s.LastID = max(m.s.LastID+1, uint64(max(m.now.UnixMilli(), m.Born.UnixMilli()+1, 1)))
 	sd.Intents = append(sd.Intents, Intent{
 		ID: m.s.LastID, Version: version, Purge: purge, Seen: seen,
 		Sent: m.now,

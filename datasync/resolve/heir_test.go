@@ -151,3 +151,61 @@ func TestNoWriteIsGivenTheVersionOfAMerge(t *testing.T) {
 		t.Errorf("%s is given to a write after %s was made", got, merged)
 	}
 }
+
+// A predecessor had put a stamp back to the skew bound, and the other side has replaced or deleted its replica. Its
+// heir's scan meets the original, at the stamp's word or beside it: the replica tells how old it is.
+func TestAnHeirKnowsARowByItsReplica(t *testing.T) {
+	for _, after := range []proa.Item{text("new"), nil} {
+		for _, stale := range []bool{false, true} {
+			b := newBench(t, "lww", nil)
+			b.rules.Born = b.now.Add(10 * time.Second)
+			one := b.version("one", 3*time.Second)
+			stamp := proa.Version{Time: hlc.At(b.now.Add(5 * time.Minute)), Region: proa.AWS, Hash: one.Hash}
+			if stale {
+				stamp.Hash = proa.ContentHash(text("before"))
+			}
+			b.stored[0] = proa.Image{Item: text("one"), Envelope: &proa.Envelope{Version: stamp}}
+			b.wrote(proa.Azure, "one", one, proa.Version{})
+			b.put(proa.Azure, text("between"))
+			b.put(proa.Azure, after)
+			b.read(proa.Azure)
+			b.observe(proa.AWS)
+			b.put(proa.Azure, text("later"))
+			b.ends(text("later"))
+			b.wantLosers(text("one")) // it may have been put there once more
+		}
+	}
+}
+
+// A key is not forgotten while a row of it waits to be read again.
+func TestAKeyIsNotForgottenWhileItsRowIsToBeRead(t *testing.T) {
+	b := newBench(t, "lww", nil)
+	b.stored[0] = proa.Image{Item: text("one")}
+	began := b.now
+	b.now = b.now.Add(10 * time.Hour)
+	b.step(Observed{Side: proa.AWS, Row: b.row(proa.AWS), Began: began})
+	for _, o := range b.step(Tick{Fresh: [2]time.Time{b.now, b.now}}) {
+		if _, is := o.(Forget); is {
+			t.Error("it is forgotten")
+		}
+	}
+}
+
+// An heir begins in the millisecond of its predecessor's last write, and has written itself before it reads of that.
+func TestAnHeirsNumbersAreNotItsPredecessors(t *testing.T) {
+	b := newBench(t, `cel: newer.deleted ? "older" : "newer"`, nil)
+	b.heir()
+	one := b.version("one", 0)
+	b.stored[0] = proa.Image{Item: text("one")}
+	b.wrote(proa.Azure, "one", one, proa.Version{})
+	b.put(proa.Azure, nil)
+	b.read(proa.Azure)
+	img := proa.Image{Item: text("one"), Envelope: &proa.Envelope{Version: one, Write: uint64(b.now.UnixMilli())}}
+	b.store(proa.AWS, img, false)
+	b.rules.Born = time.UnixMilli(int64(img.Envelope.Write))
+	b.step(Dispatch{Side: proa.AWS, Fresh: b.now})
+	b.read(proa.AWS)
+	if !b.s.Winner.Tombstone {
+		t.Errorf("the winner is %s", b.s.Winner.Version)
+	}
+}

@@ -183,7 +183,7 @@ func (m *machine) offer(next Winner, item proa.Item, reason string) bool {
 // retold reports whether an heir reads again what its predecessor had judged: a replica at the other side is of that
 // write or of a later one of its region. No policy is asked, which would take it for concurrent with what came of it.
 func (m *machine) retold(v proa.Version) bool {
-	return m.s.Hold == nil && v.Compare(m.s.Winner.Version) < 0 && v.Time <= m.s.At(v.Region).Judged
+	return m.s.Hold == nil && v.Compare(m.s.Winner.Version) < 0 && v.Time <= m.s.At(v.Region).Judged.Time
 }
 
 func (m *machine) clash(next Winner, item proa.Item, won bool, reason string) {

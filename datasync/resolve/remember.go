@@ -85,7 +85,7 @@ const inheritedLate = 5 * time.Second
 func (m *machine) inherited(c proa.Change) bool {
 	e, sd := c.New.Envelope, m.s.At(c.Region)
 	if m.Born.IsZero() || e == nil || e.Write == 0 || c.New.Malformed != "" ||
-		e.Write <= m.s.LastID && e.Write >= uint64(max(m.Born.UnixMilli(), 0)) || e.Write == sd.Landed {
+		e.Write <= m.s.LastID && e.Write > uint64(max(m.Born.UnixMilli(), 0)) || e.Write == sd.Landed {
 		return false
 	}
 	if sd.Position != "" && c.Position.Compare(sd.Position) <= 0 || m.same(sd, c) || m.precedes(sd, c) {
@@ -119,7 +119,9 @@ func (m *machine) inherited(c proa.Change) bool {
 // judged notes up to where a predecessor had judged the other region's writes, as a replica tells.
 func (m *machine) judged(at proa.Region, e *proa.Envelope) {
 	if sd := m.s.At(e.Version.Region); e.Write != 0 && e.Version.Region != at && !m.Born.IsZero() {
-		sd.Judged = max(sd.Judged, e.Version.Time)
+		if e.Version.Compare(sd.Judged) > 0 {
+			sd.Judged = e.Version
+		}
 	}
 }
 
@@ -153,4 +155,25 @@ func (m *machine) alsoNamed(v proa.Version) {
 func (m *machine) original(region proa.Region, hash proa.Hash) bool {
 	w := &m.s.Winner
 	return !w.Tombstone && w.Version.Region == region && w.Version.Hash == hash
+}
+
+// replica returns the version that a predecessor has given to a state of a region of which nothing was known, where
+// a replica of it has told: by its content, unless a writer's stamp tells its age. A delete at the other side has
+// replaced it only where its envelope's stamp is so far ahead that the predecessor had put it back: of other rows that
+// deletes have not reached, the age is not known.
+func (m *machine) replica(sd *Side, h Held) (v proa.Version, known bool) {
+	w, e := &m.s.Winner, h.Stored
+	if h.Tombstone || sd.Judged.Hash != h.Hash || e != nil && e.Write != 0 {
+		return v, false
+	}
+	ahead := e != nil && e.Version.Time > hlc.At(m.now.Add(time.Second+m.MaxSkew))
+	switch {
+	case w.Tombstone:
+		known = ahead && w.Version.Region != sd.Judged.Region
+	case e != nil && e.Version.Hash == h.Hash:
+		known = ahead
+	default:
+		known = true
+	}
+	return sd.Judged, known
 }

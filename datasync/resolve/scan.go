@@ -125,6 +125,10 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 	}
 	m.emit(NoteUnknown)
 	sd.Unpositioned, sd.Read = true, m.now
+	if v, known := m.replica(sd, h); first && known {
+		m.isReplica(sd, row, h, v)
+		return
+	}
 	if first && fits {
 		m.adoptHeld(side, sd, h, m.bounded(side, row.Image.Envelope), time.Time{})
 		return
@@ -153,6 +157,18 @@ func (m *machine) unexplained(side proa.Region, sd *Side, row cloud.Row, h Held)
 	})
 	sd.Spread = m.s.Winner.Version == sd.Feed.Version
 	m.again(sd, prev, fits, e, false)
+}
+
+// isReplica takes a row for the original of a replica, which has been judged. Its content may have been put there once
+// more where the feed was broken: unless it is the winner's, it is in the journal.
+func (m *machine) isReplica(sd *Side, row cloud.Row, h Held, v proa.Version) {
+	h.Version = v
+	if w := &m.s.Winner; !w.named(v) {
+		m.emit(Clash{Reason: ReasonUnknownAge, Winner: m.candidate(*w), Loser: Candidate{
+			Version: v, Item: row.Image.Item,
+		}})
+	}
+	sd.Feed, sd.LastAssigned = h, max(sd.LastAssigned, v.Time)
 }
 
 // bounded is an envelope whose stamp, where it is a writer's own, is within the skew bound of now: it was there
@@ -214,7 +230,7 @@ func (m *machine) tick(in Tick) {
 	old := w.Tombstone || w.Version.IsZero()
 	for i := range m.s.Sides {
 		sd := &m.s.Sides[i]
-		old = old && len(sd.Intents) == 0 && in.Fresh[i].After(w.Decided.Add(m.TombstoneGrace)) &&
+		old = old && len(sd.Intents) == 0 && sd.Refused.IsZero() && in.Fresh[i].After(w.Decided.Add(m.TombstoneGrace)) &&
 			m.now.After(sd.Touched.Add(m.TombstoneGrace))
 	}
 	if old && m.s.settled() {

@@ -88,8 +88,8 @@ type Side struct {
 	RetryAt      time.Time
 	Poison       *Poison // a stored state that cannot be judged: the key is left alone on both sides
 	Unfit        *Unfit  // the winner cannot be stored here
-	// the last time that a predecessor is known to have given to a local write here; 0: none
-	Judged hlc.Timestamp
+	// the last version that a predecessor is known to have given to a local write here; zero: none
+	Judged proa.Version
 	Landed uint64 // the last write of a predecessor that the feed has told of; 0: none
 }
 

@@ -151,7 +151,7 @@ func (e *encoder) side(sd *resolve.Side) {
 	e.Bool(sd.Spread)
 	e.Time(sd.Read)
 	e.Time(sd.Placed)
-	e.Uint(uint64(sd.Judged))
+	e.Version(sd.Judged)
 	e.Uint(sd.Landed)
 }
 
@@ -194,7 +194,7 @@ func (d *decoder) side(sd *resolve.Side) {
 		sd.Placed = d.Time()
 	}
 	if d.format >= 6 {
-		sd.Judged, sd.Landed = hlc.Timestamp(d.Uint()), d.Uint()
+		sd.Judged, sd.Landed = d.Version(), d.Uint()
 	}
 }
 

@@ -65,7 +65,7 @@ func TestEverythingOfAStateSurvivesTheDisk(t *testing.T) {
 	e := &proa.Envelope{Version: v, Parent: v, Tombstone: true, Write: 9}
 	h := resolve.Held{Exists: true, Version: v, Stored: e, Hash: proa.Hash{2}, Tombstone: true, Gone: true, Lapsed: true, Malformed: "m", ETag: "t"}
 	side := resolve.Side{
-		Known: true, Feed: h, Position: "123", Placed: began.Add(time.Minute), Unpositioned: true, Read: began.Add(time.Second), Spread: true, Ahead: &h, AheadBy: 7, LastAssigned: 8, Shown: 9, Touched: began, Judged: 12, Landed: 11,
+		Known: true, Feed: h, Position: "123", Placed: began.Add(time.Minute), Unpositioned: true, Read: began.Add(time.Second), Spread: true, Ahead: &h, AheadBy: 7, LastAssigned: 8, Shown: 9, Touched: began, Judged: v, Landed: 11,
 		Intents:  []resolve.Intent{{ID: 3, Version: v, Purge: true, Seen: resolve.Print{Exists: true, Stored: v, Hash: proa.Hash{3}}, Sent: began, Echoed: true, Refused: true, Over: began}},
 		InFlight: 3, Refused: began, Attempts: 2, RetryAt: began,
 		Poison: &resolve.Poison{Reason: "why", Image: proa.Image{Item: proa.Item{"id": proa.String("k")}, Envelope: e, Malformed: "m"}, ETag: "t", At: began, Time: began, Parent: v},
@@ -113,7 +113,7 @@ func TestRecordsOfTheFirstFormatAreRead(t *testing.T) {
 		newer.Bool(false)
 		newer.Time(time.Time{})
 		newer.Time(time.Time{})
-		newer.Uint(0)
+		newer.Version(proa.Version{})
 		newer.Uint(0)
 		one.B = append(one.B[:at-1:at-1], one.B[at:len(one.B)-len(newer.B)]...)
 		e.B = append(e.B, one.B...)
