@@ -56,7 +56,7 @@ soak-dns: ## 10,000,000 malformed datagrams at the live socket
 	PROA_DNS_SOAK=10000000 $(GO) test ./traffic/dns -run Malformed -count=1 -timeout 2h -v
 
 FUZZTIME ?= 5000x
-FUZZ     := traffic/dns:FuzzDecode traffic/dns:FuzzHeaderGuard traffic/dns:FuzzParseZone traffic/dns:FuzzHandler \
+FUZZ     := traffic/dns:FuzzDecode traffic/dns:FuzzHeaderGuard traffic/dns:FuzzParseZone traffic/dns:FuzzHandler traffic/dns:FuzzRespond \
             traffic/cluster:FuzzReadFrame traffic/cluster:FuzzPeer
 
 fuzz: ## what comes from the network: FUZZTIME=5000x inputs each, or 60s
