@@ -23,7 +23,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-cloud/proa"
@@ -68,7 +67,6 @@ const (
 	tick           = 50 * time.Millisecond
 	heartbeatTicks = 2
 	electionTicks  = 12
-	maxConns       = 64
 	staleBeat      = 1500 * time.Millisecond // a beat this late is old news
 	lostAfter      = 1500 * time.Millisecond // a node that was not heard for so long is not counted
 )
@@ -80,7 +78,7 @@ type Cluster struct {
 	disk   *disk
 	peers  map[string]*peer
 	began  time.Time
-	ln     net.Listener
+	ln     *gate
 	inbox  chan inbound
 	queued atomic.Int64 // bytes in inbox
 	orders chan any     // proposal, forceOrder
@@ -187,7 +185,7 @@ func (c *Cluster) Listen() error {
 			Hint: "give another address in cluster.nodes or cluster.listen",
 		}
 	}
-	c.ln = netutil.LimitListener(ln, maxConns)
+	c.ln = &gate{Listener: ln}
 	return nil
 }
 

@@ -41,6 +41,12 @@ func (c *Cluster) server() *http.Server {
 			r.Header.Set(FromHeader, name)
 			c.cfg.Handler.ServeHTTP(w, r)
 		}),
+		ConnState: func(conn net.Conn, state http.ConnState) {
+			// A request came, so the certificate is a node's.
+			if t, ok := conn.(*tls.Conn); ok && state == http.StateActive && !c.ln.admit(t.NetConn()) {
+				_ = conn.Close() // the request fails
+			}
+		},
 	}
 	s.TLSConfig.NextProtos = []string{protocol, "http/1.1"}
 	return s
@@ -53,7 +59,7 @@ const FromHeader = "Proa-From-Node"
 func (c *Cluster) receive(conn *tls.Conn, names []string) {
 	defer func() { _ = conn.Close() }() // what was read is taken; nothing was written
 	name, err := peerName(conn.ConnectionState(), names)
-	if err != nil {
+	if err != nil || !c.ln.admit(conn.NetConn()) {
 		return
 	}
 	alive := func() error { return conn.SetReadDeadline(time.Now().Add(readTimeout)) }
