@@ -120,7 +120,7 @@ func New(
 	_, err := store.WalkObjects(b.Name, "", "", -1, func(name string, record []byte) error {
 		st, err := decode(name, record)
 		if err == nil {
-			r.count(&State{Name: name}, st)
+			r.count(tally{}, st)
 		}
 		return err
 	})
@@ -279,14 +279,11 @@ func (r *Replicator) load(name string) (*State, error) {
 func (r *Replicator) change(
 	name string, durable bool, fn func(st *State) (verdict, proa.Region, error),
 ) error {
-	old, err := r.load(name)
-	if err != nil {
-		return err
-	}
 	st, err := r.load(name)
 	if err != nil {
 		return err
 	}
+	old := tallyOf(st)
 	v, region, err := fn(st)
 	if err != nil {
 		return err
@@ -364,11 +361,12 @@ func journalSide(c Candidate) journal.Side {
 
 // count takes the difference between two states into the counts. The caller holds the lock, or is
 // alone.
-func (r *Replicator) count(old, st *State) {
-	r.objects += exists(st) - exists(old)
-	for i, from := range proa.Regions() {
+func (r *Replicator) count(old tally, st *State) {
+	now := tallyOf(st)
+	r.objects += now.exists - old.exists
+	for i := range r.sides {
 		sd := &r.sides[i]
-		was, is := behind(old, from), behind(st, from)
+		was, is := old.behind[i], now.behind[i]
 		if was {
 			sd.backlog--
 			delete(sd.oldest, st.Name)
@@ -382,11 +380,20 @@ func (r *Replicator) count(old, st *State) {
 	}
 }
 
-func exists(st *State) int64 {
-	if st.Winner.Version.IsZero() || st.Winner.Tombstone {
-		return 0
+// tally is what is counted of an object.
+type tally struct {
+	exists int64
+	behind [2]bool // by the region where the winner was written
+}
+
+func tallyOf(st *State) (t tally) {
+	if !st.Winner.Version.IsZero() && !st.Winner.Tombstone {
+		t.exists = 1
 	}
-	return 1
+	for i, from := range proa.Regions() {
+		t.behind[i] = behind(st, from)
+	}
+	return t
 }
 
 // behind reports whether the other region lacks what was written in this one.

@@ -258,7 +258,7 @@ func (r *Replicator) recount() error {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.count(&State{Name: name}, st)
+		r.count(tally{}, st)
 		return nil
 	})
 	return err
