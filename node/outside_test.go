@@ -111,7 +111,7 @@ func TestNobodyOutsideIsANode(t *testing.T) {
 	n.cfg.Node.Dir = t.TempDir()
 	n.picture = &picture{}
 	closeAudit := n.openAudit() // without a console
-	defer closeAudit()          //nolint:errcheck // a test's file
+	defer closeAudit()
 	addr := outside(t, time.Minute, n.audited(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP)
 	ask(t, addr, http.Header{cluster.FromHeader: {"node-2"}})
 	ask(t, addr, http.Header{console.NotedHeader: {"console"}})

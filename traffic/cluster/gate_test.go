@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -38,7 +39,7 @@ func TestStrangersKeepNoNodeOut(t *testing.T) {
 		dial()
 	}
 	_ = first.SetReadDeadline(time.Now().Add(20 * time.Second)) // a live connection takes one
-	if _, err := first.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := first.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the oldest stranger: %v, want that it was hung up on", err)
 	}
 	_, late := dial()
