@@ -179,22 +179,45 @@ func (e *evaluation) first(n *Node, depth int) []branch {
 	return found
 }
 
-// all joins the branches' first choices: a multivalue answer has room for no more.
+// all joins the branches, at most MaxValues addresses of each family.
 func (e *evaluation) all(n *Node, depth int) []branch {
-	var list []netip.Addr
+	var four, six [][]netip.Addr
 	for i := range n.Multivalue {
 		for _, b := range e.node(&n.Multivalue[i], depth+1) {
-			for _, a := range b.addresses {
-				if len(list) < MaxValues && !slices.Contains(list, a) {
-					list = append(list, a)
+			var a, aaaa []netip.Addr
+			for _, addr := range b.addresses {
+				if addr.Unmap().Is4() {
+					a = append(a, addr)
+				} else {
+					aaaa = append(aaaa, addr)
 				}
 			}
+			four, six = append(four, a), append(six, aaaa)
 		}
 	}
+	list := append(inTurn(four), inTurn(six)...)
 	if len(list) == 0 {
 		return nil
 	}
 	return []branch{{1, list}}
+}
+
+// inTurn takes an address of each list in turn, so that one with many leaves room for the others.
+func inTurn(lists [][]netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for turn, more := 0, true; more && len(out) < MaxValues; turn++ {
+		more = false
+		for _, list := range lists {
+			if turn >= len(list) {
+				continue
+			}
+			more = true
+			if len(out) < MaxValues && !slices.Contains(out, list[turn]) {
+				out = append(out, list[turn])
+			}
+		}
+	}
+	return out
 }
 
 func (e *evaluation) weighted(w *Weighted, depth int) []branch {

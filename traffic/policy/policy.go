@@ -29,7 +29,7 @@ type Endpoint struct {
 type Node struct {
 	Endpoint   string
 	Failover   []Node    // the first that has an endpoint up
-	Multivalue []Node    // all that are up together, at most MaxValues addresses
+	Multivalue []Node    // all that are up together, at most MaxValues addresses of a family
 	Weighted   *Weighted // one of several, by chance
 	Match      *Match    // by the client's network or place
 	Nearest    *Nearest  // the one that is up and nearest, by what was measured
@@ -80,7 +80,7 @@ const (
 
 // The bounds of one policy.
 const (
-	MaxValues  = 8 // addresses of a multivalue answer
+	MaxValues  = 8 // addresses of a family in a multivalue answer
 	maxDepth   = 8
 	maxNodes   = 256
 	maxClasses = 4096

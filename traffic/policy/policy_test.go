@@ -2,6 +2,8 @@ package policy
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -222,6 +224,42 @@ func TestMultivalueIsBounded(t *testing.T) {
 	}
 	want(t, compile(t, Node{Multivalue: []Node{at("aws"), at("azure")}}), down(plan, "aws"), "10.0.0.1",
 		"198.51.100.1", 0)
+}
+
+func TestMultivalueStarvesNeitherBranchNorFamily(t *testing.T) {
+	region := func(name string, n, v4, v6 int) Endpoint {
+		e := Endpoint{Name: name}
+		for i := range v4 {
+			e.Addresses = append(e.Addresses, netip.AddrFrom4([4]byte{192, 0, byte(n), byte(i)}))
+		}
+		for i := range v6 {
+			e.Addresses = append(e.Addresses, netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(n), 15: byte(i)}))
+		}
+		return e
+	}
+	p, err := Compile(Config{
+		Root:      Node{Multivalue: []Node{at("many"), at("six"), at("few")}},
+		Endpoints: []Endpoint{region("many", 1, 20, 20), region("six", 2, 0, 20), region("few", 3, 1, 1)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := p.Under(Situation{Plan: plan}, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, addr := range a.Sets[0] {
+		if b := addr.As16(); addr.Is4() {
+			count[fmt.Sprintf("4 of %d", addr.As4()[2])]++
+		} else {
+			count[fmt.Sprintf("6 of %d", b[4])]++
+		}
+	}
+	want := map[string]int{"4 of 1": 7, "4 of 3": 1, "6 of 1": 4, "6 of 2": 3, "6 of 3": 1}
+	if !maps.Equal(count, want) {
+		t.Errorf("got %v, want %v", count, want)
+	}
 }
 
 func TestTraceSaysWhatItDid(t *testing.T) {
