@@ -36,6 +36,9 @@ func TestSystemScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/system",
 		Setup: func(e *testscript.Env) error {
+			// A network of loopback addresses of this run's own, for ports that cannot be chosen.
+			pid := os.Getpid()
+			e.Setenv("NET", fmt.Sprintf("127.%d.%d", 65+pid>>8%190, pid%256))
 			e.Setenv("PATH", bin+string(filepath.ListSeparator)+e.Getenv("PATH"))
 			return nil
 		},
