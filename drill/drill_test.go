@@ -179,7 +179,7 @@ func TestADrillFindsEachLie(t *testing.T) {
 func TestADrillIsNotPassedWhileSidesDiffer(t *testing.T) {
 	t.Parallel()
 	f, cfg := newFake(t)
-	f.differs, cfg.Limit = true, time.Second
+	f.differs, cfg.Limit = true, 5*time.Second
 	r, err := Drill(t.Context(), cfg, []Scenario{scenario(t, split)})
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestADrillIsNotPassedWhileSidesDiffer(t *testing.T) {
 func TestADrillIsNotPassedWhileTrafficIsNotBack(t *testing.T) {
 	t.Parallel()
 	f, cfg := newFake(t)
-	f.lingers, cfg.Limit = true, 3*time.Second
+	f.lingers, cfg.Limit = true, 5*time.Second
 	two := strings.Replace(lossText, "phases: [", "phases: [{name: first, faults: [{kill: primary}], traffic: moves, hold: 200ms}, ", 1)
 	r, err := Drill(t.Context(), cfg, []Scenario{scenario(t, two)})
 	if err != nil {
@@ -211,7 +211,7 @@ func TestADrillIsNotPassedWhileTrafficIsNotBack(t *testing.T) {
 func TestADrillThatEndsEarlyReportsHowFarItCame(t *testing.T) {
 	t.Parallel()
 	f, cfg := newFake(t)
-	f.mute, cfg.Repeat, cfg.Limit = true, 2, time.Second
+	f.mute, cfg.Repeat, cfg.Limit = true, 2, 5*time.Second
 	r, err := Drill(t.Context(), cfg, []Scenario{scenario(t, split)})
 	if err == nil || !strings.Contains(err.Error(), "cannot compare") {
 		t.Fatalf("got %v", err)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/proa-cloud/proa"
 	"github.com/proa-cloud/proa/traffic/delegation"
 )
@@ -225,6 +227,20 @@ func lookTTL(f *facts) []Finding {
 			"detection %s + TTL %s is over the RTO of %s", detect, t.TTL, o.RTO)}
 	}
 	list := []Finding{fine("TTL and RTO", "detection %s + TTL %s, of an RTO of %s", detect, t.TTL, o.RTO)}
+	long := func(name string, ttl time.Duration) {
+		if detect+ttl > o.RTO.D() {
+			list = append(list, found("TTL of "+name, gradeWarn, "shorten its ttl: it is a record's or an alias's own",
+				"detection %s + TTL %s is over the RTO of %s", detect, ttl, o.RTO))
+		}
+	}
+	for _, r := range t.Records {
+		long(r.Name, r.TTL.D())
+	}
+	for _, a := range f.cfg.DNS.Aliases {
+		if dns.IsSubDomain(dns.Fqdn(f.cfg.Zone), dns.Fqdn(a.Target)) { // others do not move
+			long(a.Name, a.TTL.D())
+		}
+	}
 	if o.RTO.D() < time.Minute {
 		list = append(list, found("clients", gradeNote, "`proa drill --clients floor-60s` measures them",
 			"resolvers with a floor keep answers for a minute, whatever the TTL"))

@@ -71,6 +71,12 @@ func TestDoctorFindsEachTrapAndSaysWhatToDo(t *testing.T) {
 			f.cfg.Cluster.Nodes = make([]config.ClusterNode, 3)
 			f.node.Cluster = &node.ClusterStatus{Quorum: "no quorum: 1 of 3 nodes"}
 		}, "quorum", gradeBad, "1 of 3"},
+		"long record": {func(f *facts) {
+			f.cfg.Traffic.Records = []config.Record{{Name: "api.example.com", TTL: config.Duration(time.Hour)}}
+		}, "TTL of api.example.com", gradeWarn, "over the RTO"},
+		"long alias": {func(f *facts) {
+			f.cfg.DNS.Aliases = []config.Alias{{Name: "example.com", Target: f.cfg.Zone, TTL: config.Duration(time.Hour)}}
+		}, "TTL of example.com", gradeWarn, "over the RTO"},
 		"dead other node": {func(f *facts) {
 			f.cfg.Cluster.Nodes = make([]config.ClusterNode, 3)
 			f.node.Cluster = &node.ClusterStatus{Leader: "node-1", Quorum: "2 of 3", Nodes: []cluster.NodeView{{Name: "node-1", Alive: true}, {Name: "node-3"}}}
