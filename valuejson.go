@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"unicode/utf8"
 )
@@ -56,7 +55,13 @@ func (v Value) AppendJSON(b []byte) []byte {
 // AppendJSON appends the item in canonical DynamoDB JSON. A nil item is {}.
 func (i Item) AppendJSON(b []byte) []byte {
 	b = append(b, '{')
-	for n, name := range slices.Sorted(maps.Keys(i)) {
+	var few [16]string // most items have no more attributes: their names need no memory of their own
+	names := few[:0]
+	for name := range i {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for n, name := range names {
 		if n > 0 {
 			b = append(b, ',')
 		}

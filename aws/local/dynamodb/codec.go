@@ -3,7 +3,6 @@ package dynamodb
 import (
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/proa-cloud/proa"
@@ -15,7 +14,13 @@ const codecVersion = 1
 // appendItem appends an item's stored form: attributes in order of name, lengths as varints.
 func appendItem(b []byte, item proa.Item) []byte {
 	b = binary.AppendUvarint(b, uint64(len(item)))
-	for _, name := range slices.Sorted(maps.Keys(item)) {
+	var few [16]string // most items have no more attributes: their names need no memory of their own
+	names := few[:0]
+	for name := range item {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
 		b = appendText(b, name)
 		b = appendValue(b, item[name])
 	}

@@ -183,17 +183,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return marshal(out)
 }
 
-// marshal writes JSON without escaping for HTML, which would only cost room.
-func marshal(v any) ([]byte, error) {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return []byte(strings.TrimSuffix(b.String(), "\n")), nil
-}
-
 // body renders the refusal as the vendor does.
 func (e *apiError) body() []byte {
 	fields := map[string]any{"__type": e.kind}

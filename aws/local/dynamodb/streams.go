@@ -243,12 +243,24 @@ type wireStreamRecord struct {
 	StreamViewType              string
 }
 
+func eventName(event byte) string {
+	switch event {
+	case 'I':
+		return "INSERT"
+	case 'M':
+		return "MODIFY"
+	case 'R':
+		return "REMOVE"
+	}
+	return ""
+}
+
 func (s *Server) wire(r record, m streamMeta, seq uint64) wireRecord {
 	id := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, m.ID), seq)
 	out := wireRecord{
 		EventID: hex.EncodeToString(id), EventVersion: "1.1", EventSource: "aws:dynamodb",
 		AWSRegion: s.cfg.Region,
-		EventName: map[byte]string{'I': "INSERT", 'M': "MODIFY", 'R': "REMOVE"}[r.event],
+		EventName: eventName(r.event),
 		DynamoDB: wireStreamRecord{
 			ApproximateCreationDateTime: r.second, Keys: r.keys, NewImage: r.new, OldImage: r.old,
 			SequenceNumber: sequenceText(seq), SizeBytes: r.size, StreamViewType: m.View,

@@ -160,7 +160,7 @@ func (v *Verifier) payloadHash(r *http.Request, query url.Values, c *claim, p Pr
 	var body []byte
 	if r.Body != nil {
 		var err error
-		body, err = io.ReadAll(io.LimitReader(r.Body, limit+1))
+		body, err = readBody(io.LimitReader(r.Body, limit+1), r.ContentLength)
 		switch refusal := (*Error)(nil); {
 		case errors.As(err, &refusal):
 			return "", refusal
@@ -173,6 +173,15 @@ func (v *Verifier) payloadHash(r *http.Request, query url.Values, c *claim, p Pr
 	}
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:]), nil
+}
+
+// readBody reads a body of a declared length without growing its buffer again and again. More than maxAhead is taken only as it
+// comes: who declares much need not send it.
+func readBody(r io.Reader, declared int64) ([]byte, error) {
+	const maxAhead = 64 << 10
+	b := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+min(max(declared, 0), maxAhead)))
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
 }
 
 // readCloser reads from one thing and closes another.
