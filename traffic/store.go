@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/atomicfile"
 )
 
 // PlanStore keeps the controller's durable state.
@@ -61,41 +61,14 @@ func (f FileStore) Load() (State, error) {
 	return s, nil
 }
 
-// Save writes a new file beside the old one, syncs it, renames it over the old one and syncs the
-// folder.
+// Save replaces the file, durably.
 func (f FileStore) Save(s State) error {
 	b, err := json.MarshalIndent(s, "", " ")
 	if err != nil {
 		return fmt.Errorf("save plan %d: %w", s.Plan.Version, err)
 	}
-	if err := replaceFile(f.Path, append(b, '\n')); err != nil {
+	if err := atomicfile.Write(f.Path, append(b, '\n'), 0o600); err != nil {
 		return fmt.Errorf("save plan %d: %w", s.Plan.Version, err)
 	}
 	return nil
-}
-
-func replaceFile(path string, content []byte) error {
-	dir := filepath.Dir(path)
-	tmp, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(content)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if errClose := tmp.Close(); err == nil {
-		err = errClose
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

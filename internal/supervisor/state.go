@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/atomicfile"
 )
 
 // State is DIR/supervisor.json: what `proa up` generated once and where the running system listens. It holds credentials and is
@@ -104,17 +105,7 @@ func (s State) save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("save state: %w", err)
 	}
-	tmp := statePath(dir) + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("save state: %w", err)
-	}
-	_, err = f.Write(append(data, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(tmp, statePath(dir))
-	}
-	if err != nil {
+	if err := atomicfile.Write(statePath(dir), append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("save state: %w", err)
 	}
 	return nil

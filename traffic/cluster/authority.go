@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/atomicfile"
 )
 
 // Validity of what Issue makes.
@@ -156,10 +157,4 @@ func writeKey(path string, key *ecdsa.PrivateKey) error {
 	return writeFile(path, pemFile("PRIVATE KEY", der))
 }
 
-// writeFile replaces a file whole, with mode 0600.
-func writeFile(path string, content []byte) error {
-	if err := os.WriteFile(path+".tmp", content, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".tmp", path)
-}
+func writeFile(path string, content []byte) error { return atomicfile.Write(path, content, 0o600) }

@@ -8,7 +8,6 @@ package dnssec
 
 import (
 	"crypto"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"github.com/proa-cloud/proa"
+	"github.com/proa-cloud/proa/internal/atomicfile"
 )
 
 // Algorithms that zones are signed with.
@@ -112,30 +112,13 @@ func (k Key) name() string { return fmt.Sprintf("K%s+%03d+%05d", k.Zone, k.Algor
 func (k Key) Save(dir string) error {
 	private := k.record.PrivateKeyString(k.private) + k.Times.text("")
 	base := filepath.Join(dir, k.name())
-	if err := write(base+".private", private, 0o600); err != nil {
+	if err := atomicfile.Write(base+".private", []byte(private), 0o600); err != nil {
 		return fmt.Errorf("save key: %w", err)
 	}
-	if err := write(base+".key", k.Times.text("; ")+k.record.String()+"\n", 0o644); err != nil {
+	if err := atomicfile.Write(base+".key", []byte(k.Times.text("; ")+k.record.String()+"\n"), 0o644); err != nil {
 		return fmt.Errorf("save key: %w", err)
 	}
 	return nil
-}
-
-// write replaces a file at once.
-func write(path, text string, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".key-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }
 
 // maxKeyFile bounds what is read of a key.
