@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -58,6 +59,8 @@ type node struct {
 	fence   *fence
 	reload  *reloader
 	driller console.Driller
+	// validations is held while an order changes validation records and their file.
+	validations sync.Mutex
 }
 
 // Run starts the node and returns when the context has ended and everything has stopped, in the reverse order of its start.
@@ -72,6 +75,7 @@ func Run(ctx context.Context, c Config) error {
 	if err := n.newDNS(); err != nil {
 		return err
 	}
+	n.recallValidations()
 	if err := n.dns.Bind(); err != nil {
 		return err
 	}

@@ -2,9 +2,16 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/proa-cloud/proa/internal/atomicfile"
 	"github.com/proa-cloud/proa/traffic/dns"
 )
 
@@ -84,8 +91,13 @@ func (a *api) onEveryNode(r *http.Request, do func(ValidationOrder) error) (any,
 		return nil, err
 	}
 	here := func() (ValidationsReply, error) {
+		a.node.validations.Lock()
+		defer a.node.validations.Unlock()
 		if err := do(order); err != nil {
 			return ValidationsReply{}, err
+		}
+		if err := a.node.keepValidations(); err != nil {
+			return ValidationsReply{}, fmt.Errorf("done until %s is started anew: %w", a.node.cfg.Node.Name, err)
 		}
 		return a.node.ownValidations(), nil
 	}
@@ -100,4 +112,43 @@ func (a *api) onEveryNode(r *http.Request, do func(ValidationOrder) error) (any,
 	reply := a.node.ownValidations()
 	reply.Missing = append(reply.Missing, silent...)
 	return reply, err
+}
+
+func (n *node) validationsFile() string { return filepath.Join(n.cfg.Node.Dir, "validations.json") }
+
+// keepValidations keeps the records that are not of the configuration over a restart: whoever validates may come
+// hours after the order.
+func (n *node) keepValidations() error {
+	list := slices.DeleteFunc(n.dns.Validations(), func(v dns.Validation) bool { return v.Fixed })
+	b, err := json.MarshalIndent(list, "", " ")
+	if err != nil {
+		return fmt.Errorf("keep validation records: %w", err)
+	}
+	if err := atomicfile.Write(n.validationsFile(), append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("keep validation records: %w", err)
+	}
+	return nil
+}
+
+// recallValidations serves what keepValidations has kept. What cannot be served any more, or read, is said and left out:
+// a name server must come up without.
+func (n *node) recallValidations() {
+	b, err := os.ReadFile(n.validationsFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var list []dns.Validation
+	if err == nil {
+		err = json.Unmarshal(b, &list)
+	}
+	if err != nil {
+		n.logger.Error("the validation records kept here cannot be read", "file", n.validationsFile(), "error", err)
+		return
+	}
+	for _, v := range list {
+		v.Fixed = false
+		if err := n.dns.PutValidation(v); err != nil {
+			n.logger.Warn("a validation record is not served any more", "name", v.Name, "type", v.Type, "error", err)
+		}
+	}
 }

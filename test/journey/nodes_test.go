@@ -166,6 +166,11 @@ func TestTwoOfThreeNodesDead(t *testing.T) {
 	s.settled(t, "node-1")
 	s.must(t, "heal", "node-1")
 	s.settled(t)
+	for _, server := range servers {
+		if got := texts(t, server, challenge); !slices.Contains(got, "two") {
+			t.Errorf("%s, back again, answers %v", server, got)
+		}
+	}
 	s.writes(t, "again")
 }
 
