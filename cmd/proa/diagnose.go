@@ -118,12 +118,12 @@ func lookRegions(f *facts) []Finding {
 // lookDoors is about gateways: Host, certificate, expiry.
 func lookDoors(f *facts) []Finding {
 	var list []Finding
-	slices.SortFunc(f.doors, func(a, b door) int { return strings.Compare(string(a.region), string(b.region)) })
+	slices.SortFunc(f.doors, func(a, b door) int { return strings.Compare(string(a.region)+a.at, string(b.region)+b.at) })
 	for _, d := range f.doors {
-		name := "gateway of " + string(d.region)
+		name := d.of("gateway")
 		switch {
 		case d.tlsErr != nil:
-			list = append(list, found("certificate of "+string(d.region), gradeBad,
+			list = append(list, found(d.of("certificate"), gradeBad,
 				"give the gateway a certificate and custom domain for "+f.cfg.Zone+" before a failover needs it", "%v", d.tlsErr))
 		case d.err != nil:
 			list = append(list, found(name, gradeBad, "see its health above", "%v", d.err))
@@ -136,8 +136,13 @@ func lookDoors(f *facts) []Finding {
 			list = append(list, fine(name, "takes Host %s", f.cfg.Zone))
 		}
 		if d.https && d.tlsErr == nil && !d.expires.IsZero() {
-			list = append(list, expiry(f, "certificate of "+string(d.region), d.expires))
+			list = append(list, expiry(f, d.of("certificate"), d.expires))
 		}
+	}
+	for _, a := range f.astray {
+		list = append(list, found("probes of "+string(a.region), gradeWarn,
+			"have gateway.url name an address of gateway.addresses, or add a check that asks one (docs/HEALTH.md)",
+			"they ask %s (%s), and users get other addresses: were those dead, nobody would see it", a.host, a.resolved[0]))
 	}
 	if f.metrics != nil {
 		for _, c := range f.metrics.Checks {
@@ -294,7 +299,7 @@ func lookClocks(f *facts) []Finding {
 		if d.err != nil {
 			continue
 		}
-		list = append(list, clockFinding("clock of "+string(d.region), d.skew, clockWarn))
+		list = append(list, clockFinding(d.of("clock"), d.skew, clockWarn))
 	}
 	if f.clocks == nil {
 		return list

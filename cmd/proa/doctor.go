@@ -51,6 +51,7 @@ type facts struct {
 	reload  *node.ReloadStatus
 	err     error
 	doors   []door
+	astray  []aim
 	answers []answer
 	parent  *delegation.Report // nil: not looked at
 	deaf    error              // why the parent could not be asked
@@ -124,7 +125,7 @@ func (a *app) gather(ctx context.Context, file string) (*facts, error) {
 			break
 		}
 	}
-	f.doors = knock(ctx, f.cfg)
+	f.doors, f.astray = knock(ctx, f.cfg), astray(ctx, f.cfg)
 	if f.err == nil {
 		f.askMore(ctx, c)
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -85,13 +87,25 @@ func TestDoctorFindsEachTrapAndSaysWhatToDo(t *testing.T) {
 			f.cfg.Cluster.Nodes = make([]config.ClusterNode, 3)
 			f.node.Cluster = &node.ClusterStatus{Leader: "node-1", Nodes: []cluster.NodeView{{Name: "node-2", Alive: true, Trouble: "its certificate ends tomorrow"}}}
 		}, "quorum", gradeWarn, "ends tomorrow"},
-		"sick region":      {func(f *facts) { f.node.Regions[proa.Azure] = node.RegionStatus{Health: proa.Unhealthy, Reason: "503"} }, "health of azure", gradeBad, "503"},
-		"expiring":         {func(f *facts) { f.doors[1].expires = f.now.Add(20 * day) }, "certificate of azure", gradeWarn, "20 days"},
-		"expiring now":     {func(f *facts) { f.doors[0].expires = f.now.Add(3 * day) }, "certificate of aws", gradeBad, "3 days"},
-		"expired":          {func(f *facts) { f.doors[0].expires = f.now.Add(-day) }, "certificate of aws", gradeBad, "has ended"},
-		"wrong name":       {func(f *facts) { f.doors[1].tlsErr = errors.New("valid for x, not for y") }, "certificate of azure", gradeBad, "not for y"},
-		"unknown Host":     {func(f *facts) { f.doors[1].status = 404 }, "gateway of azure", gradeBad, "answers 404 to Host"},
-		"failing door":     {func(f *facts) { f.doors[0].status = 502 }, "gateway of aws", gradeBad, "502"},
+		"sick region":  {func(f *facts) { f.node.Regions[proa.Azure] = node.RegionStatus{Health: proa.Unhealthy, Reason: "503"} }, "health of azure", gradeBad, "503"},
+		"expiring":     {func(f *facts) { f.doors[1].expires = f.now.Add(20 * day) }, "certificate of azure", gradeWarn, "20 days"},
+		"expiring now": {func(f *facts) { f.doors[0].expires = f.now.Add(3 * day) }, "certificate of aws", gradeBad, "3 days"},
+		"expired":      {func(f *facts) { f.doors[0].expires = f.now.Add(-day) }, "certificate of aws", gradeBad, "has ended"},
+		"wrong name":   {func(f *facts) { f.doors[1].tlsErr = errors.New("valid for x, not for y") }, "certificate of azure", gradeBad, "not for y"},
+		"unknown Host": {func(f *facts) { f.doors[1].status = 404 }, "gateway of azure", gradeBad, "answers 404 to Host"},
+		"failing door": {func(f *facts) { f.doors[0].status = 502 }, "gateway of aws", gradeBad, "502"},
+		"silent address": {
+			func(f *facts) {
+				f.doors = append(f.doors, door{region: proa.AWS, at: "192.0.2.9", err: errors.New("refused")})
+			},
+			"gateway of aws at 192.0.2.9", gradeBad, "refused",
+		},
+		"probes elsewhere": {
+			func(f *facts) {
+				f.astray = []aim{{region: proa.AWS, host: "gw.example", resolved: []netip.Addr{netip.MustParseAddr("192.0.2.9")}}}
+			},
+			"probes of aws", gradeWarn, "192.0.2.9",
+		},
 		"silent door":      {func(f *facts) { f.doors[0].err = errors.New("time-out") }, "gateway of aws", gradeBad, "time-out"},
 		"no CNAME of ACM":  {func(f *facts) { f.records = f.records[1:] }, "validation records", gradeWarn, "none for aws: AWS Certificate Manager's CNAME"},
 		"no asuid":         {func(f *facts) { f.records = f.records[:1] }, "validation records", gradeWarn, "none for azure: the TXT at asuid."},
@@ -156,7 +170,7 @@ func TestAGatewayWithAnotherNamesCertificateIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := knockAt(t.Context(), "orders.example.org", proa.Azure, u, config.Gateway{Addresses: []string{"127.0.0.1"}, Health: "/healthz"})
+	d := knockAt(t.Context(), "orders.example.org", proa.Azure, u, config.Gateway{Health: "/healthz"}, "127.0.0.1")
 	if d.tlsErr == nil || d.expires.IsZero() || d.status != 0 {
 		t.Errorf("%+v", d)
 	}
@@ -169,8 +183,36 @@ func TestAGatewayWithAnotherNamesCertificateIsFound(t *testing.T) {
 	if u, err = url.Parse(plain.URL); err != nil {
 		t.Fatal(err)
 	}
-	d = knockAt(t.Context(), "orders.example.org", proa.AWS, u, config.Gateway{Addresses: []string{"127.0.0.1"}, Health: "/healthz"})
+	d = knockAt(t.Context(), "orders.example.org", proa.AWS, u, config.Gateway{Health: "/healthz"}, "127.0.0.1")
 	if d.status != 200 || d.skew.Abs() > 2*time.Second || d.err != nil {
 		t.Errorf("%+v", d)
+	}
+}
+
+func TestEveryAddressIsKnockedAtAndStrayProbesAreFound(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer s.Close()
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c config.Config
+	c.Zone = "orders.example.org"
+	c.Regions.AWS.Gateway = config.Gateway{URL: s.URL, Addresses: []string{"127.0.0.1", "127.0.0.9"}, Health: "/"}
+	c.Regions.Azure.Gateway = config.Gateway{URL: "http://localhost:" + u.Port(), Addresses: []string{"192.0.2.1"}, Health: "/"}
+	doors := map[string]door{}
+	ctx, cancel := context.WithTimeout(t.Context(), lookTimeout/4)
+	defer cancel() // nothing answers at 192.0.2.1
+	for _, d := range knock(ctx, c) {
+		doors[d.of("gateway")] = d
+	}
+	if d := doors["gateway of aws at 127.0.0.1"]; d.status != 200 {
+		t.Errorf("%+v", d)
+	}
+	if d := doors["gateway of aws at 127.0.0.9"]; d.err == nil {
+		t.Errorf("nothing listens there: %+v", d)
+	}
+	if aims := astray(t.Context(), c); len(aims) != 1 || aims[0].region != proa.Azure || aims[0].host != "localhost" {
+		t.Errorf("%+v", aims)
 	}
 }

@@ -8,9 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -27,6 +29,7 @@ const lookTimeout = 3 * time.Second
 // door is a region's gateway, as users reach it.
 type door struct {
 	region  proa.Region
+	at      string // its address, where the zone answers several for the region
 	https   bool
 	status  int           // of the health path with the zone's Host; 0: no answer
 	skew    time.Duration // the server's clock less ours, give or take a second
@@ -44,18 +47,62 @@ func knock(ctx context.Context, c config.Config) []door {
 			doors = append(doors, door{region: r, err: errors.New("its gateway has no url or no addresses")})
 			continue
 		}
-		doors = append(doors, knockAt(ctx, c.Zone, r, u, g))
+		for _, address := range g.Addresses {
+			d := knockAt(ctx, c.Zone, r, u, g, address)
+			if len(g.Addresses) > 1 {
+				d.at = address
+			}
+			doors = append(doors, d)
+		}
 	}
 	return doors
 }
 
-func knockAt(ctx context.Context, zone string, r proa.Region, u *url.URL, g config.Gateway) door {
+// of names what is found at a door.
+func (d door) of(what string) string {
+	name := what + " of " + string(d.region)
+	if d.at != "" {
+		name += " at " + d.at
+	}
+	return name
+}
+
+// aim is a region whose probes go elsewhere than its users.
+type aim struct {
+	region   proa.Region
+	host     string
+	resolved []netip.Addr
+}
+
+// astray returns the regions where the URL that probes ask leads to none of the addresses that users get.
+func astray(ctx context.Context, c config.Config) []aim {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	var aims []aim
+	for r, g := range map[proa.Region]config.Gateway{proa.AWS: c.Regions.AWS.Gateway, proa.Azure: c.Regions.Azure.Gateway} {
+		u, err := url.Parse(g.URL)
+		if err != nil || u.Hostname() == "" {
+			continue // said by its door
+		}
+		led, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+		if err != nil {
+			continue // the probes fail of it
+		}
+		users := func(a netip.Addr) bool { return slices.Contains(g.Addresses, a.Unmap().String()) }
+		if !slices.ContainsFunc(led, users) {
+			aims = append(aims, aim{region: r, host: u.Hostname(), resolved: led})
+		}
+	}
+	return aims
+}
+
+func knockAt(ctx context.Context, zone string, r proa.Region, u *url.URL, g config.Gateway, at string) door {
 	d := door{region: r, https: u.Scheme == "https"}
 	port := u.Port()
 	if port == "" {
 		port = map[bool]string{true: "443", false: "80"}[d.https]
 	}
-	address := net.JoinHostPort(g.Addresses[0], port)
+	address := net.JoinHostPort(at, port)
 	dialer := &net.Dialer{Timeout: lookTimeout}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
