@@ -27,9 +27,10 @@ type environment struct {
 	started   time.Time
 	idleSince time.Time // guarded by the pool's lock
 
-	work  chan *invocation
-	ready chan struct{} // closed at the first call for work
-	dead  chan struct{} // closed when the process has ended
+	work     chan *invocation
+	ready    chan struct{} // closed at the first call for work
+	dead     chan struct{} // closed when the process has ended
+	launched chan struct{} // closed when process is set, or never will be
 
 	mu          sync.Mutex
 	initialised bool
@@ -67,6 +68,7 @@ func startEnvironment(p *pool, limit time.Duration) (*environment, *failure) {
 	e := &environment{
 		pool: p, id: wire.RequestID(), started: p.server.cfg.Clock(),
 		work: make(chan *invocation), ready: make(chan struct{}), dead: make(chan struct{}),
+		launched: make(chan struct{}),
 	}
 	e.log = newLogSink(p.server.cfg, p.spec.Name, e.id)
 	if failed := e.launch(); failed != nil {
@@ -99,6 +101,7 @@ func timedOut(limit time.Duration) string {
 }
 
 func (e *environment) launch() *failure {
+	defer close(e.launched)
 	var err error
 	if e.listener, err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
 		return &failure{Type: "Sandbox.Failure", Message: err.Error()}
@@ -217,6 +220,7 @@ func (e *environment) run(inv *invocation) (out outcome, delivered bool) {
 
 // kill ends the process and returns when it is gone.
 func (e *environment) kill() {
+	<-e.launched // the process may ask for work, and hang up, before its start has returned here
 	if e.process != nil {
 		e.process.Kill()
 	}
