@@ -70,7 +70,7 @@ func Run(ctx context.Context, c Config) error {
 		return fmt.Errorf("node folder: %w", err)
 	}
 	c.picture = newPicture(c)
-	n := &node{cfg: c.Proa, clock: c.Clock, logger: c.Logger, picture: c.picture}
+	n := &node{cfg: c.Proa, clock: c.Clock, logger: c.Logger, picture: c.picture, driller: c.Driller}
 	n.reload = newReloader(n, c.File)
 	if err := n.newDNS(); err != nil {
 		return err
