@@ -21,10 +21,10 @@ import (
 
 var testKey = base64.StdEncoding.EncodeToString([]byte("a key of no particular secrecy!!"))
 
-// localBlob serves the local Blob storage on loopback, with one container.
-func localBlob(t *testing.T, name string) Config {
+// localBlob serves the local Blob storage on loopback, with one container, and keeps versions where versioning is set.
+func localBlob(t *testing.T, name string, versioning bool) Config {
 	t.Helper()
-	server, err := blob.New(blob.Config{Dir: t.TempDir(), Account: "proalocal", Clock: time.Now})
+	server, err := blob.New(blob.Config{Dir: t.TempDir(), Account: "proalocal", Clock: time.Now, Versioning: versioning})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func createContainer(t *testing.T, c Config, name string) {
 }
 
 func TestBucketConformance(t *testing.T) {
-	c := localBlob(t, "attachments")
+	c := localBlob(t, "attachments", false)
 	cloudtest.RunBucket(t, func(t *testing.T) cloud.Bucket {
 		bucket, err := NewBucket(c, "attachments")
 		if err != nil {
